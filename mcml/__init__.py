@@ -1,0 +1,1 @@
+"""mcml: machine-learning models on more than one cloud."""

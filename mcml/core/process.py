@@ -1,0 +1,118 @@
+"""Child processes: an argv and never a shell, found again by pid *and* start time, so a reused pid is never mistaken for ours."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ProcessRef:
+    """A process for good: its pid and the time it started (seconds since the epoch, as the kernel tells it)."""
+
+    pid: int
+    started: float
+
+
+def reference(pid: int) -> ProcessRef | None:
+    """Return the reference of a living process, or None when there is none with this pid (a zombie counts as none)."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return ProcessRef(pid, process.create_time())
+    except psutil.NoSuchProcess:
+        return None
+
+
+def is_alive(process: ProcessRef) -> bool:
+    """Tell whether exactly this process lives; another program that got the same pid later does not count."""
+    found = reference(process.pid)
+    # The kernel counts start times in ticks of 10 ms from boot; the boot time itself may be re-read a little differently.
+    return found is not None and abs(found.started - process.started) < 1.0
+
+
+def spawn_detached(argv: Sequence[str], *, log: Path, cwd: Path, env: Mapping[str, str] | None = None) -> ProcessRef:
+    """Start a process in a session of its own that outlives us, its output appended to `log`.
+
+    Raises OSError when the program cannot be started, ChildProcessError when it is gone at once.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        child = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            cwd=cwd,
+            env=dict(env) if env is not None else None,
+            start_new_session=True,
+        )
+    found = reference(child.pid)
+    child.returncode = 0  # it is not ours to wait for: this silences the ResourceWarning of an unreaped child
+    if found is None:
+        raise ChildProcessError(f"{argv[0]} ended at once; see {log}")
+    return found
+
+
+def stop(process: ProcessRef, *, grace: float = 10.0) -> bool:
+    """End exactly this process and its session: SIGTERM, then SIGKILL after `grace` seconds. False when it was gone already.
+
+    Raises PermissionError when it belongs to somebody else.
+    """
+    if not is_alive(process):
+        return False
+    _signal_group(process, signal.SIGTERM)
+    if not wait_gone(process, grace):
+        _signal_group(process, signal.SIGKILL)
+        wait_gone(process, 5.0)
+    return True
+
+
+def wait_gone(process: ProcessRef, seconds: float) -> bool:
+    """Wait until the process is gone; False when it still lives after `seconds`."""
+    end = time.monotonic() + seconds
+    while is_alive(process):
+        _reap(process.pid)
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _reap(pid: int) -> None:
+    with suppress(ChildProcessError):  # not our child, an earlier command started it: init reaps it
+        os.waitpid(pid, os.WNOHANG)
+
+
+def _signal_group(process: ProcessRef, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        if os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, number)
+        else:
+            os.kill(process.pid, number)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a TCP port that is free now. Somebody may take it before us: the one who binds must still handle that."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def port_is_taken(port: int, host: str = "127.0.0.1") -> bool:
+    """Tell whether something listens on, or holds, the TCP port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+        return False

@@ -1,0 +1,120 @@
+"""The shape of mcml.toml: pydantic models whose descriptions are the manual, the annotated example and the JSON Schema at once."""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+
+
+class Strict(BaseModel):
+    """Base of all settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Target(Strict):
+    """One place a model can run."""
+
+    provider: str = Field(description="Name of an installed provider: `mcml plugins list` shows them.", examples=["local"])
+    region: str = Field(default="", description="The provider's own name of the region.", examples=["us-east-1"])
+    cluster: str = Field(default="", description="Kubernetes cluster, where the model runs on one.")
+
+
+class Rollout(Strict):
+    """How a new version takes over."""
+
+    strategy: Literal["blue-green"] = Field(
+        default="blue-green", description="blue-green: start the new version beside the old, check it, shift all traffic, stop the old."
+    )
+
+
+class Model(Strict):
+    """An artifact with a runtime and the places it runs."""
+
+    source: str = Field(description="Folder with a model.onnx, relative to this file.", examples=["models/fraud"])
+    targets: tuple[str, ...] = Field(min_length=1, description="Names of targets, in the order they are deployed.", examples=[["eu-1"]])
+    rollout: Rollout = Field(default=Rollout(), description="How a new version takes over.")
+    team: str = Field(default="", description="Who pays: a tag on every cost row.")
+    project: str = Field(default="", description="What it is for: a tag on every cost row.")
+
+
+class Score(Strict):
+    """Weights of the route's score; they must add up to 1."""
+
+    latency: Decimal = Field(default=Decimal("0.4"), ge=0, le=1, description="Share of latency.")
+    cost: Decimal = Field(default=Decimal("0.3"), ge=0, le=1, description="Share of cost.")
+    reliability: Decimal = Field(default=Decimal("0.3"), ge=0, le=1, description="Share of reliability.")
+
+    @model_validator(mode="after")
+    def _add_up(self) -> Self:
+        total = self.latency + self.cost + self.reliability
+        if total != 1:
+            raise ValueError(f"latency, cost and reliability add up to {total}, not to 1")
+        return self
+
+
+class Route(Strict):
+    """A public model name with a pattern over targets."""
+
+    model: str = Field(default="", description="The model behind it; the route's own name when empty.")
+    pattern: Literal["active-active"] = Field(default="active-active", description="active-active: all targets serve, each by its score.")
+    score: Score = Field(default=Score(), description="Weights of latency, cost and reliability.")
+    timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds a request may take over all attempts.")
+    per_try_timeout: float = Field(default=2.0, gt=0, le=3600, description="Seconds one attempt may take before the next target is tried.")
+
+
+class Router(Strict):
+    """Where `mcml route serve` listens."""
+
+    host: str = Field(default="127.0.0.1", description="Address of the public listener.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port of the public listener; 0 takes a free one.")
+    admin_port: int = Field(default=0, ge=0, le=65535, description="Port of Envoy's admin interface, on loopback only; 0 takes a free one.")
+
+
+class Store(Strict):
+    """Where the journal and the incidents are kept."""
+
+    url: str = Field(
+        default="",
+        description="A SQLAlchemy URL; empty: SQLite at .mcml/mcml.db. "
+        "A team uses PostgreSQL: postgresql+psycopg://user@host/db (password from PGPASSWORD or ~/.pgpass).",
+    )
+
+
+class Infra(Strict):
+    """How Terraform is run."""
+
+    binary: str = Field(default="", description="Path of terraform or tofu; empty: terraform or tofu on PATH, else the embedded one.")
+    environment: Name = Field(default="dev", description="The Terraform workspace: one environment, one state.")
+
+
+class Settings(Strict):
+    """The whole of mcml.toml."""
+
+    name: Name = Field(default="mcml", description="The project's name; it stands in tags and resource names.", examples=["acme-ml"])
+    targets: dict[Name, Target] = Field(default_factory=dict, description="Places a model can run.")
+    models: dict[Name, Model] = Field(default_factory=dict, description="Models and where they run.")
+    routes: dict[Name, Route] = Field(default_factory=dict, description="Public names of models.")
+    router: Router = Field(default=Router(), description="Where `mcml route serve` listens.")
+    store: Store = Field(default=Store(), description="Where the journal and the incidents are kept.")
+    infra: Infra = Field(default=Infra(), description="How Terraform is run.")
+    providers: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Settings of each provider, in its own words.")
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for model_name, model in self.models.items():
+            for target in model.targets:
+                if target not in self.targets:
+                    raise ValueError(_no_such("target", target, self.targets, f"models.{model_name}.targets"))
+        for route_name, route in self.routes.items():
+            if (route.model or route_name) not in self.models:
+                raise ValueError(_no_such("model", route.model or route_name, self.models, f"routes.{route_name}.model"))
+        return self
+
+
+def _no_such(what: str, name: str, known: dict[str, Any], where: str) -> str:
+    from mcml.core.errors import did_you_mean
+
+    return f"{where} names the {what} {name!r}, which is not defined ({did_you_mean(name, known) or f'there is no {what}'})"
