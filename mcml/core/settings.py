@@ -75,7 +75,7 @@ def _read(path: Path) -> Layer:
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
-        raise Usage(f"{path} is not valid TOML", why=str(broken), next_step="mend it; `mcml config example` prints a complete one") from broken
+        raise Usage(f"{path} is not valid TOML", why=str(broken), next_step="mend it; see: mcml config example") from broken
 
 
 def _merge(into: Layer, layer: Layer, origins: dict[str, str], origin: str, prefix: str = "") -> None:

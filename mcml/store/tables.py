@@ -1,0 +1,69 @@
+"""The tables of the journal, the incidents and the prices; migrations in `migrations/versions` make them, a test compares the two.
+
+Times are RFC 3339 text in UTC with microseconds: the same bytes on every database, and they sort. Facts are canonical JSON text,
+because their bytes are hashed.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, UniqueConstraint, text
+
+METADATA = MetaData()
+
+SEQUENCE = BigInteger().with_variant(Integer, "sqlite")
+
+JOURNAL = Table(
+    "journal",
+    METADATA,
+    Column("seq", SEQUENCE, primary_key=True, autoincrement=False),
+    Column("at", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("room", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("prev_hash", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Index("journal_at", "at"),
+    Index("journal_kind_at", "kind", "at"),
+    Index("journal_target_at", "target", "at"),
+)
+
+INCIDENT = Table(
+    "incident",
+    METADATA,
+    Column("id", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("key", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("opened_at", Text, nullable=False),
+    Column("acked_at", Text),
+    Column("acked_by", Text),
+    Column("recovered_at", Text),
+    Column("resolved_at", Text),
+    Column("resolved_by", Text),
+    # At most one unresolved incident a key, whoever opens it first: two processes may react to the same fact at once.
+    Index(
+        "incident_one_open_per_key",
+        "key",
+        unique=True,
+        sqlite_where=text("state <> 'resolved'"),
+        postgresql_where=text("state <> 'resolved'"),
+    ),
+)
+
+PRICE = Table(
+    "price",
+    METADATA,
+    Column("id", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("provider", Text, nullable=False),
+    Column("sku", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("price", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("as_of", Text, nullable=False),
+    UniqueConstraint("provider", "sku", "region", "currency", "source", "as_of", name="price_once"),
+)
