@@ -26,7 +26,7 @@ class McmlError(Exception):
     `message` says what failed and on what, `why` the cause, `next_step` the command to try.
     """
 
-    exit_code = exits.FAILED
+    exit_code: int = exits.FAILED
 
     def __init__(self, message: str, *, why: str = "", next_step: str = "") -> None:
         super().__init__(message)

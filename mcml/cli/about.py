@@ -1,0 +1,59 @@
+"""Documents about mcml itself: capabilities, checks, configuration, help topics; values in, documents out."""
+
+from collections.abc import Mapping, Sequence
+
+from mcml.core import exits
+from mcml.core.errors import McmlError
+from mcml.core.view import Column, Document, Level, Pairs, Section, State, Table, Text, listing
+from mcml.providers.api.capability import ALL, Support
+from mcml.providers.api.spec import ProviderSpec
+
+LEVELS: Mapping[Support, Level] = {Support.FULL: "ok", Support.PARTIAL: "warn", Support.NOT_YET: "idle", Support.IMPOSSIBLE: "idle"}
+
+
+def capability_table(providers: Mapping[str, ProviderSpec | McmlError]) -> Document:
+    """Show capabilities as rows and providers as columns; below, every note; a broken plugin is named with its error."""
+    working = {name: spec for name, spec in providers.items() if isinstance(spec, ProviderSpec)}
+    broken = {name: spec for name, spec in providers.items() if isinstance(spec, McmlError)}
+    rows, notes = [], []
+    for capability in ALL:
+        row: dict[str, object] = {"capability": capability.name, "summary": capability.summary}
+        for name, spec in working.items():
+            offer = spec.offer(capability)
+            row[name] = State(offer.support.value, LEVELS[offer.support])
+            if offer.note and offer.support is not Support.NOT_YET:
+                notes.append({"provider": name, "capability": capability.name, "support": offer.support.value, "note": offer.note})
+        rows.append(row)
+    columns = [Column("capability", "Capability"), *(Column(name, name, "state") for name in working), Column("summary", "What for")]
+    noted = Table([Column("provider", "Provider"), Column("capability", "Capability"), Column("note", "Note")], notes)
+    blocks = [Table(columns, rows)]
+    blocks += [noted] if notes else []
+    failures = [Section(f"{name} does not load", (Text(f"{error.message}: {error.why}"),)) for name, error in broken.items()]
+    items = [*_by_provider(working), *({"name": name, "error": error.message, "why": error.why} for name, error in broken.items())]
+    return Document("PluginList", items, (*blocks, *failures))
+
+
+def _by_provider(working: Mapping[str, ProviderSpec]) -> Sequence[Mapping[str, object]]:
+    return [
+        {
+            "name": name,
+            "summary": spec.summary,
+            "extra": spec.extra,
+            "capabilities": {
+                capability.name: {"support": offer.support.value, "note": offer.note}
+                for capability, offer in ((capability, spec.offer(capability)) for capability in ALL)
+            },
+        }
+        for name, spec in working.items()
+    ]
+
+
+def exit_codes() -> Document:
+    """Show the table of exit codes."""
+    rows = [{"code": code, "meaning": meaning} for code, meaning in exits.MEANING.items()]
+    return listing("ExitCodeList", [Column("code", "Code", "number"), Column("meaning", "Meaning")], rows, name_key="code")
+
+
+def topic(name: str, pairs: Sequence[tuple[str, str]]) -> Document:
+    """Show a help topic made of names and explanations."""
+    return Document("HelpTopic", [{"name": key, "text": text} for key, text in pairs], (Section(name, (Pairs(pairs),)),))

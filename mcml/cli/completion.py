@@ -1,0 +1,50 @@
+"""Values for the shell's TAB: from the project's files only, never from the network, and never an error."""
+
+import sqlite3
+import tomllib
+from pathlib import Path
+
+from mcml.core.paths import CONFIG_NAME, find_project, state_folder
+
+
+def complete_target(incomplete: str) -> list[str]:
+    """Complete the name of a target of mcml.toml."""
+    return _named("targets", incomplete)
+
+
+def complete_model(incomplete: str) -> list[str]:
+    """Complete the name of a model of mcml.toml."""
+    return _named("models", incomplete)
+
+
+def complete_route(incomplete: str) -> list[str]:
+    """Complete the name of a route of mcml.toml."""
+    return _named("routes", incomplete)
+
+
+def complete_incident(incomplete: str) -> list[tuple[str, str]]:
+    """Complete the id of an unresolved incident, with its title; only from the project's own SQLite file, read-only."""
+    project = find_project(Path.cwd())
+    path = state_folder(project) / "mcml.db" if project else None
+    if path is None or not path.is_file():
+        return []
+    try:
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=0.2)
+        try:
+            rows = connection.execute("SELECT id, title FROM incident WHERE state <> 'resolved' ORDER BY id DESC LIMIT 50").fetchall()
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return []
+    return [(f"INC-{number}", str(title)) for number, title in rows if f"INC-{number}".startswith(incomplete.upper())]
+
+
+def _named(table: str, incomplete: str) -> list[str]:
+    project = find_project(Path.cwd())
+    if project is None:
+        return []
+    try:
+        names = tomllib.loads((project / CONFIG_NAME).read_text()).get(table, {})
+    except (tomllib.TOMLDecodeError, OSError):
+        return []
+    return sorted(name for name in names if name.startswith(incomplete))

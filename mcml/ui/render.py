@@ -1,0 +1,41 @@
+"""Show a document on stdout: as a table for a person, tab-separated for a pipe, or as JSON, YAML or names."""
+
+import json
+from datetime import datetime
+
+from mcml.core.view import Document
+from mcml.ui.streams import Streams
+from mcml.ui.values import exact, plain
+
+FORMATS = ("table", "json", "yaml", "name")
+
+
+def show(document: Document, output: str, streams: Streams, now: datetime) -> None:
+    """Write a document to stdout in one of FORMATS. `now` is what ages are counted from."""
+    streams.out.write(rendered(document, output, streams, now))
+    streams.out.flush()
+
+
+def rendered(document: Document, output: str, streams: Streams, now: datetime) -> str:
+    """Return the text that `show` writes, with its final newline."""
+    if output == "json":
+        return json.dumps(envelope(document), indent=2, ensure_ascii=False) + "\n"
+    if output == "yaml":
+        import yaml
+
+        text: str = yaml.safe_dump(envelope(document), sort_keys=False, allow_unicode=True)
+        return text
+    if output == "name":
+        return "".join(f"{exact(item.get(document.name_key))}\n" for item in document.items)
+    if streams.out_is_terminal:
+        from mcml.ui.terminal import draw
+
+        return draw(document.blocks, width=streams.width, colour=streams.out_colour, now=now)
+    from mcml.ui.piped import write
+
+    return write(document.blocks)
+
+
+def envelope(document: Document) -> dict[str, object]:
+    """Return the machine-readable form: kind, version and items."""
+    return {"kind": document.kind, "version": document.version, "items": [plain(item) for item in document.items]}
