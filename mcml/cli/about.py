@@ -1,9 +1,11 @@
 """Documents about mcml itself: capabilities, checks, configuration, help topics; values in, documents out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mcml.core import exits
 from mcml.core.errors import McmlError
+from mcml.core.secret import hide_password
+from mcml.core.settings import Config
 from mcml.core.view import Column, Document, Level, Pairs, Section, State, Table, Text, listing
 from mcml.providers.api.capability import ALL, Support
 from mcml.providers.api.spec import ProviderSpec
@@ -57,3 +59,21 @@ def exit_codes() -> Document:
 def topic(name: str, pairs: Sequence[tuple[str, str]]) -> Document:
     """Show a help topic made of names and explanations."""
     return Document("HelpTopic", [{"name": key, "text": text} for key, text in pairs], (Section(name, (Pairs(pairs),)),))
+
+
+def config_document(config: Config, *, origin: bool) -> Document:
+    """Show the settings as dotted paths; values that nobody set come from `default`. A password in a URL is hidden."""
+    rows = [
+        {"name": path, "value": hide_password(value) if isinstance(value, str) else value, "origin": config.origins.get(path, "default")}
+        for path, value in _flat(config.settings.model_dump(mode="json"), "")
+    ]
+    columns = [Column("name", "Setting"), Column("value", "Value")] + ([Column("origin", "Origin")] if origin else [])
+    return listing("ConfigShow", columns, rows)
+
+
+def _flat(values: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -12,8 +12,11 @@ def utc_now() -> datetime:
 
 
 def rfc3339(moment: datetime) -> str:
-    """Write an aware time as RFC 3339 in UTC with microseconds and `Z`; the text sorts like the time."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Write an aware time as RFC 3339 in UTC with microseconds and `Z`; the text sorts like the time. Raises ValueError for a naive one."""
+    if moment.utcoffset() is None:
+        raise ValueError(f"{moment.isoformat()} has no time zone")
+    # not strftime: its %Y drops the leading zeros of an early year, and the text would no longer sort
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_rfc3339(text: str) -> datetime:

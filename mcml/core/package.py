@@ -7,6 +7,7 @@ Any folder with a `model.onnx` can be deployed; `mcml pipeline train` writes bot
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,10 @@ def read_package(folder: Path, *, name: str = "") -> ModelPackage:
             next_step="export the model to ONNX into that folder, or run: mcml pipeline train --help",
         )
     try:
-        about = read_json(folder / ABOUT_FILE) or {}
-    except ValueError as broken:
+        about = read_json(folder / ABOUT_FILE)
+    except (ValueError, OSError) as broken:
         raise _bad_about(folder, str(broken)) from broken
+    about = {} if about is None else about
     if not isinstance(about, dict):
         raise _bad_about(folder, "it is JSON, but not an object")
     return ModelPackage(
@@ -68,5 +70,5 @@ def folder_digest(folder: Path) -> str:
             continue
         with path.open("rb") as source:
             content = hashlib.file_digest(source, "sha256").hexdigest()
-        whole.update(f"{relative.as_posix()}\0{content}\n".encode())
+        whole.update(os.fsencode(relative.as_posix()) + f"\0{content}\n".encode())
     return whole.hexdigest()

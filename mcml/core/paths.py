@@ -9,6 +9,7 @@ STATE_NAME = ".mcml"
 
 def find_project(start: Path) -> Path | None:
     """Return the nearest folder at or above `start` that holds an mcml.toml, or None."""
+    start = start.absolute()
     for folder in (start, *start.parents):
         if (folder / CONFIG_NAME).is_file():
             return folder
@@ -18,7 +19,14 @@ def find_project(start: Path) -> Path | None:
 def user_config() -> Path:
     """Return the path of the user's configuration file (it may not exist)."""
     base = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(base) if base else Path.home() / ".config") / "mcml" / "config.toml"
+    return (Path(base) if base else _home() / ".config") / "mcml" / "config.toml"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a container's uid without a passwd entry, and no HOME
+        return Path("/")
 
 
 def state_folder(project: Path) -> Path:

@@ -1,10 +1,11 @@
 """A plan is a value until someone applies it: pure code makes it, `--dry-run` shows it, one place carries it out."""
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal
+
+from mcml.core.canonical import canonical_json
 
 Action = Literal["create", "update", "replace", "delete", "keep"]
 
@@ -35,6 +36,8 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the plan as canonical JSON: the same plan has the same digest, in the journal and in a dry run."""
-        text = json.dumps([asdict(step) for step in self.steps], sort_keys=True, default=str, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        """SHA-256 of the steps as canonical JSON: the same plan has the same digest, in the journal and in a dry run.
+
+        Raises ValueError for a value that is no JSON.
+        """
+        return hashlib.sha256(canonical_json([vars(step) for step in self.steps]).encode()).hexdigest()

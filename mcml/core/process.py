@@ -23,6 +23,8 @@ def reference(pid: int) -> ProcessRef | None:
     """Return the reference of a living process, or None when there is none with this pid (a zombie counts as none)."""
     import psutil
 
+    if pid <= 0:  # to the kernel these mean groups and everybody; in a pid file they mean that the file is broken
+        return None
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -56,48 +58,64 @@ def spawn_detached(argv: Sequence[str], *, log: Path, cwd: Path, env: Mapping[st
             start_new_session=True,
         )
     found = reference(child.pid)
-    child.returncode = 0  # it is not ours to wait for: this silences the ResourceWarning of an unreaped child
     if found is None:
-        raise ChildProcessError(f"{argv[0]} ended at once; see {log}")
+        raise ChildProcessError(f"{argv[0]} ended at once with code {child.wait()}; see {log}")
+    child.returncode = 0  # it is not ours to wait for: this silences the ResourceWarning of an unreaped child
     return found
 
 
 def stop(process: ProcessRef, *, grace: float = 10.0) -> bool:
-    """End exactly this process and its session: SIGTERM, then SIGKILL after `grace` seconds. False when it was gone already.
+    """End exactly this process and its group: SIGTERM, then SIGKILL after `grace` seconds. False when it was gone already.
 
-    Raises PermissionError when it belongs to somebody else.
+    A child that outlives its leader is ended too. Raises PermissionError when the process belongs to somebody else.
     """
     if not is_alive(process):
         return False
-    _signal_group(process, signal.SIGTERM)
-    if not wait_gone(process, grace):
-        _signal_group(process, signal.SIGKILL)
-        wait_gone(process, 5.0)
+    with suppress(ProcessLookupError):  # it went by itself just now
+        leads = os.getpgid(process.pid) == process.pid
+        _signal(process.pid, signal.SIGTERM, group=leads)
+        if not _wait_ended(process, grace, group=leads):
+            _signal(process.pid, signal.SIGKILL, group=leads)
+            _wait_ended(process, 5.0, group=leads)
     return True
 
 
 def wait_gone(process: ProcessRef, seconds: float) -> bool:
     """Wait until the process is gone; False when it still lives after `seconds`."""
+    return _wait_ended(process, seconds, group=False)
+
+
+def _wait_ended(process: ProcessRef, seconds: float, *, group: bool) -> bool:
     end = time.monotonic() + seconds
-    while is_alive(process):
-        _reap(process.pid)
+    while is_alive(process) or (group and _has_orphans(process.pid)):
         if time.monotonic() >= end:
             return False
         time.sleep(0.02)
+    with suppress(ChildProcessError):  # not our child, an earlier command started it: init reaps it
+        os.waitpid(process.pid, os.WNOHANG)
     return True
 
 
-def _reap(pid: int) -> None:
-    with suppress(ChildProcessError):  # not our child, an earlier command started it: init reaps it
-        os.waitpid(pid, os.WNOHANG)
+def _has_orphans(leader: int) -> bool:
+    """Tell whether a group still lives whose leader is gone; while it does, the kernel gives its number to nobody else."""
+    import psutil
+
+    return reference(leader) is None and any(_group_of(pid) == leader and reference(pid) is not None for pid in psutil.pids())
 
 
-def _signal_group(process: ProcessRef, number: signal.Signals) -> None:
+def _group_of(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def _signal(pid: int, number: signal.Signals, *, group: bool) -> None:
     with suppress(ProcessLookupError):
-        if os.getpgid(process.pid) == process.pid:
-            os.killpg(process.pid, number)
+        if group:
+            os.killpg(pid, number)
         else:
-            os.kill(process.pid, number)
+            os.kill(pid, number)
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -1,5 +1,7 @@
 """A value that must not be shown: it prints as `[hidden]` in logs, errors, JSON and tracebacks."""
 
+import re
+
 
 class Secret:
     """Wrap a secret text; only `reveal()` gives it back."""
@@ -24,15 +26,20 @@ class Secret:
     def __hash__(self) -> int:
         return hash(self._text)
 
+    def __deepcopy__(self, _: object) -> "Secret":
+        return self  # a settings value that holds one may be copied; it stays in this process
+
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a secret is not pickled")
 
 
-def hide_password(url: str) -> str:
-    """Return a URL with its password replaced by `[hidden]`, for messages."""
-    from urllib.parse import urlsplit
+_USERINFO = re.compile(r"(?<=://)([^:/@]*):.*@", re.DOTALL)
+_PARAMETER = re.compile(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*")
 
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    return url.replace(f":{parts.password}@", ":[hidden]@", 1)
+
+def hide_password(url: str) -> str:
+    """Return a URL with its password replaced by `[hidden]`, for messages, however badly the URL is written.
+
+    Everything from the user's name to the last `@` counts as password, and so does a query value that is named like one.
+    """
+    return _PARAMETER.sub(r"\1[hidden]", _USERINFO.sub(r"\1:[hidden]@", url))

@@ -1,0 +1,1 @@
+"""From data to a model package: train, evaluate, prove that the ONNX file says what the trained model says, and write it."""
