@@ -11,11 +11,11 @@ from mcml.cli.session import Session
 from mcml.core.errors import McmlError, NotFound, Usage, unknown
 from mcml.core.package import ModelPackage
 from mcml.core.plan import Plan
-from mcml.core.schema import Model
 from mcml.providers.api.capability import MODEL_ENDPOINT
 from mcml.providers.api.endpoint import Endpoint, ModelEndpoint
 
 if TYPE_CHECKING:
+    from mcml.core.schema import Model
     from mcml.deploy.run import Work
 
 OnlyTargets = Annotated[
@@ -23,14 +23,14 @@ OnlyTargets = Annotated[
 ]
 
 
-def known_model(session: Session, name: str) -> Model:
+def known_model(session: Session, name: str) -> "Model":
     """Return a model of mcml.toml. Raises NotFound with the nearest name."""
     if name not in session.settings.models:
         raise unknown("model", name, session.settings.models, next_step="mcml config show")
     return session.settings.models[name]
 
 
-def chosen_targets(model: Model, only: Iterable[str] | None) -> list[str]:
+def chosen_targets(model: "Model", only: Iterable[str] | None) -> list[str]:
     """Return the model's targets, or those of them that were named. Raises NotFound for a target that is not the model's."""
     wanted = list(only or model.targets)
     for target in wanted:
@@ -72,7 +72,7 @@ def everything(session: Session) -> list[Endpoint]:
     return found
 
 
-def source_folder(session: Session, name: str, model: Model) -> Path:
+def source_folder(session: Session, name: str, model: "Model") -> Path:
     """Return the folder of a model's package. Raises Usage for a source that is no folder."""
     if "://" in model.source or model.source.startswith("mlflow:"):
         raise Usage(f"cannot read models.{name}.source", why=f"{model.source!r} is no folder: remote sources come later")

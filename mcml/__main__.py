@@ -1,0 +1,5 @@
+"""`python -m mcml` is `mcml`."""
+
+from mcml.cli.main import run
+
+run()

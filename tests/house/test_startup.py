@@ -1,0 +1,85 @@
+"""Start-up is a feature: what a command imports is asserted on `sys.modules`, not on milliseconds."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HEAVY = {
+    "alembic", "azure", "boto3", "botocore", "duckdb", "envoy", "google", "httpx", "kubernetes", "numpy", "obstore",
+    "onnx", "onnxruntime", "pydantic", "rich", "sklearn", "skl2onnx", "sqlalchemy", "starlette", "tenacity", "uvicorn", "yaml",
+}  # fmt: skip
+
+PROBE = """
+import json, sys
+from mcml.cli.main import main
+code = main(json.loads(sys.argv[1]))
+sys.stderr.write("\\nMODULES " + json.dumps([code, sorted(sys.modules)]))
+"""
+
+SETTINGS = """
+name = "acme"
+[targets.eu-1]
+provider = "local"
+[models.fraud]
+source = "models/fraud"
+targets = ["eu-1"]
+[routes.fraud]
+"""
+
+
+def modules_of(arguments: list[str], cwd: Path) -> tuple[int, set[str]]:
+    argv = [sys.executable, "-c", PROBE, json.dumps(arguments)]
+    ended = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=60, check=True)
+    code, names = json.loads(ended.stderr.rpartition("MODULES ")[2])
+    return code, set(names)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "mcml.toml").write_text(SETTINGS)
+    return tmp_path
+
+
+@pytest.mark.parametrize("word", ["", *"infra deploy route cost incident postmortem pipeline journal init demo doctor config plugins".split()])
+def test_help_imports_nothing_heavy(word: str, project: Path) -> None:
+    code, modules = modules_of([word, "--help"] if word else ["--help"], project)
+    assert code == 0
+    assert modules & HEAVY == set()
+
+
+def test_root_help_stays_small(project: Path) -> None:
+    _, modules = modules_of(["--help"], project)
+    assert len(modules) <= 200
+    assert not any(name.startswith(("mcml.store", "mcml.providers", "mcml.infra", "mcml.route", "mcml.cost")) for name in modules)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (["plugins", "list"], set()),
+        (["help", "exit-codes"], set()),
+        (["config", "show"], {"pydantic"}),
+        (["infra", "status"], {"pydantic", "sqlalchemy"}),
+        (["deploy", "list"], {"pydantic", "httpx"}),
+        (["route", "status"], {"pydantic"}),
+        (["cost", "prices"], {"pydantic", "sqlalchemy"}),
+        (["incident", "list"], {"pydantic", "sqlalchemy"}),
+        (["journal", "list"], {"pydantic", "sqlalchemy"}),
+        (["postmortem", "draft", "INC-1"], {"pydantic", "sqlalchemy"}),
+    ],
+)
+def test_a_command_imports_what_it_needs(arguments: list[str], allowed: set[str], project: Path) -> None:
+    modules_of(["journal", "list"], project)  # the database exists from here on: migrations are not part of a usual start
+    _, modules = modules_of(arguments, project)
+    assert (modules & HEAVY) - allowed == set()
+
+
+def test_help_is_quick_enough_to_type(project: Path) -> None:
+    """A loose backstop: five times what a slow machine needs."""
+    began = time.monotonic()
+    modules_of(["--help"], project)
+    assert time.monotonic() - began < 5
