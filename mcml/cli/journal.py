@@ -19,7 +19,7 @@ app = group(
 NEWEST = 50
 
 
-@command(app, "list", examples=("mcml journal list", "mcml journal list --since 1h --kind deploy --target eu-1", "mcml journal list -o json"))
+@command(app, "list", examples=("mcml journal list", "mcml journal list --since 1h --kind deploy", "mcml journal list -o json"))
 def list_entries(
     session: Session,
     since: Annotated[str, typer.Option("--since", help="30m, 2h, 7d, today or a time like 2026-11-21T09:00:00Z.", show_default=False)] = "",

@@ -79,7 +79,7 @@ def _failed(error: BaseException, *, debug: bool) -> int:
         case McmlError():
             told = error
         case KeyboardInterrupt() | typer.Abort():
-            told = Interrupted("interrupted", next_step="run the same command again: it continues where it stopped")
+            told = Interrupted("interrupted")
         case SystemExit():
             return error.code if isinstance(error.code, int) else exits.FAILED
         case _:

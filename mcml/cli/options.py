@@ -13,7 +13,7 @@ import typer
 
 from mcml.cli.lazy import HELP, ExampleCommand
 from mcml.cli.session import Common, Session
-from mcml.core.errors import StillRunning
+from mcml.core.errors import Interrupted, StillRunning
 from mcml.core.view import Document
 
 Body = Callable[..., Document | None]
@@ -63,6 +63,8 @@ def command(
                 if document is not None:
                     session.show(document)
                 return session.exit_code
+            except KeyboardInterrupt:
+                raise Interrupted("interrupted", next_step="run the same command again: it continues where it stopped") from None
             finally:
                 session.close()
 

@@ -35,7 +35,7 @@ def _table(table: Table) -> str:
     if not table.rows:
         return f"*{table.empty}*"
     lines = [
-        "| " + " | ".join(column.title for column in table.columns) + " |",
+        "| " + " | ".join(_text(column.title) for column in table.columns) + " |",
         "|" + "|".join(" --- " for _ in table.columns) + "|",
     ]
     lines += ["| " + " | ".join(_text(row.get(column.key)) for column in table.columns) + " |" for row in table.rows]

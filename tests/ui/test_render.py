@@ -1,0 +1,105 @@
+import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+import yaml
+
+from mcml.core.view import Column, Document, Pairs, Section, Series, State, Status, Table, Text, Tree, listing
+from mcml.ui import markdown, render
+from tests.ui.streams import out_of, streams
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ROWS = [
+    {"name": "a@eu-1", "state": State("ready"), "cost": Decimal("0.00012345"), "since": NOW - timedelta(minutes=5), "hidden": 1},
+    {"name": "b@us-1", "state": State("failed", "bad"), "cost": None, "since": NOW - timedelta(days=100), "hidden": 2},
+]
+COLUMNS = [Column("name", "Name"), Column("state", "State", "state"), Column("cost", "Cost", "money"), Column("since", "Since", "time")]
+LIST = listing("ThingList", COLUMNS, ROWS, empty="no things; next: mcml things make")
+
+
+def shown(document: Document, output: str = "table", *, terminal: bool = False, colour: bool = False) -> str:
+    made = streams(terminal=terminal, colour=colour)
+    render.show(document, output, made, NOW)
+    return out_of(made)
+
+
+def test_json_is_the_envelope_with_every_field_exact() -> None:
+    value = json.loads(shown(LIST, "json"))
+    assert (value["kind"], value["version"]) == ("ThingList", 1)
+    assert value["items"][0] == {
+        "name": "a@eu-1", "state": "ready", "cost": "0.00012345", "since": "2026-01-02T02:59:05.000000Z", "hidden": 1,
+    }  # fmt: skip
+
+
+def test_yaml_is_the_same_data() -> None:
+    assert yaml.safe_load(shown(LIST, "yaml")) == json.loads(shown(LIST, "json"))
+
+
+def test_names_one_a_line() -> None:
+    assert shown(LIST, "name") == "a@eu-1\nb@us-1\n"
+
+
+def test_a_pipe_gets_tabs_exact_values_and_no_heading() -> None:
+    assert shown(LIST) == (
+        "a@eu-1\tready\t0.00012345\t2026-01-02T02:59:05.000000Z\nb@us-1\tfailed\t\t2025-09-24T03:04:05.000000Z\n"
+    )
+
+
+def test_a_terminal_gets_a_heading_ages_and_rounded_money() -> None:
+    lines = [line.split() for line in shown(LIST, terminal=True).splitlines()]
+    assert lines[0] == ["Name", "State", "Cost", "Since"]
+    assert lines[1] == ["a@eu-1", "ready", "0.0001234", "5m", "ago"]
+    assert lines[2] == ["b@us-1", "failed", "-", "2025-09-24"]
+
+
+def test_colour_only_when_wanted() -> None:
+    assert "\x1b[" not in shown(LIST, terminal=True)
+    assert "\x1b[1;31mfailed" in shown(LIST, terminal=True, colour=True)
+
+
+def test_an_empty_list_says_what_to_do_on_a_terminal_and_nothing_into_a_pipe() -> None:
+    empty = listing("ThingList", COLUMNS, [], empty="no things; next: mcml things make")
+    assert shown(empty, terminal=True) == "no things; next: mcml things make\n"
+    assert shown(empty) == ""
+    assert json.loads(shown(empty, "json"))["items"] == []
+
+
+MIXED = Document(
+    "Mixed",
+    [],
+    (
+        Section("Story", (Text("a line"), Pairs((("who", "me"), ("when", NOW))), Status(State("open", "bad"), "it burns"))),
+        Tree("root", (Tree("leaf", state=State("ok")),)),
+        Series("rps", [1, None, 3], "1/s"),
+        Table([Column("a", "A|B")], [{"a": "x|y"}]),
+        Text("keep\n  this", verbatim=True),
+    ),
+)
+
+
+def test_every_block_into_a_pipe() -> None:
+    assert shown(MIXED) == (
+        "# Story\na line\nwho\tme\nwhen\t2026-01-02T03:04:05.000000Z\nopen\tit burns\n"
+        "root\n  leaf\tok\nrps\t1\t\t3\nx|y\nkeep\n  this\n"
+    )
+
+
+def test_every_block_on_a_terminal() -> None:
+    text = shown(MIXED, terminal=True)
+    for wanted in ("Story", "a line", "open  it burns", "└── ok  leaf", "rps  ▁ █  1 .. 3 1/s", "keep\n  this"):
+        assert wanted in text
+
+
+def test_markdown_escapes_what_would_break_a_table() -> None:
+    text = markdown.render(MIXED.blocks)
+    assert "# Story\n\na line\n\n- **who**: me\n- **when**: 2026-01-02T03:04:05.000000Z\n\n**open** it burns" in text
+    assert "| A\\|B |\n| --- |\n| x\\|y |" in text
+    assert "```\nkeep\n  this\n```" in text
+
+
+@pytest.mark.parametrize("output", render.FORMATS)
+def test_every_format_ends_with_one_newline(output: str) -> None:
+    text = shown(LIST, output)
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
