@@ -20,7 +20,9 @@ def trained(dataset: str = "breast-cancer", algorithm: str = "random-forest", *,
     return data, train.train(data, algorithm, seed=7, min_accuracy=min_accuracy, reporter=Silent())
 
 
-@pytest.mark.parametrize(("dataset", "rows", "features", "classes"), [("breast-cancer", 569, 30, 2), ("iris", 150, 4, 3), ("wine", 178, 13, 3)])
+@pytest.mark.parametrize(
+    ("dataset", "rows", "features", "classes"), [("breast-cancer", 569, 30, 2), ("iris", 150, 4, 3), ("wine", 178, 13, 3)]
+)
 def test_data_sets_are_the_real_ones(dataset: str, rows: int, features: int, classes: int) -> None:
     data = recipe.load(dataset)
     assert data.samples.shape == (rows, features)
