@@ -59,12 +59,12 @@ def readme() -> dict[Path, str]:
     parts: Mapping[str, str] = {"capabilities": capability_table(), "exit-codes": exit_codes()}
     text = path.read_text()
     for name, made in parts.items():
-        begin, end = f"<!-- generated: {name} -->\n", "\n<!-- end -->"
+        begin, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
         before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if not found or not closed:
             raise SystemExit(f"README.md has no place for {name!r}")
-        text = before + begin + made + end + after
+        text = f"{before}{begin}{made}\n{end}{after}"
     return {path: text}
 
 
