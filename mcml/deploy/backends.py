@@ -16,7 +16,7 @@ def backends_of(endpoints: Iterable[Endpoint], target: Target) -> list[Backend]:
         if not serving:
             continue
         variant = max(serving, key=lambda one: one.weight)
-        address = urlsplit(variant.address)
+        address = urlsplit(variant.address if "://" in variant.address else f"//{variant.address}")
         found.append(
             Backend(
                 target=endpoint.target,

@@ -41,7 +41,7 @@ def chosen_targets(model: "Model", only: Iterable[str] | None) -> list[str]:
 
 def require_applied(session: Session, targets: Iterable[str]) -> None:
     """Check the outputs of infra for the targets. Raises NotFound naming those that are not applied."""
-    from mcml.cli.infra import applied_targets
+    from mcml.cli.infra.common import applied_targets
 
     applied = applied_targets(session)
     missing = [target for target in targets if target not in applied]

@@ -1,0 +1,1 @@
+"""The model server: pure parts by value, the application in process, the server as a real process."""
