@@ -1,7 +1,8 @@
 """`mcml postmortem`: written from the facts the others recorded."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,7 +10,11 @@ from mcml.cli.completion import complete_incident
 from mcml.cli.lazy import group
 from mcml.cli.options import command
 from mcml.cli.session import Session
+from mcml.core.errors import McmlError
 from mcml.core.view import Document
+
+if TYPE_CHECKING:
+    from mcml.postmortem.evidence import Evidence
 
 EXAMPLES = ("mcml postmortem draft INC-1", "mcml postmortem draft INC-1 --out review.md", "mcml postmortem draft INC-1 --dry-run")
 app = group("postmortem", "Written from the facts the others recorded.", examples=EXAMPLES)
@@ -30,7 +35,7 @@ def draft(
     from mcml.postmortem import desk, document, views
     from mcml.ui import markdown
 
-    evidence = desk.gather(session.store, parse_name(identifier), clock=session.clock)
+    evidence = _with_cost(session, desk.gather(session.store, parse_name(identifier), clock=session.clock))
     text = markdown.render(document.blocks(evidence))
     if session.dry_run:
         session.stdout_write(text)
@@ -39,3 +44,21 @@ def draft(
     path = Path.cwd() / out if out else desk.default_path(incident)
     place = desk.save(session.store, incident, text, project=session.config.project, path=path, force=force, clock=session.clock)
     return views.drafted(evidence, place)
+
+
+def _with_cost(session: Session, evidence: "Evidence") -> "Evidence":
+    """Add what the incident's target cost meanwhile; a ledger that cannot be read leaves the draft without money, and is said."""
+    from mcml.cli.cost import common
+    from mcml.postmortem.evidence import Spend, window
+
+    if not common.folder(session).is_dir():
+        return evidence
+    from mcml.cost.window import cost_between
+
+    target = evidence.story.incident.target
+    try:
+        found = cost_between(common.ledger(session), *window(evidence), target=target or None)
+    except McmlError as failed:
+        session.note(f"without cost: {failed.message} ({failed.why})")
+        return evidence
+    return replace(evidence, spend=tuple(Spend(target or "everything", cost.effective, cost.currency, cost.rows) for cost in found))

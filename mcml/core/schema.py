@@ -1,11 +1,15 @@
 """The shape of mcml.toml: pydantic models whose descriptions are the manual, the annotated example and the JSON Schema at once."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+from mcml.core.errors import did_you_mean
+
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 
 class Strict(BaseModel):
@@ -78,6 +82,7 @@ class Store(Strict):
 
     url: str = Field(
         default="",
+        repr=False,  # somebody may have written a password into it
         description="A SQLAlchemy URL; empty: SQLite at .mcml/mcml.db. "
         "A team uses PostgreSQL: postgresql+psycopg://user@host/db (password from PGPASSWORD or ~/.pgpass).",
     )
@@ -107,14 +112,17 @@ class Settings(Strict):
         for model_name, model in self.models.items():
             for target in model.targets:
                 if target not in self.targets:
-                    raise ValueError(_no_such("target", target, self.targets, f"models.{model_name}.targets"))
+                    raise NoSuchName("target", target, self.targets, f"models.{model_name}.targets")
         for route_name, route in self.routes.items():
             if (route.model or route_name) not in self.models:
-                raise ValueError(_no_such("model", route.model or route_name, self.models, f"routes.{route_name}.model"))
+                raise NoSuchName("model", route.model or route_name, self.models, f"routes.{route_name}.model")
         return self
 
 
-def _no_such(what: str, name: str, known: dict[str, Any], where: str) -> str:
-    from mcml.core.errors import did_you_mean
+class NoSuchName(ValueError):
+    """The value at `path` names a target or a model that is not defined."""
 
-    return f"{where} names the {what} {name!r}, which is not defined ({did_you_mean(name, known) or f'there is no {what}'})"
+    def __init__(self, what: str, name: str, known: Iterable[str], path: str) -> None:
+        hint = did_you_mean(name, known) or f"there is no {what}"
+        super().__init__(f"{path} names the {what} {name!r}, which is not defined ({hint})")
+        self.path = path

@@ -33,7 +33,7 @@ class Secret:
         raise TypeError("a secret is not pickled")
 
 
-_USERINFO = re.compile(r"(?<=://)([^:/@]*):.*@", re.DOTALL)
+_USERINFO = re.compile(r"(?<=://)([^:]*):.*@", re.DOTALL)
 _PARAMETER = re.compile(r"(?i)([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*")
 
 

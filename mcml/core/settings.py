@@ -21,6 +21,10 @@ CONTROL_VARIABLES = {"MCML_PROFILE", "MCML_ACTOR", "MCML_DEBUG"}
 """`MCML_*` variables that are no settings; every setting is `MCML_` + its path with `__` between the parts (`MCML_STORE__URL`)."""
 
 
+IN_PROFILE = ", profile "
+"""Stands between the file and the profile's name in an origin."""
+
+
 @dataclass(frozen=True)
 class Config:
     """The merged settings, the folder they belong to, the profile in force, and the origin of every value that was set."""
@@ -38,14 +42,17 @@ class Config:
     @property
     def store_url(self) -> str:
         """The SQLAlchemy URL of the journal."""
-        return self.settings.store.url or f"sqlite:///{self.state / 'mcml.db'}"
+        if self.settings.store.url:
+            return self.settings.store.url
+        path = str(self.state / "mcml.db").replace("%", "%25").replace("?", "%3F")  # the two that mean something in this part of a URL
+        return f"sqlite:///{path}"
 
 
 def load(start: Path, *, profile: str = "", flags: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Config:
     """Find and merge the configuration for the folder `start`.
 
     `flags` maps dotted paths to values given on the command line. Raises NotFound without an mcml.toml at or above `start`, Usage
-    for a file that is no TOML, an unknown key (with the nearest name), a wrong value or an unknown profile.
+    for a file that is no TOML, an unknown key (with the nearest name) or a wrong value, NotFound for an unknown profile.
     """
     environ = os.environ if environ is None else environ
     project = find_project(start)
@@ -53,17 +60,18 @@ def load(start: Path, *, profile: str = "", flags: Mapping[str, object] | None =
         raise NotFound(f"no {CONFIG_NAME} in {start} or above", why="mcml works inside a project folder, like git", next_step="mcml init")
     merged: Layer = {}
     origins: dict[str, str] = {}
-    profiles: dict[str, Layer] = {}
+    profiles: dict[str, list[tuple[Layer, str]]] = {}
     for path in (user_config(), project / CONFIG_NAME):
         layer = _read(path)
-        for name, overlay in layer.pop("profiles", {}).items():
-            _merge(profiles.setdefault(name, {}), overlay, {}, "")
+        for name, overlay in _take_profiles(layer, path):
+            profiles.setdefault(name, []).append((overlay, f"{path}{IN_PROFILE}{name}"))
         _merge(merged, layer, origins, str(path))
     wanted = profile or environ.get("MCML_PROFILE", "")
     if wanted:
         if wanted not in profiles:
             raise unknown("profile", wanted, profiles, next_step="mcml config show")
-        _merge(merged, profiles[wanted], origins, f"profile {wanted}")
+        for overlay, origin in profiles[wanted]:
+            _merge(merged, overlay, origins, origin)
     _merge_flat(merged, origins, _from_environment(environ))
     _merge_flat(merged, origins, {path: (value, "flag") for path, value in (flags or {}).items()})
     return Config(_validate(merged, origins), project, wanted, origins)
@@ -71,23 +79,41 @@ def load(start: Path, *, profile: str = "", flags: Mapping[str, object] | None =
 
 def _read(path: Path) -> Layer:
     try:
-        return tomllib.loads(path.read_text())
-    except FileNotFoundError:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as unreadable:
+        raise Usage(f"cannot read {path}", why=str(unreadable), next_step=f"ls -l {path}") from unreadable
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
         raise Usage(f"{path} is not valid TOML", why=str(broken), next_step="mend it; see: mcml config example") from broken
+
+
+def _take_profiles(layer: Layer, path: Path) -> list[tuple[str, Layer]]:
+    profiles = layer.pop("profiles", {})
+    if not isinstance(profiles, dict) or not all(isinstance(overlay, dict) for overlay in profiles.values()):
+        raise Usage(f"the profiles in {path} are wrong", why="a profile is a table: [profiles.NAME]", next_step="mcml config example")
+    return list(profiles.items())
 
 
 def _merge(into: Layer, layer: Layer, origins: dict[str, str], origin: str, prefix: str = "") -> None:
     for key, value in layer.items():
         path = f"{prefix}{key}"
         if isinstance(value, dict):
-            existing = into.setdefault(key, {})
-            if isinstance(existing, dict):
-                _merge(existing, value, origins, origin, f"{path}.")
-                continue
-        into[key] = value
-        origins[path] = origin
+            if not isinstance(into.get(key), dict):
+                _forget(origins, path)
+                into[key] = {}
+            if not value:
+                origins.setdefault(path, origin)
+            _merge(into[key], value, origins, origin, f"{path}.")
+        else:
+            _forget(origins, path)
+            into[key] = value
+            origins[path] = origin
+
+
+def _forget(origins: dict[str, str], path: str) -> None:
+    for known in [known for known in origins if known == path or known.startswith(f"{path}.")]:
+        del origins[known]
 
 
 def _merge_flat(into: Layer, origins: dict[str, str], values: Mapping[str, tuple[object, str]]) -> None:
@@ -115,9 +141,10 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, tuple[object, str
 
 def _as_toml(text: str) -> object:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        table = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return table["value"] if len(table) == 1 else text  # text of more than one line may happen to be more TOML
 
 
 def _validate(merged: Layer, origins: Mapping[str, str]) -> "Settings":
@@ -133,15 +160,30 @@ def _validate(merged: Layer, origins: Mapping[str, str]) -> "Settings":
 
 
 def _explain(wrong: "ValidationError", model: Any, origins: Mapping[str, str]) -> Iterator[str]:
+    from mcml.core.schema import NAME_PATTERN
+
     for error in wrong.errors():
-        path = ".".join(str(part) for part in error["loc"] if part != "[key]")
-        origin = next((where for known, where in origins.items() if known == path or known.startswith(f"{path}.")), "")
+        named = getattr(error.get("ctx", {}).get("error"), "path", None)  # an error that knows its place better than pydantic
+        path = named or ".".join(str(part) for part in error["loc"] if part != "[key]")
+        origin = _origin_of(path, origins)
         place = f"{_with_line(origin, path)}: " if origin else ""
         if error["type"] == "extra_forbidden":
-            hint = did_you_mean(str(error["loc"][-1]), _keys_at(model, error["loc"][:-1]))
-            yield f"{place}unknown key {path!r} ({hint})"
+            known = _keys_at(model, error["loc"][:-1]) + ([] if len(error["loc"]) > 1 else ["profiles"])
+            yield f"{place}unknown key {path!r} ({did_you_mean(str(error['loc'][-1]), known)})"
+        elif error.get("ctx", {}).get("pattern") == NAME_PATTERN:
+            yield f"{place}{path}: a name is 1 to 63 of a-z, 0-9 and dashes, with no dash at its ends"
         else:
-            yield f"{place}{path + ': ' if path else ''}{error['msg'].removeprefix('Value error, ')}"
+            yield f"{place}{'' if named or not path else f'{path}: '}{error['msg'].removeprefix('Value error, ')}"
+
+
+def _origin_of(path: str, origins: Mapping[str, str]) -> str:
+    """Return where a path, something below it, or else its nearest parent (when a key is missing) was set."""
+    while path:
+        for known, origin in origins.items():
+            if known == path or known.startswith(f"{path}."):
+                return origin
+        path = path.rpartition(".")[0]
+    return ""
 
 
 def _keys_at(model: Any, location: tuple[int | str, ...]) -> list[str]:
@@ -158,18 +200,29 @@ def _keys_at(model: Any, location: tuple[int | str, ...]) -> list[str]:
 
 
 def _with_line(origin: str, path: str) -> str:
-    """Add the line of a dotted path to the name of a TOML file, where it can be found."""
-    if not origin.endswith(".toml"):
+    """Add the line of a dotted path, or of the nearest table around it, to the name of a TOML file."""
+    file, _, profile = origin.partition(IN_PROFILE)
+    if not file.endswith(".toml"):
         return origin
-    *table, key = path.split(".")
-    inside = not table
-    for number, line in enumerate(Path(origin).read_text().splitlines(), 1):
-        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line)
-        if header:
-            name = header[1].replace('"', "").replace(" ", "")
-            inside = name == ".".join(table)
-            if name == path:
-                return f"{origin}:{number}"
-        elif inside and re.match(rf"\s*\"?{re.escape(key)}\"?\s*=", line):
-            return f"{origin}:{number}"
-    return origin
+    lines = _lines(Path(file).read_text(encoding="utf-8"))
+    path = f"profiles.{profile}.{path}" if profile else path
+    while path and path not in lines:
+        path = path.rpartition(".")[0]
+    return f"{file}:{lines[path]}" if path else file
+
+
+def _lines(toml: str) -> dict[str, int]:
+    """Return the line on which each table and each key of a TOML text begins."""
+    found: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(toml.splitlines(), 1):
+        if header := re.match(r"\s*\[{1,2}([^\[\]]+)\]{1,2}\s*(#.*)?$", line):
+            table = _plain_path(header[1])
+            found.setdefault(table, number)
+        elif key := re.match(r"\s*([\w.\"' -]+?)\s*=", line):
+            found.setdefault(_plain_path(f"{table}.{key[1]}" if table else key[1]), number)
+    return found
+
+
+def _plain_path(toml: str) -> str:
+    return re.sub(r"[\"'\s]", "", toml)

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from mcml.core.errors import McmlError, Unavailable, Usage
 from mcml.core.fact import Fact
@@ -18,7 +18,8 @@ from mcml.store.journal import Entry, Query, Verdict
 LOCK_KEY = 0x6D636D6C
 """The advisory lock that journal writers of one PostgreSQL database share ('mcml' in ASCII)."""
 
-SQLITE_BUSY_SECONDS = 30
+LOCK_SECONDS = 30
+"""How long a writer waits for the one before it."""
 
 
 class Store:
@@ -74,6 +75,7 @@ class Store:
     def _writer(self) -> Iterator[Connection]:
         with self._engine.connect().execution_options(mcml_write=True) as connection, connection.begin():
             if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'"))
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
             yield connection
 
@@ -92,9 +94,8 @@ class Store:
         try:
             yield
         except OperationalError as failed:
-            raise Unavailable(
-                f"cannot use the store {hide_password(self.url)}", why=_first_line(failed), next_step="mcml doctor"
-            ) from failed
+            message = f"cannot use the store {hide_password(self.url)}"
+            raise Unavailable(message, why=_first_line(failed), next_step="mcml doctor") from failed
         except DBAPIError as failed:
             raise McmlError(f"the store {hide_password(self.url)} refused", why=_first_line(failed), next_step="mcml doctor") from failed
 
@@ -106,29 +107,41 @@ def _first_line(failed: DBAPIError) -> str:
 def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite":
-            return _sqlite(url, parsed.database or "")
-        if parsed.get_backend_name() == "postgresql":
-            return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
-    except (ArgumentError, NoSuchModuleError) as wrong:
-        raise Usage(f"store.url {hide_password(url)!r} is no database URL", why=str(wrong), next_step="mcml config show --origin") from wrong
-    except ModuleNotFoundError as missing:
-        raise Usage(f"store.url needs the Python package {missing.name!r}", next_step="pip install 'mcml[postgres]'") from missing
-    raise Usage(
-        f"store.url {hide_password(url)!r}: only sqlite and postgresql are supported", next_step="mcml config show --origin"
-    )
+    except (ArgumentError, ValueError):
+        raise _wrong_url(url) from None  # the reason would show what stands where a port should: often a piece of the password
+    if "@" in (parsed.host or ""):
+        raise _wrong_url(url, "a password with @, : or / in it is written percent-encoded, or better kept in ~/.pgpass")
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite"):
+        return _sqlite(parsed)
+    if parsed.drivername in ("postgresql", "postgresql+psycopg"):
+        return _postgresql(parsed)
+    raise _wrong_url(url)
 
 
-def _sqlite(url: str, path: str) -> Engine:
+def _wrong_url(url: str, why: str = "expected sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE") -> Usage:
+    return Usage(f"store.url {hide_password(url)!r} is no URL of a store", why=why, next_step="mcml config show --origin")
+
+
+def _postgresql(url: URL) -> Engine:
+    defaults = {name: value for name, value in {"connect_timeout": 10, "application_name": "mcml"}.items() if name not in url.query}
+    try:
+        return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, hide_parameters=True, connect_args=defaults)
+    except ImportError as missing:
+        raise Usage("PostgreSQL needs the Python package psycopg", why=str(missing), next_step="pip install 'mcml[postgres]'") from missing
+
+
+def _sqlite(url: URL) -> Engine:
+    path = url.database or ""
     if path and path != ":memory:":
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False})
+        _make_folder(Path(path).parent)
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": LOCK_SECONDS, "check_same_thread": False})
 
     # https://docs.sqlalchemy.org/en/20/dialects/sqlite.html#serializable-isolation-savepoints-transactional-ddl: pysqlite's own
     # transaction handling is switched off, and a writer takes the lock before it reads, so no append is lost to an upgrade of a lock.
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _: object) -> None:
         connection.isolation_level = None
+        connection.text_factory = _decode
         cursor = connection.cursor()
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
             cursor.execute(f"PRAGMA {pragma}")
@@ -140,3 +153,14 @@ def _sqlite(url: str, path: str) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode(errors="surrogateescape")  # a damaged row must reach `verify`, not stop it
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as failed:
+        raise Unavailable(f"cannot make the store's folder {folder}", why=str(failed), next_step="mcml doctor") from failed

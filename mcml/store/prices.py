@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from mcml.core.clock import parse_rfc3339, rfc3339
+from mcml.core.errors import InvalidRequest
 from mcml.providers.api.billing import UnitPrice
 from mcml.store.tables import PRICE
 
@@ -20,26 +21,32 @@ class CataloguePrice:
 
 
 def record(connection: Connection, provider: str, prices: Iterable[UnitPrice]) -> int:
-    """Add prices to the catalogue; one that says the same as the newest known is not written again. Returns how many were new."""
-    added = 0
-    for price in prices:
-        known = latest(connection, provider, price.region, price.sku)
-        if known and (known.price, known.currency, known.unit, known.source) == (price.price, price.currency, price.unit, price.source):
-            continue
-        connection.execute(
-            insert(PRICE).values(
-                provider=provider,
-                sku=price.sku,
-                region=price.region,
-                unit=price.unit,
-                price=format(price.price, "f"),
-                currency=price.currency,
-                source=price.source,
-                as_of=rfc3339(price.as_of),
-            )
-        )
-        added += 1
-    return added
+    """Add prices to the catalogue; returns how many said something new.
+
+    One that says the same as the newest of its source and currency is not written again; one for a moment that the source has
+    priced already corrects that price. Raises InvalidRequest for a price that is not a number.
+    """
+    return sum(_record(connection, provider, price) for price in prices)
+
+
+def _record(connection: Connection, provider: str, price: UnitPrice) -> bool:
+    if not price.price.is_finite():
+        raise InvalidRequest(f"the price of {price.sku!r} in {price.region!r} is {price.price}", why="it is not a number")
+    key = {"provider": provider, "sku": price.sku, "region": price.region, "currency": price.currency, "source": price.source}
+    value = {"price": format(price.price, "f"), "unit": price.unit}
+    known = select(PRICE).where(*(PRICE.c[name] == text for name, text in key.items()))
+    newest = connection.execute(known.order_by(PRICE.c.as_of.desc()).limit(1)).first()
+    if newest and (Decimal(newest.price), newest.unit) == (price.price, price.unit):
+        return False
+    as_of = rfc3339(price.as_of)
+    there = connection.execute(known.where(PRICE.c.as_of == as_of)).first()
+    if there is None:
+        connection.execute(insert(PRICE).values(**key, **value, as_of=as_of))
+        return True
+    if (Decimal(there.price), there.unit) == (price.price, price.unit):
+        return False
+    connection.execute(update(PRICE).where(PRICE.c.id == there.id).values(**value))
+    return True
 
 
 def latest(connection: Connection, provider: str, region: str, sku: str) -> UnitPrice | None:
@@ -61,3 +68,10 @@ def latest(connection: Connection, provider: str, region: str, sku: str) -> Unit
         source=row.source,
         as_of=parse_rfc3339(row.as_of),
     )
+
+
+def newest(connection: Connection) -> list[CataloguePrice]:
+    """Return the newest price of every SKU of every region and provider, sorted by these."""
+    rows = connection.execute(select(PRICE.c.provider, PRICE.c.region, PRICE.c.sku).distinct()).all()
+    found = ((row.provider, latest(connection, row.provider, row.region, row.sku)) for row in sorted(rows, key=tuple))
+    return [CataloguePrice(provider, price) for provider, price in found if price]

@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-ALL = ("startup", "serving", "route")
+ALL = ("startup", "serving")
 
 
 def main(names: list[str]) -> int:

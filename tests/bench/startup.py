@@ -38,7 +38,8 @@ def main() -> int:
     print(f"median of {ROUNDS} interleaved rounds; load average {before:.1f} before, {os.getloadavg()[0]:.1f} after")
     for name, values in seconds.items():
         middle = statistics.median(values)
-        print(f"  {name:<20} {middle * 1000:7.0f} ms   {middle / bare:6.1f} x python   (min {min(values) * 1000:.0f}, max {max(values) * 1000:.0f})")
+        spread = f"(min {min(values) * 1000:.0f}, max {max(values) * 1000:.0f})"
+        print(f"  {name:<20} {middle * 1000:7.0f} ms   {middle / bare:6.1f} x python   {spread}")
     return 0
 
 

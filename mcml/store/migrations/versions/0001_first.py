@@ -38,6 +38,11 @@ def _journal() -> None:
                 f"CREATE TRIGGER journal_no_{verb.lower()} BEFORE {verb} ON journal "
                 "BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END"
             )
+        # INSERT OR REPLACE takes a row away without asking the trigger above
+        op.execute(
+            "CREATE TRIGGER journal_no_replace BEFORE INSERT ON journal WHEN EXISTS (SELECT 1 FROM journal WHERE seq = NEW.seq) "
+            "BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END"
+        )
     else:
         op.execute(
             "CREATE FUNCTION journal_append_only() RETURNS trigger LANGUAGE plpgsql AS "
