@@ -1,0 +1,31 @@
+"""This machine as a cloud: folders, processes, and measured use as the bill; the demo, the reference and the test double at once."""
+
+from mcml.providers.api.capability import Offer, Support
+from mcml.providers.api.spec import ProviderSpec
+
+_HERE = "mcml.providers.local"
+
+spec = ProviderSpec(
+    name="local",
+    summary="this machine: folders, processes, measured use as bills",
+    extra="serve",
+    settings=f"{_HERE}.settings:Settings",
+    capabilities={
+        "Identity": Offer(Support.FULL, f"{_HERE}.identity:open_identity"),
+        "ObjectStore": Offer(Support.FULL, f"{_HERE}.object_store:open_object_store"),
+        "Buckets": Offer(Support.PARTIAL, f"{_HERE}.buckets:open_buckets", "no encryption: the disk's own is in force"),
+        "Cluster": Offer(Support.IMPOSSIBLE, note="one machine has no Kubernetes API; models run as processes"),
+        "ModelEndpoint": Offer(Support.FULL, f"{_HERE}.endpoint:open_model_endpoint"),
+        "Billing": Offer(Support.FULL, f"{_HERE}.billing:open_billing"),
+        "Metrics": Offer(Support.FULL, f"{_HERE}.metrics:open_metrics"),
+        "Instances": Offer(Support.FULL, f"{_HERE}.instances:open_instances"),
+        "Groups": Offer(Support.FULL, f"{_HERE}.groups:open_groups"),
+        "Snapshots": Offer(Support.FULL, f"{_HERE}.snapshots:open_snapshots"),
+        "Inventory": Offer(Support.FULL, f"{_HERE}.inventory:open_inventory"),
+        "Database": Offer(Support.FULL, f"{_HERE}.database:open_database"),
+        "Registry": Offer(Support.FULL, f"{_HERE}.registry:open_registry"),
+        "Alarms": Offer(Support.FULL, f"{_HERE}.alarms:open_alarms"),
+        "Jobs": Offer(Support.FULL, f"{_HERE}.jobs:open_jobs"),
+        "Warehouse": Offer(Support.FULL, f"{_HERE}.warehouse:open_warehouse"),
+    },
+)

@@ -1,0 +1,74 @@
+"""What every Metrics promises."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mcml.core.errors import InvalidRequest, NotFound
+from mcml.providers.api.metrics import Metrics, Point, SeriesQuery, Statistic, Window
+
+LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
+
+
+class MetricsContract:
+    """Give `metrics`, and `measured`: a query and a window in which at least one step has a value, and nothing changes any more."""
+
+    @pytest.fixture
+    def metrics(self) -> Metrics:
+        """Return the capability under test."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def measured(self) -> tuple[SeriesQuery, Window]:
+        """Return what was measured, and when."""
+        raise NotImplementedError
+
+    def test_names_can_be_asked_for(self, metrics: Metrics, measured: tuple[SeriesQuery, Window]) -> None:
+        """Every name is there once, the measured one among them."""
+        names = metrics.names()
+        assert measured[0].metric in names
+        assert len(set(names)) == len(names)
+
+    def test_one_point_a_step(self, metrics: Metrics, measured: tuple[SeriesQuery, Window]) -> None:
+        """Each at the start of its step, the last step possibly cut; at least one has a value."""
+        series, window = measured
+        points = metrics.query(series, window)
+        steps = -((window.start - window.end) // window.step)
+        assert [point.at for point in points] == [window.start + number * window.step for number in range(steps)]
+        assert any(point.value is not None for point in points)
+
+    def test_what_was_not_measured_is_none_and_never_zero(self, metrics: Metrics, measured: tuple[SeriesQuery, Window]) -> None:
+        """Long ago nothing ran here, whatever the statistic."""
+        hour = timedelta(hours=1)
+        statistics: tuple[Statistic, ...] = ("average", "sum", "count", "p99")
+        for statistic in statistics:
+            points = metrics.query(replace(measured[0], statistic=statistic), Window(LONG_AGO, LONG_AGO + 2 * hour, hour))
+            assert points == [Point(LONG_AGO, None), Point(LONG_AGO + hour, None)]
+
+    def test_statistics_agree_with_each_other(self, metrics: Metrics, measured: tuple[SeriesQuery, Window]) -> None:
+        """The minimum is at most the median, and so on; the average lies between minimum and maximum."""
+        series, window = measured
+        names: tuple[Statistic, ...] = ("minimum", "p50", "p90", "p99", "maximum", "average", "count")
+        columns = [[point.value for point in metrics.query(replace(series, statistic=name), window)] for name in names]
+        for minimum, p50, p90, p99, maximum, average, count in zip(*columns, strict=True):
+            if count is None:
+                continue
+            assert minimum is not None
+            assert maximum is not None
+            assert average is not None
+            assert count >= 1
+            slack = 1e-9 * max(abs(minimum), abs(maximum), 1)
+            assert minimum - slack <= average <= maximum + slack
+            told = [value for value in (minimum, p50, p90, p99, maximum) if value is not None]
+            assert told == sorted(told)
+
+    def test_wrong_questions_are_refused(self, metrics: Metrics, measured: tuple[SeriesQuery, Window]) -> None:
+        """A metric that does not exist, a window that ends before it starts, a step of no length."""
+        series, window = measured
+        with pytest.raises(NotFound):
+            metrics.query(replace(series, metric="no_such_metric"), window)
+        with pytest.raises(InvalidRequest):
+            metrics.query(series, Window(window.end, window.start, window.step))
+        with pytest.raises(InvalidRequest):
+            metrics.query(series, replace(window, step=timedelta(0)))
