@@ -80,12 +80,13 @@ def _store(session: Session) -> Check:
 
 
 def _router_port(session: Session) -> Check:
-    from mcml.core.process import port_is_taken
-    from mcml.route.serve import is_serving
+    from mcml.core.process import is_alive, port_is_taken
+    from mcml.route.records import read_running
 
     router = session.settings.router
-    if is_serving(session.config.state / "route"):
-        return Check("router port", True, f"{router.port}: our own router is serving")
+    running = read_running(session.config.state / "route")
+    if running and is_alive(running.process):
+        return Check("router port", True, f"our own router serves on {running.url}")
     if router.port and port_is_taken(router.port, router.host):
         return Check("router port", False, f"{router.host}:{router.port} is taken by another program", "set router.port in mcml.toml")
     return Check("router port", True, f"{router.host}:{router.port} is free" if router.port else "any free port")

@@ -4,10 +4,9 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from typer._click import Context
 
 from mcml.cli.completion import complete_incident
-from mcml.cli.lazy import ExampleGroup, group
+from mcml.cli.lazy import group
 from mcml.cli.options import command
 from mcml.cli.session import Session
 from mcml.core.view import Document
@@ -29,20 +28,7 @@ class State(StrEnum):
     resolved = "resolved"
 
 
-class _NowByDefault(ExampleGroup):
-    """`mcml incident` alone means `mcml incident now`."""
-
-    examples = EXAMPLES
-
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Put the verb in front where only options were typed."""
-        if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help")):
-            args = ["now", *args]
-        return super().parse_args(ctx, args)
-
-
-app = group("incident", "What is on fire, who has it, what changed before.")
-app.info.cls = _NowByDefault
+app = group("incident", "What is on fire, who has it, what changed before.", examples=EXAMPLES, default="now")
 
 
 @command(app, "now", examples=("mcml incident", "mcml incident -o json"))

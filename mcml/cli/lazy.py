@@ -66,7 +66,15 @@ class ExampleCommand(ExamplesFirst, TyperCommand):
 
 
 class ExampleGroup(ExamplesFirst, TyperGroup):
-    """A group whose help begins with its examples."""
+    """A group whose help begins with its examples, and that may have a verb which is meant when none is typed."""
+
+    default_verb = ""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Put the default verb in front where only options, or nothing, were typed."""
+        if self.default_verb and (not args or (args[0].startswith("-") and args[0] not in ("-h", "--help"))):
+            args = [self.default_verb, *args]
+        return super().parse_args(ctx, args)
 
 
 class LazyGroup(ExampleGroup):
@@ -96,22 +104,20 @@ def load(name: str) -> Command:
     return command
 
 
-def group(name: str, summary: str, *, examples: tuple[str, ...] = (), bare: bool = False) -> typer.Typer:
-    """Make the app of a word with verbs. `bare`: the word alone does something (its callback), instead of showing the help."""
-    kind = type(f"{name.title()}Group", (ExampleGroup,), {"examples": examples})
+def group(name: str, summary: str, *, examples: tuple[str, ...] = (), default: str = "") -> typer.Typer:
+    """Make the app of a word with verbs. `default` is the verb that the word alone means; without one it shows the help."""
+    kind = type(f"{name.title()}Group", (ExampleGroup,), {"examples": examples, "default_verb": default})
     app = typer.Typer(
         name=name,
         help=summary,
         cls=kind,
-        no_args_is_help=not bare,
-        invoke_without_command=bare,
+        no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings=HELP,
     )
-    if not bare:
-        app.callback()(_nothing)  # keeps a word with one verb a group
+    app.callback()(_nothing)  # keeps a word with one verb a group
     return app
 
 

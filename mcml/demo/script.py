@@ -38,7 +38,7 @@ BEFORE_THE_KILL = (
         "One endpoint over all of them: Envoy in front, weights by latency, cost and reliability",
         (("route", "serve", "--detach"), ("route", "status")),
     ),
-    Step(f"Load on the endpoint, and kill -9 on {VICTIM} in the middle", (("route", "drill", MODEL, "--kill", VICTIM),)),
+    Step(f"Load on the endpoint, and kill -9 on {VICTIM} in the middle", (("route", "drill", MODEL, "--kill", VICTIM, "--yes"),)),
     Step("The incident opened by itself", (("incident", "list"), ("incident", "ack", "INC-1"))),
     Step("Deploy again: what is dead is started, the rest is kept", (("deploy", "model", MODEL),)),
 )

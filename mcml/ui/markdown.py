@@ -50,4 +50,4 @@ def _tree(tree: Tree, depth: int) -> Iterable[str]:
 
 
 def _text(value: object) -> str:
-    return exact(value).replace("|", "\\|")
+    return exact(value).replace("<", "&lt;").replace("|", "\\|")

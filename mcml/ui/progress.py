@@ -5,8 +5,8 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from mcml.core.report import Reporter, Silent
+from mcml.core.when import span
 from mcml.ui.streams import Streams
-from mcml.ui.values import duration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -112,7 +112,7 @@ class LiveList:
         from rich.text import Text
 
         now = time.monotonic()
-        rows = [Text(f"{key}: {text} ({duration(now - started)})") for key, (text, started) in self._running.items()]
+        rows = [Text(f"{key}: {text} ({span(now - started)})") for key, (text, started) in self._running.items()]
         return Group(*(Spinner("dots", text=row) for row in rows))
 
 
@@ -130,4 +130,4 @@ def close(told: Reporter) -> None:
 
 
 def _took(started: float | None) -> str:
-    return f" ({duration(time.monotonic() - started)})" if started is not None else ""
+    return f" ({span(time.monotonic() - started)})" if started is not None else ""

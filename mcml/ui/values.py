@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 from mcml.core.clock import rfc3339
 from mcml.core.view import Kind, State
+from mcml.core.when import span
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -76,7 +77,7 @@ def _number(value: Decimal, kind: Kind) -> str:
     if kind == "percent":
         return f"{value:.0f}%" if value == value.to_integral() or abs(value) >= 10 else f"{value:.1f}%"
     if kind == "seconds":
-        return duration(float(value))
+        return span(float(value))
     if kind == "bytes":
         return size(float(value))
     if kind == "number" and value != value.to_integral():
@@ -99,21 +100,7 @@ def ago(moment: datetime, now: datetime) -> str:
         return moment.astimezone(UTC).strftime("%Y-%m-%d")
     if abs(seconds) < 1:
         return "now"
-    return f"{duration(seconds)} ago" if seconds > 0 else f"in {duration(-seconds)}"
-
-
-def duration(seconds: float) -> str:
-    """Write a duration in its two largest units: `450ms`, `2.5s`, `3m 20s`, `2h 5m`, `4d 1h`."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f}ms"
-    if seconds < 10:
-        return f"{seconds:.1f}s".replace(".0s", "s")
-    whole = round(seconds)
-    for size_, name, lower_size, lower in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
-        if whole >= size_:
-            rest = whole % size_ // lower_size
-            return f"{whole // size_}{name}" + (f" {rest}{lower}" if rest else "")
-    return f"{whole}s"
+    return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
 
 
 def size(count: float) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.view import Kind, State
-from mcml.ui.values import ago, duration, exact, friendly, money, plain, size, sparkline
+from mcml.ui.values import ago, exact, friendly, money, plain, size, sparkline
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -41,14 +41,6 @@ def test_plain_opens_dataclasses_and_refuses_what_it_does_not_know() -> None:
     assert plain([Inner(Decimal("1.50"))]) == [{"price": "1.50"}]
     with pytest.raises(TypeError, match="object"):
         plain(object())
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0ms"), (0.45, "450ms"), (2.5, "2.5s"), (3, "3s"), (59.6, "1m"), (200, "3m 20s"), (7500, "2h 5m"), (4 * 86400 + 3600, "4d 1h")],
-)
-def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,26 @@
+"""`mcml cost quarantine`."""
+
+from typing import Annotated
+
+import typer
+
+from mcml.cli.cost import common
+from mcml.cli.options import command
+from mcml.cli.session import Session
+from mcml.core.view import Document
+
+EXAMPLES = ("mcml cost quarantine", "mcml cost quarantine -o json")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to its word."""
+    command(app, "quarantine", examples=EXAMPLES)(quarantine)
+
+
+def quarantine(
+    session: Session, limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many rows, newest ingest first.")] = 100
+) -> Document:
+    """List the rows that were refused and are in no sum. Ingest a corrected export of the same months and they are gone."""
+    from mcml.cost import views
+
+    return views.quarantine(common.ledger(session).quarantined(limit))

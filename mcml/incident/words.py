@@ -1,0 +1,136 @@
+"""One sentence for each kind of fact, as it stands in a timeline; a kind we do not know is shown as it is."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from mcml.core.when import span
+from mcml.incident.names import name
+from mcml.store.journal import Entry
+
+_VERBS = {"opened": "opened", "reopened": "opened again", "acked": "acknowledged", "recovered": "recovered", "resolved": "resolved"}
+
+MOST_REASONS = 2
+"""Successive shifts with more reasons than that are told without them."""
+
+
+def say(entry: Entry) -> str:
+    """Return the sentence for a fact."""
+    teller = _TELLERS.get(entry.kind)
+    if teller:
+        return teller(entry)
+    if entry.kind.startswith("incident."):
+        return _incident(entry)
+    known = [f"{key}={value}" for key, value in entry.facts.items() if isinstance(value, str | int | float) and value != ""]
+    return " ".join(filter(None, [entry.kind, entry.target, *known]))
+
+
+def shifts(entries: Sequence[Entry]) -> str:
+    """Return the sentence for successive `route.weights` of one route: where traffic was before the first and after the last of them."""
+    first, last = entries[0], entries[-1]
+    before, after = _weights(first, "previous"), _weights(last, "weights")
+    names = dict.fromkeys([*before, *after])
+    moved = [backend for backend in names if before.get(backend, 0) != after.get(backend, 0)]
+    steps = [
+        f"{_place(backend, names)}{f' {before[backend]}% ->' if backend in before else ''} {after.get(backend, 0)}%" for backend in moved
+    ]
+    reasons = list(dict.fromkeys(reason for entry in entries if (reason := _fact(entry, "reason"))))
+    said = reasons if len(reasons) <= MOST_REASONS else []
+    if len(entries) > 1:
+        said = [f"{len(entries)} shifts in {span((last.at - first.at).total_seconds())}", *said]
+    why = f" ({'; '.join(said)})" if said else ""
+    return f"traffic of {_fact(first, 'route') or '?'}: {', '.join(steps) or 'as it was'}{why}"
+
+
+def _weights(entry: Entry, key: str) -> Mapping[str, int]:
+    value = entry.facts.get(key)
+    shares = value if isinstance(value, Mapping) else {}
+    return {str(backend): round(share) for backend, share in shares.items() if isinstance(share, int | float)}
+
+
+def _place(backend: str, names: Mapping[str, None]) -> str:
+    """Shorten `model@target` to the target where every backend is of the same model."""
+    models = {each.partition("@")[0] for each in names}
+    return backend.partition("@")[2] or backend if len(models) == 1 else backend
+
+
+def _fact(entry: Entry, key: str, shape: str = "{}") -> str:
+    """Return one value of a fact in a shape like ` (was {})`; nothing when the fact does not have it."""
+    value = entry.facts.get(key)
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
+    return shape.format(text) if text else ""
+
+
+def _what(entry: Entry) -> str:
+    return f"{_fact(entry, 'model') or 'a model'}{_fact(entry, 'version', ' version {}')}"
+
+
+def _where(entry: Entry) -> str:
+    return _fact(entry, "targets", " ({})")
+
+
+def _infra_applied(entry: Entry) -> str:
+    counts = [f"{number} {action}d" for action in ("create", "update", "delete") if (number := entry.facts.get(action))]
+    part = "" if entry.facts.get("complete", True) else " in part"
+    return f"infra applied{_fact(entry, 'environment', ' to {}')}{part}: {', '.join(counts) or 'no change'}{_where(entry)}"
+
+
+def _backend(entry: Entry) -> str:
+    return _fact(entry, "backend") or f"{_fact(entry, 'model') or '?'}@{entry.target or '?'}"
+
+
+def _backend_up(entry: Entry) -> str:
+    return f"{_backend(entry)} answers again{_lasted(entry)}"
+
+
+def _lasted(entry: Entry) -> str:
+    down = entry.facts.get("down_s")
+    return f" after {span(down)}" if isinstance(down, int | float) else ""
+
+
+def _drill(entry: Entry, verb: str) -> str:
+    """Name a drill: one that kills a backend has its target, one that is only load has none."""
+    return f"drill on {entry.target} {verb}" if entry.target else f"drill with load alone {verb}"
+
+
+def _drill_started(entry: Entry) -> str:
+    return f"{_drill(entry, 'started')}{_fact(entry, 'route', ': route {}')}{_fact(entry, 'requests', ', {} requests')}"
+
+
+def _drill_finished(entry: Entry) -> str:
+    zero = entry.facts.get("seconds_to_zero")
+    counts = [_fact(entry, "requests", "{} requests"), _fact(entry, "failed", "{} failed")]
+    counts += [f"no traffic to it after {span(zero)}"] if isinstance(zero, int | float) else []
+    return f"{_drill(entry, 'finished')}: {', '.join(filter(None, counts)) or 'no numbers'}"
+
+
+def _incident(entry: Entry) -> str:
+    identifier, verb = entry.facts.get("incident"), entry.kind.partition(".")[2]
+    called = name(identifier) if isinstance(identifier, int) else "an incident"
+    text = _fact(entry, "text")
+    if verb == "noted":
+        return f"{called} note: {text}"
+    if verb in ("opened", "reopened"):  # the fact that caused it stands beside it and says why
+        return f"{called} {_VERBS[verb]}{_fact(entry, 'severity', ' ({})')}{_fact(entry, 'title', ': {}')}"
+    who = f" by {entry.actor}" if verb in ("acked", "resolved") and not text.startswith("by itself") else ""
+    return f"{called} {_VERBS.get(verb, verb)}{who}" + (f": {text}" if text else "")
+
+
+_TELLERS: Mapping[str, Callable[[Entry], str]] = {
+    "infra.applied": _infra_applied,
+    "infra.destroyed": lambda entry: f"infra destroyed{_fact(entry, 'environment', ' in {}')}{_where(entry)}",
+    "infra.drift_found": lambda entry: f"drift found{_fact(entry, 'environment', ' in {}')}{_where(entry)}",
+    "pipeline.trained": lambda entry: f"trained {_what(entry)}",
+    "deploy.started": lambda entry: f"deploy of {_what(entry)} to {entry.target} started",
+    "deploy.finished": lambda entry: f"deployed {_what(entry)} to {entry.target}{_fact(entry, 'previous', ' (was {})')}",
+    "deploy.failed": lambda entry: f"deploy of {_what(entry)} to {entry.target} failed{_fact(entry, 'reason', ': {}')}",
+    "deploy.deleted": lambda entry: f"{_what(entry)} deleted from {entry.target}",
+    "route.started": lambda entry: f"router started{_fact(entry, 'listen', ' on {}')}",
+    "route.stopped": lambda entry: f"router stopped{_fact(entry, 'listen', ' on {}')}",
+    "route.engine_restarted": lambda entry: f"the router's proxy was started again{_lasted(entry)}",
+    "route.config_refused": lambda entry: f"the router's proxy refused a configuration{_fact(entry, 'reason', ': {}')}",
+    "route.weights": lambda entry: shifts([entry]),
+    "route.backend_down": lambda entry: f"{_backend(entry)} is down{_fact(entry, 'reason', ': {}')}",
+    "route.backend_up": _backend_up,
+    "route.drill_started": _drill_started,
+    "route.drill_killed": lambda entry: f"{_fact(entry, 'backend') or f'the backend on {entry.target}'} was killed on purpose, in a drill",
+    "route.drill_finished": _drill_finished,
+}
