@@ -80,12 +80,12 @@ def _store(session: Session) -> Check:
 
 
 def _router_port(session: Session) -> Check:
-    from mcml.core.process import is_alive, port_is_taken
+    from mcml.core.process import port_is_taken
     from mcml.route.records import read_running
 
     router = session.settings.router
     running = read_running(session.config.state / "route")
-    if running and is_alive(running.process):
+    if running:
         return Check("router port", True, f"our own router serves on {running.url}")
     if router.port and port_is_taken(router.port, router.host):
         return Check("router port", False, f"{router.host}:{router.port} is taken by another program", "set router.port in mcml.toml")

@@ -23,8 +23,8 @@ class CataloguePrice:
 def record(connection: Connection, provider: str, prices: Iterable[UnitPrice]) -> int:
     """Add prices to the catalogue; returns how many said something new.
 
-    One that says the same as the newest of its source and currency is not written again; one for a moment that the source has
-    priced already corrects that price. Raises InvalidRequest for a price that is not a number.
+    One that says the same as the price of its source and currency in force at its moment is not written again; one for the very
+    moment of a known price corrects it. Raises InvalidRequest for a price that is not a number.
     """
     return sum(_record(connection, provider, price) for price in prices)
 
@@ -34,18 +34,15 @@ def _record(connection: Connection, provider: str, price: UnitPrice) -> bool:
         raise InvalidRequest(f"the price of {price.sku!r} in {price.region!r} is {price.price}", why="it is not a number")
     key = {"provider": provider, "sku": price.sku, "region": price.region, "currency": price.currency, "source": price.source}
     value = {"price": format(price.price, "f"), "unit": price.unit}
-    known = select(PRICE).where(*(PRICE.c[name] == text for name, text in key.items()))
-    newest = connection.execute(known.order_by(PRICE.c.as_of.desc()).limit(1)).first()
-    if newest and (Decimal(newest.price), newest.unit) == (price.price, price.unit):
-        return False
     as_of = rfc3339(price.as_of)
-    there = connection.execute(known.where(PRICE.c.as_of == as_of)).first()
-    if there is None:
-        connection.execute(insert(PRICE).values(**key, **value, as_of=as_of))
-        return True
-    if (Decimal(there.price), there.unit) == (price.price, price.unit):
+    earlier = select(PRICE).where(*(PRICE.c[name] == text for name, text in key.items()), PRICE.c.as_of <= as_of)
+    known = connection.execute(earlier.order_by(PRICE.c.as_of.desc()).limit(1)).first()
+    if known and (Decimal(known.price), known.unit) == (price.price, price.unit):
         return False
-    connection.execute(update(PRICE).where(PRICE.c.id == there.id).values(**value))
+    if known and known.as_of == as_of:
+        connection.execute(update(PRICE).where(PRICE.c.id == known.id).values(**value))
+    else:
+        connection.execute(insert(PRICE).values(**key, **value, as_of=as_of))
     return True
 
 

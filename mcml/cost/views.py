@@ -1,0 +1,181 @@
+"""What costs look like: values of this room in, documents out. Amounts stay Decimal, so JSON holds them to the last digit."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from mcml.core.view import Block, Column, Document, Section, Series, State, Status, Table
+from mcml.cost.report import CurrencyTable, Line, Report
+from mcml.store.ledger.book import Refused
+from mcml.store.ledger.intake import Ingested
+from mcml.store.ledger.manifest import Delivery
+
+if TYPE_CHECKING:
+    from mcml.store.prices import CataloguePrice  # loads SQLAlchemy, which a report does not need
+
+EMPTY = "no costs in this span; bring some in with: mcml cost ingest --provider local, or mcml cost ingest --sample"
+MONEY = (
+    Column("billed_cost", "Billed", "money"),
+    Column("effective_cost", "Effective", "money"),
+    Column("share_percent", "Share", "percent"),
+)
+UNIT = (Column("requests", "Requests", "number"), Column("cost_per_thousand_requests", "Per 1,000", "money"))
+
+
+def cost_report(report: Report, waiting: Sequence[Delivery] = ()) -> Document:
+    """Show one table a currency, and below it where the numbers come from and how old they are."""
+    items = [_item(report.by, table.currency, line) for table in report.tables for line in table.lines]
+    blocks: list[Block] = [block for table in report.tables for block in (_currency(report.by, table), _sources(table))]
+    if not items:
+        blocks.append(Table([], [], empty=EMPTY))
+    rows = sum(delivery.quarantined for delivery in waiting)
+    if rows:
+        said = "1 row is" if rows == 1 else f"{rows} rows are"
+        blocks.append(Status(State("quarantine", "warn"), f"{said} not in these sums: mcml cost quarantine"))
+    return Document("CostReport", items, tuple(blocks))
+
+
+def _item(by: Sequence[str], currency: str, line: Line) -> dict[str, object]:
+    return {
+        "name": "/".join(part or "-" for part in line.key) or currency,
+        "currency": currency,
+        **dict(zip(by, line.key, strict=True)),
+        "billed_cost": line.billed,
+        "effective_cost": line.effective,
+        "share_percent": line.share,
+        "rows": line.rows,
+        "requests": line.requests,
+        "cost_per_thousand_requests": line.per_thousand,
+        "effective_cost_by_source": dict(line.sources),
+        "charges_from": line.first,
+        "charges_until": line.last,
+        "ingested_at": line.ingested,
+    }
+
+
+def _currency(by: Sequence[str], table: CurrencyTable) -> Section:
+    rows = [_item(by, table.currency, line) for line in table.lines]
+    counted = any(line.requests is not None for line in table.lines)
+    columns = [*(Column(name, name.capitalize()) for name in by), *MONEY, *(UNIT if counted else ())]
+    blocks: list[Block] = [Table(columns, rows)]
+    if table.daily:
+        first, last = table.daily[0][0], table.daily[-1][0]
+        points = [None if cost is None else float(cost) for _, cost in table.daily]
+        blocks.append(Series(f"effective, {first} to {last}", points, table.currency))
+    return Section(f"Costs in {table.currency}", blocks)
+
+
+def _sources(table: CurrencyTable) -> Section:
+    """Show what the total is made of, and how old each part is."""
+    columns = (
+        Column("source", "Source"),
+        Column("billed", "Billed", "money"),
+        Column("effective", "Effective", "money"),
+        Column("share", "Share", "percent"),
+        Column("until", "Charges until", "time"),
+        Column("ingested", "Ingested", "time"),
+    )
+    rows: list[dict[str, object]] = [vars(source) for source in table.sources]
+    if len(rows) > 1:
+        newest = {"until": max(source.until for source in table.sources), "ingested": max(source.ingested for source in table.sources)}
+        rows.append({"source": "all", "billed": table.billed, "effective": table.effective, "share": None, **newest})
+    return Section(f"Totals in {table.currency}", (Table(columns, rows),))
+
+
+def ingested(results: Sequence[Ingested], *, dry_run: bool) -> Document:
+    """Show what was booked per provider and currency, and every reason why rows were refused."""
+    columns = (
+        Column("origin", "From"),
+        Column("provider", "Provider"),
+        Column("rows", "Rows", "number"),
+        Column("billed", "Billed", "money"),
+        Column("currency", "Currency"),
+        Column("state", "State", "state"),
+    )
+    rows = [
+        {**line, "billed": Decimal(line["billed"]), "origin": result.delivery.origin, "state": _state(result, dry_run=dry_run)}
+        for result in results
+        for line in result.delivery.booked
+    ]
+    blocks: list[Block] = [Table(columns, rows, empty="no rows")]
+    refused = [{**line, "billed": Decimal(line["billed"])} for result in results for line in result.delivery.refused]
+    if refused:
+        why = Column("reason", "Reason"), Column("rows", "Rows", "number"), Column("billed", "Billed", "money")
+        blocks.append(Section("In quarantine, not in any sum (mcml cost quarantine)", (Table(why, refused),)))
+    return Document("IngestResult", [_result(result, dry_run=dry_run) for result in results], tuple(blocks))
+
+
+def _state(result: Ingested, *, dry_run: bool) -> State:
+    if result.unchanged:
+        return State("unchanged", "idle")
+    return State("would be booked", "warn") if dry_run else State("replaced" if result.replaced else "booked")
+
+
+def _result(result: Ingested, *, dry_run: bool) -> dict[str, object]:
+    delivery = result.delivery
+    return {
+        "name": delivery.id,
+        "origin": delivery.origin,
+        "at": delivery.at,
+        "rows": delivery.rows,
+        "quarantined": delivery.quarantined,
+        "replaced_rows": result.replaced,
+        "unchanged": result.unchanged,
+        "dry_run": dry_run,
+        "booked": list(delivery.booked),
+        "refused": list(delivery.refused),
+    }
+
+
+def quarantine(rows: Sequence[Refused]) -> Document:
+    """Show refused rows: where each stood and what is wrong with it; the row itself is in the JSON."""
+    columns = (
+        Column("file", "File"),
+        Column("row", "Row", "number"),
+        Column("reason", "Reason"),
+        Column("billed", "Billed", "money"),
+        Column("currency", "Currency"),
+    )
+    items: list[Mapping[str, object]] = [
+        {
+            "name": f"{row.file}:{row.row}",
+            "file": row.file,
+            "row": row.row,
+            "reason": row.reason,
+            "billed": row.billed,
+            "currency": row.currency,
+            "content": row.content,
+        }
+        for row in rows
+    ]
+    return Document("QuarantinedRowList", items, (Table(columns, items, empty="no row is in quarantine"),))
+
+
+def catalogue(known: Sequence["CataloguePrice"]) -> Document:
+    """Show the newest price of every SKU, with where and when it was read."""
+    columns = (
+        Column("provider", "Provider"),
+        Column("region", "Region"),
+        Column("sku", "SKU"),
+        Column("price", "Price", "money"),
+        Column("currency", "Currency"),
+        Column("unit", "Per"),
+        Column("source", "Source"),
+        Column("as_of", "As of", "time"),
+    )
+    items: list[Mapping[str, object]] = [
+        {
+            "name": f"{each.provider}/{each.price.region or '-'}/{each.price.sku}",
+            "provider": each.provider,
+            "region": each.price.region,
+            "sku": each.price.sku,
+            "price": each.price.price,
+            "currency": each.price.currency,
+            "unit": each.price.unit,
+            "source": each.price.source,
+            "as_of": each.price.as_of,
+        }
+        for each in known
+    ]
+    empty = "no price is known yet; bring some in with: mcml cost ingest --provider local"
+    return Document("PriceList", items, (Table(columns, items, empty=empty),))

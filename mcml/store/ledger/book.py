@@ -1,0 +1,206 @@
+"""The ledger as it is read: totals by dimension, a window of time, freshness, quarantine. SQL sums and compares, it never divides."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from mcml.core.clock import rfc3339
+from mcml.core.errors import Usage, did_you_mean
+from mcml.store.ledger import manifest as manifests
+from mcml.store.ledger.engine import connected, identifier, literal, path_literal, sql
+from mcml.store.ledger.manifest import Delivery, Manifest
+from mcml.store.ledger.schema import COLUMNS, SQL_TYPE
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+DIMENSIONS: Mapping[str, str] = {
+    "provider": "ServiceProviderName",
+    "service": "ServiceName",
+    "category": "ServiceCategory",
+    "target": "x_Target",
+    "model": "x_Model",
+    "version": "x_Version",
+    "team": "x_Team",
+    "project": "x_Project",
+    "environment": "x_Environment",
+    "region": "coalesce(RegionId, RegionName)",
+    "account": "BillingAccountId",
+    "subaccount": "coalesce(SubAccountName, SubAccountId)",
+    "sku": "SkuId",
+    "charge": "ChargeCategory",
+    "source": "x_Source",
+    "day": "strftime(ChargePeriodStart, '%Y-%m-%d')",
+    "week": "strftime(date_trunc('week', ChargePeriodStart), '%Y-%m-%d')",
+    "month": "strftime(ChargePeriodStart, '%Y-%m')",
+}
+"""What costs can be grouped by. A charge counts on the day it starts; a week is named by its Monday; days are of UTC."""
+
+
+_VIEW = "CREATE VIEW cost AS SELECT * FROM read_parquet([${files}], union_by_name = true, hive_partitioning = false)"
+_TOTALS = """
+    SELECT BillingCurrency, sum(BilledCost), sum(EffectiveCost), count(*), sum(x_Requests)::BIGINT,
+           epoch_us(min(ChargePeriodStart)), epoch_us(max(ChargePeriodEnd)), epoch_us(max(x_IngestedAt)) ${keys}
+    FROM cost WHERE ${condition} GROUP BY BillingCurrency ${keys}
+    ORDER BY BillingCurrency, sum(EffectiveCost) DESC, sum(BilledCost) DESC ${keys}
+"""
+_SLICES = """
+    SELECT BillingCurrency, sum(BilledCost), sum(EffectiveCost), count(*),
+           least(epoch_us(ChargePeriodEnd), epoch_us(${end})) - greatest(epoch_us(ChargePeriodStart), epoch_us(${start})) AS shared,
+           epoch_us(ChargePeriodEnd) - epoch_us(ChargePeriodStart) AS length
+    FROM cost
+    WHERE ChargePeriodStart < ${end} AND ${condition}
+      AND (ChargePeriodEnd > ${start} OR (ChargePeriodEnd = ChargePeriodStart AND ChargePeriodStart >= ${start}))
+    GROUP BY BillingCurrency, shared, length ORDER BY ALL
+"""
+_QUARANTINED = """
+    SELECT x_File, x_Row, Reason, BilledCost, BillingCurrency, Row FROM read_parquet([${files}])
+    ORDER BY CASE x_IngestId ${order} END, x_File, x_Row LIMIT ?
+"""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which rows: charge periods that start in [since, until), and equal to `where` (dimension to value).
+
+    `with_requests`: only rows that carry a count of requests, which is what was metered along with them.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    where: Mapping[str, str] = field(default_factory=dict)
+    with_requests: bool = False
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one currency that share a key: their sums, how many, their requests (None: nobody counted any).
+
+    `first` and `last` are the start and the end of their charge periods, `ingested` when the newest of them was booked.
+    """
+
+    currency: str
+    key: tuple[str | None, ...]
+    billed: Decimal
+    effective: Decimal
+    rows: int
+    requests: int | None
+    first: datetime
+    last: datetime
+    ingested: datetime
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The rows of a currency whose charge periods have one length and overlap a window by the same time."""
+
+    currency: str
+    billed: Decimal
+    effective: Decimal
+    rows: int
+    overlap: timedelta
+    length: timedelta
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A quarantined row: where it stood, what is wrong with it, its amount where it can be read, and the row itself as JSON."""
+
+    file: str
+    row: int
+    reason: str
+    billed: Decimal | None
+    currency: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The cost ledger below `folder`, as the manifest has it at each question; a ledger that is not there yet is empty."""
+
+    folder: Path
+
+    @property
+    def manifest(self) -> Manifest:
+        """Read the manifest. Raises McmlError when it is damaged."""
+        return manifests.load(self.folder)
+
+    def totals(self, by: Sequence[str], scope: Scope | None = None) -> list[Group]:
+        """Sum the rows by currency and dimensions, dearest first. Raises Usage for an unknown dimension."""
+        condition, parameters = _where(scope or Scope())
+        keys = "".join(f", {dimension(name)}" for name in by)
+        with self._open("cannot add up the costs") as connection:
+            rows = connection.execute(sql(_TOTALS, keys=keys, condition=condition), parameters).fetchall()
+        return [
+            Group(currency, tuple(key), billed, effective, count, requests, *map(_moment, times))
+            for currency, billed, effective, count, requests, *times, key in ((*row[:8], row[8:]) for row in rows)
+        ]
+
+    def slices(self, start: datetime, end: datetime, where: Mapping[str, str] | None = None) -> list[Slice]:
+        """Return the rows whose charge period overlaps [start, end), summed by how much of it does; one without length is all in it."""
+        condition, parameters = _where(Scope(where=where or {}))
+        window = {"start": _timestamp(start), "end": _timestamp(end)}
+        with self._open("cannot add up the costs") as connection:
+            rows = connection.execute(sql(_SLICES, condition=condition, **window), parameters).fetchall()
+        return [
+            Slice(currency, billed, effective, count, timedelta(microseconds=shared), timedelta(microseconds=length))
+            for currency, billed, effective, count, shared, length in rows
+        ]
+
+    def quarantined(self, limit: int = 100) -> list[Refused]:
+        """Return rows that were refused and still wait, newest delivery first."""
+        waiting = self.waiting()[::-1]
+        if not waiting:
+            return []
+        files = ", ".join(path_literal(self.folder / each.quarantine) for each in waiting)
+        order = " ".join(f"WHEN {literal(each.id)} THEN {rank}" for rank, each in enumerate(waiting))
+        with connected("cannot read the quarantine") as connection:
+            rows = connection.execute(sql(_QUARANTINED, files=files, order=order), [limit]).fetchall()
+        return [Refused(file, row, reason, billed, currency or "", content) for file, row, reason, billed, currency, content in rows]
+
+    def waiting(self) -> list[Delivery]:
+        """Return the deliveries with rows in quarantine that nothing has replaced yet, oldest first."""
+        return self.manifest.open_quarantine
+
+    @contextmanager
+    def _open(self, what: str) -> Iterator[Any]:
+        """Yield a connection with the view `cost`: the rows of the ledger as the manifest has it now."""
+        files = self.manifest.files
+        with connected(what) as connection:
+            if files:
+                connection.execute(sql(_VIEW, files=", ".join(path_literal(self.folder / file) for file in files)))
+            else:
+                columns = ", ".join(f"{identifier(name)} {SQL_TYPE[kind]}" for name, kind in COLUMNS.items())
+                connection.execute(f"CREATE TABLE cost ({columns})")
+            yield connection
+
+
+def dimension(name: str) -> str:
+    """Return the SQL of a dimension. Raises Usage with the nearest name for an unknown one."""
+    if name not in DIMENSIONS:
+        raise Usage(f"costs cannot be grouped by {name!r}", why=did_you_mean(name, DIMENSIONS), next_step="mcml cost report --help")
+    return DIMENSIONS[name]
+
+
+def _where(scope: Scope) -> tuple[str, list[str]]:
+    """Return a condition and its parameters."""
+    conditions = ["true"]
+    if scope.since:
+        conditions.append(f"ChargePeriodStart >= {_timestamp(scope.since)}")
+    if scope.until:
+        conditions.append(f"ChargePeriodStart < {_timestamp(scope.until)}")
+    if scope.with_requests:
+        conditions.append("x_Requests IS NOT NULL")
+    conditions += [f"{dimension(name)} = ?" for name in scope.where]
+    return " AND ".join(conditions), list(scope.where.values())
+
+
+def _timestamp(moment: datetime) -> str:
+    return f"TIMESTAMPTZ {literal(rfc3339(moment))}"
+
+
+def _moment(microseconds: int) -> datetime:
+    return EPOCH + timedelta(microseconds=microseconds)

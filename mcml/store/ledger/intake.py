@@ -1,0 +1,227 @@
+"""Ingest: files or rows in, Parquet under the manifest out; whole or not at all, one ingest at a time, twice the same as once."""
+
+import csv
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from mcml.core.clock import Clock, rfc3339, utc_now
+from mcml.core.errors import Conflict, InvalidRequest, McmlError
+from mcml.store.ledger import manifest as manifests
+from mcml.store.ledger import staging
+from mcml.store.ledger.engine import connected, literal, sql
+from mcml.store.ledger.exact import plain
+from mcml.store.ledger.manifest import Delivery, Manifest, Part
+from mcml.store.ledger.schema import INPUT
+from mcml.store.ledger.source import SourceFile, inspect
+
+RULES = 1
+"""Part of a delivery's digest: raise it when the same file would be read differently, and the next ingest reads it anew."""
+LOCK_SECONDS = 600.0
+MONTH = "strftime(BillingPeriodStart, '%Y-%m-01')"
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What an ingest did. `unchanged`: the same was booked before and still stands; `replaced`: rows of older versions that it ended."""
+
+    delivery: Delivery
+    unchanged: bool = False
+    replaced: int = 0
+
+
+@dataclass(frozen=True)
+class Intake:
+    """The way into the ledger at `folder`. With `dry_run` everything is read and judged, and nothing is booked."""
+
+    folder: Path
+    clock: Clock = utc_now
+    dry_run: bool = False
+    lock_seconds: float = LOCK_SECONDS
+
+    def files(self, paths: Sequence[Path], *, source: str = "billed", origin: str = "") -> Ingested:
+        """Book FOCUS files as one delivery: give all files of a month together, the months they speak of are replaced by them.
+
+        Raises NotFound, InvalidRequest (what is wrong with which file), Conflict (a file is being written, another ingest holds the
+        lock). Nothing is booked unless all files could be read; rows that break a rule are quarantined with the reason.
+        """
+        found = {each.sha256: each for each in map(inspect, paths)}
+        with self._told():
+            return self._book(list(found.values()), source, origin or ", ".join(sorted(path.name for path in paths)))
+
+    def rows(self, rows: Iterable[Mapping[str, object]], *, origin: str, source: str = "billed") -> Ingested:
+        """Book the FOCUS rows of a provider as one delivery. Raises InvalidRequest for a float or a naive time: a provider's bug."""
+        with self._told(), self._scratch() as scratch:
+            path = scratch / f"{quote(origin, safe='')[:100]}.csv"
+            write_rows(path, rows)
+            return self._book([inspect(path)], source, origin)
+
+    def _book(self, sources: Sequence[SourceFile], source: str, origin: str) -> Ingested:
+        digest = hashlib.sha256(json.dumps([RULES, source, *sorted(each.sha256 for each in sources)]).encode()).hexdigest()
+        with self._locked():
+            known = manifests.load(self.folder)
+            same = known.same(digest)
+            if same:
+                return Ingested(same, unchanged=True)
+            self._sweep(known)
+            at = self.clock()
+            name = f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+            delivery = Delivery(id=name, at=rfc3339(at), origin=origin, digest=digest)
+            with self._scratch() as scratch, connected(f"cannot ingest {origin}", scratch=scratch) as connection:
+                staging.load(connection, sources)
+                staging.split(connection, ingest_id=delivery.id, ingested_at=delivery.at, default_source=source)
+                delivery = _counted(connection, delivery)
+                parts = _parts(connection, delivery)
+                changed = known.add(delivery, [part for part, _ in parts])
+                if not self.dry_run:
+                    _write(connection, self.folder, delivery, parts)
+                    manifests.save(self.folder, changed)
+            return Ingested(delivery, replaced=changed.replaced)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / "ingest.lock", timeout=self.lock_seconds)
+        try:
+            lock.acquire()
+        except Timeout as waited:
+            raise Conflict(
+                "another ingest is writing the cost ledger",
+                why=f"it held the lock for {self.lock_seconds:g} s",
+                next_step="wait for it, then try again",
+            ) from waited
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """Yield a folder of this process for what is too large for memory; it is gone afterwards."""
+        path = self.folder / "scratch" / f"{os.getpid()}-{secrets.token_hex(4)}"
+        path.mkdir(parents=True)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as failed:
+            raise McmlError("cannot write the cost ledger", why=f"{failed.filename or self.folder}: {failed.strerror}") from failed
+
+    def _sweep(self, known: Manifest) -> None:
+        """Remove what an ingest that died has left; the caller holds the lock, so no other one is at work on it."""
+        import psutil
+
+        kept = known.referenced
+        for parent in ("focus", "quarantine"):
+            for path in (self.folder / parent).rglob("*.parquet"):
+                if path.relative_to(self.folder).as_posix() not in kept:
+                    path.unlink()
+        for path in (self.folder / "scratch").glob("*-*"):
+            if not psutil.pid_exists(int(path.name.split("-")[0])):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write FOCUS rows as the CSV file that ingest reads; columns that are not ours go into x_Extra."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(INPUT)
+        for row in rows:
+            more = {name: _text(name, said) for name, said in row.items() if name not in INPUT and said is not None}
+            known = {**row, "x_Extra": row.get("x_Extra") or more or None}
+            writer.writerow([_text(name, known.get(name)) for name in INPUT])
+
+
+def _text(name: str, said: object) -> str:
+    match said:
+        case None:
+            return ""
+        case str():
+            return said
+        case Decimal():
+            return format(said, "f")
+        case datetime() if said.tzinfo is not None:
+            return rfc3339(said)
+        case bool() | int():
+            return str(said)
+        case Mapping():
+            return json.dumps(said, ensure_ascii=False, sort_keys=True)
+    raise InvalidRequest(
+        f"a row's {name} is a {type(said).__name__}", why="FOCUS rows hold text, Decimal and aware times; a float is never exact"
+    )
+
+
+_GROUPS = "SELECT x_Source, BillingAccountId, ${month_of}, ServiceProviderName, count(*) FROM good GROUP BY ALL ORDER BY ALL"
+_PART = """
+    SELECT * FROM good
+    WHERE x_Source = ${source} AND BillingAccountId = ${account} AND ${month_of} = ${month} AND ServiceProviderName = ${provider}
+    ORDER BY ChargePeriodStart, x_File, x_Row
+"""
+_BOOKED = "SELECT ServiceProviderName, BillingCurrency, x_Source, count(*), sum(BilledCost) FROM good GROUP BY ALL ORDER BY ALL"
+_REFUSED = "SELECT Reason, coalesce(BillingCurrency, ''), count(*), coalesce(sum(BilledCost), 0) FROM bad GROUP BY ALL ORDER BY ALL"
+
+
+def _counted(connection: Any, delivery: Delivery) -> Delivery:
+    booked = connection.execute(_BOOKED).fetchall()
+    refused = connection.execute(_REFUSED).fetchall()
+    return replace(
+        delivery,
+        rows=sum(row[3] for row in booked),
+        quarantined=sum(row[2] for row in refused),
+        booked=tuple(dict(zip(("provider", "currency", "source", "rows", "billed"), _plain(row), strict=True)) for row in booked),
+        refused=tuple(dict(zip(("reason", "currency", "rows", "billed"), _plain(row), strict=True)) for row in refused),
+        quarantine=f"quarantine/{delivery.id}.parquet" if refused else "",
+    )
+
+
+def _parts(connection: Any, delivery: Delivery) -> list[tuple[Part, dict[str, str]]]:
+    """Return the parts of a delivery, each with its files and the query of the rows that belong into each."""
+    parts: dict[tuple[str, str, str], tuple[Part, dict[str, str]]] = {}
+    groups = connection.execute(sql(_GROUPS, month_of=MONTH)).fetchall()
+    for number, (source, account, month, provider, count) in enumerate(groups):
+        path = f"focus/ServiceProviderName={quote(provider, safe='')[:100]}/BillingPeriodStart={month}/{delivery.id}-{number}.parquet"
+        which = {"source": source, "account": account, "month": month, "provider": provider}
+        query = sql(_PART, month_of=MONTH, **{name: literal(text) for name, text in which.items()})
+        part, files = parts.get((source, account, month)) or (Part(source, account, month, (), 0, delivery.id, delivery.at), {})
+        files[path] = query
+        parts[part.key] = replace(part, files=tuple(files), rows=part.rows + count), files
+    return list(parts.values())
+
+
+def _write(connection: Any, folder: Path, delivery: Delivery, parts: Sequence[tuple[Part, dict[str, str]]]) -> None:
+    for _, files in parts:
+        for path, query in files.items():
+            _export(connection, folder / path, query)
+    if delivery.quarantine:
+        _export(connection, folder / delivery.quarantine, "SELECT * FROM bad ORDER BY x_File, x_Row")
+
+
+def _plain(row: tuple[Any, ...]) -> list[Any]:
+    return [plain(value) if isinstance(value, Decimal) else value for value in row]
+
+
+def _export(connection: Any, path: Path, query: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection.execute(f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)  # before the manifest names it
+    finally:
+        os.close(handle)
