@@ -29,7 +29,8 @@ class ProviderSpec:
     """A provider, cheaply: importing the module that holds it must not import an SDK.
 
     `extra` is the pip extra (or package) that brings the SDK; `settings` is `module:Class` of a pydantic model for
-    `[providers.NAME]`; a capability that is not in `capabilities` is not offered.
+    `[providers.NAME]`; a capability that is not in `capabilities` is not offered. `schemes` are the URL schemes of its objects
+    (`s3` for `s3://bucket/key`).
     """
 
     name: str
@@ -37,6 +38,7 @@ class ProviderSpec:
     extra: str
     settings: str
     capabilities: Mapping[str, Offer] = field(default_factory=dict)
+    schemes: tuple[str, ...] = ()
 
     def offer(self, capability: Capability[object]) -> Offer:
         """Return what is offered for a capability; an absent one is IMPOSSIBLE, and the note says that it was not declared."""

@@ -9,4 +9,5 @@ spec = ProviderSpec(
     extra="aws",
     settings="mcml.providers.aws.settings:Settings",
     capabilities={capability.name: Offer(Support.NOT_YET, note="planned; use the local provider until then") for capability in ALL},
+    schemes=("s3",),
 )

@@ -9,4 +9,5 @@ spec = ProviderSpec(
     extra="gcp",
     settings="mcml.providers.gcp.settings:Settings",
     capabilities={capability.name: Offer(Support.NOT_YET, note="planned; use the local provider until then") for capability in ALL},
+    schemes=("gs",),
 )

@@ -1,0 +1,75 @@
+"""Retries in one place: full jitter, the other side's Retry-After, one budget a command; the SDKs' own retries are switched off.
+
+The wait before attempt n is a random time up to `first_wait * 2**n`, at most `longest_wait` ("full jitter",
+https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), and never less than what the other side asked for.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from mcml.core.errors import McmlError, Unavailable
+
+T = TypeVar("T")
+Translate = Callable[[Exception], McmlError | None]
+"""A provider's error table: the McmlError that an exception of its SDK means, or None for a bug that must stay one."""
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 30.0
+
+
+@dataclass
+class Budget:
+    """How long all the retries of one command may take together, in seconds. One object is shared by everything a provider opens."""
+
+    seconds: float = 60.0
+    spent: float = 0.0
+
+    def allows(self, wait: float) -> bool:
+        """Tell whether a wait still fits, and take it if it does."""
+        if self.spent + wait > self.seconds:
+            return False
+        self.spent += wait
+        return True
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How often and how patiently a call is tried again."""
+
+    attempts: int = 5
+    first_wait: float = 0.1
+    longest_wait: float = 20.0
+    budget: Budget = field(default_factory=Budget)
+    sleep: Callable[[float], None] = time.sleep
+    jitter: Callable[[], float] = random.random
+
+
+def guarded(call: Callable[[], T], translate: Translate, policy: Policy, *, repeatable: bool = True) -> T:
+    """Make a call to a cloud and return its answer, with its errors in our words.
+
+    An Unavailable is tried again while attempts and budget last, unless the call may not be repeated (`repeatable=False`: a write that
+    carries no condition and no token). Raises what `translate` says; an exception that it does not know goes on as it is.
+    """
+    for attempt in range(policy.attempts):
+        try:
+            return call()
+        except Exception as failed:
+            told = failed if isinstance(failed, McmlError) else translate(failed)
+            if told is None:
+                raise
+            last = attempt == policy.attempts - 1
+            if last or not repeatable or not isinstance(told, Unavailable) or not _waited(told, attempt, policy):
+                raise told from failed
+    raise AssertionError("a policy has at least one attempt")
+
+
+def _waited(told: Unavailable, attempt: int, policy: Policy) -> bool:
+    wait = policy.jitter() * min(policy.longest_wait, policy.first_wait * 2**attempt)
+    wait = max(wait, told.retry_after or 0.0)
+    if not policy.budget.allows(wait):
+        return False
+    policy.sleep(wait)
+    return True
