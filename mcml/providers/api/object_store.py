@@ -32,7 +32,7 @@ class ObjectStore(Protocol):
         """Write an object whole or not at all.
 
         `if_match` is an etag that must still hold, or "" for "only if there is none".
-        Raises Conflict when it does not hold, NotFound for the bucket.
+        Raises Conflict when it does not hold, NotFound for the bucket, InvalidRequest for a key that cannot be.
         """
 
     def delete(self, bucket: str, key: str) -> None:

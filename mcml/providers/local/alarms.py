@@ -15,12 +15,12 @@ from typing import Literal
 from pydantic import TypeAdapter
 
 from mcml.core.errors import InvalidRequest, NotFound
-from mcml.core.files import staged_folder, write_atomic
+from mcml.core.files import write_atomic
 from mcml.providers.api.alarms import Alarm, Alarms, AlarmStatus
 from mcml.providers.api.metrics import Point, Window
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local.layout import LocalResource, locked, remove_folder, root_of, safe_name, write_resource
-from mcml.providers.local.scope import new_resource, resources_in_scope
+from mcml.providers.local.scope import new_folder, new_resource, resources_in_scope
 
 NO_TARGET = "_"
 """The folder of alarms that belong to no target: no target can have this name."""
@@ -61,7 +61,7 @@ class LocalAlarms:
                 _write(folder, alarm)
                 write_resource(folder, about)
                 return
-            with staged_folder(folder) as stage:
+            with new_folder(folder) as stage:
                 _write(stage, alarm)
                 write_resource(stage, about)
 

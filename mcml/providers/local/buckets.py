@@ -9,16 +9,15 @@ import shutil
 from pathlib import Path
 
 from mcml.core.errors import Conflict, InvalidRequest, NotFound
-from mcml.core.files import staged_folder
 from mcml.providers.api.buckets import BucketConfig, Buckets
 from mcml.providers.api.object_store import ObjectStat
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local.bucket_index import create_index, history, newest, numbered, read_config, to_stat
 from mcml.providers.local.bucket_names import check_bucket
 from mcml.providers.local.incoming import sweep_incoming, sync_folder
-from mcml.providers.local.layout import RESOURCE_FILE, remove_folder, root_of, write_resource
+from mcml.providers.local.layout import RESOURCE_FILE, locked, remove_folder, root_of, write_resource
 from mcml.providers.local.object_store import open_index
-from mcml.providers.local.scope import new_resource
+from mcml.providers.local.scope import new_folder, new_resource
 
 PRIVATE, OPEN = 0o700, 0o755
 
@@ -40,17 +39,16 @@ class LocalBuckets:
         Raises Conflict when the folder is somebody else's, InvalidRequest for a bad name.
         """
         folder = root_of(self._ctx) / "buckets" / check_bucket(bucket)
-        if folder.exists():
-            return _was_ours(folder, bucket)
-        try:
-            with staged_folder(folder) as stage:
+        with locked(root_of(self._ctx), f"bucket-{bucket}"):
+            if (folder / RESOURCE_FILE).is_file():
+                return False
+            if folder.exists():
+                why = f"{folder} was not made by mcml"
+                raise Conflict(f"cannot create bucket {bucket!r}", why=why, next_step=f"move it away: {folder}")
+            with new_folder(folder) as stage:
                 create_index(stage)
                 write_resource(stage, new_resource(self._ctx, "bucket", bucket, {}))
-        except OSError:
-            if not folder.exists():
-                raise
-            return _was_ours(folder, bucket)  # another process made it in this moment
-        folder.chmod(PRIVATE)
+            folder.chmod(PRIVATE)
         return True
 
     def configure(self, bucket: str, config: BucketConfig) -> BucketConfig:
@@ -114,12 +112,6 @@ class LocalBuckets:
                 remove_folder(index.folder)
         except NotFound:
             return
-
-
-def _was_ours(folder: Path, bucket: str) -> bool:
-    if (folder / RESOURCE_FILE).is_file():
-        return False
-    raise Conflict(f"cannot create bucket {bucket!r}", why=f"{folder} was not made by mcml", next_step=f"move it away: {folder}")
 
 
 def _copy(source: Path, path: Path) -> None:

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcml.core.errors import InvalidRequest, NotFound
-from mcml.core.files import read_json, staged_folder, write_json
+from mcml.core.files import read_json, write_json
 from mcml.providers.api.groups import Group, Groups
 from mcml.providers.api.instances import Instance
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local.instances import LocalInstances
 from mcml.providers.local.layout import LocalResource, locked, remove_folder, root_of, safe_name, write_resource
 from mcml.providers.local.machines import machine_named
-from mcml.providers.local.scope import new_resource, resources_in_scope
+from mcml.providers.local.scope import lock_name, new_folder, new_resource, resources_in_scope
 
 MEMBER_TAG = "mcml-group"
 GROUP_FILE = "group.json"
@@ -71,7 +71,7 @@ def define_group(
         _check_size(name, template, wanted)
         about = replace(new_resource(ctx, "group", name, tags), folder=folder)
         if before is None:
-            with staged_folder(folder) as stage:
+            with new_folder(folder) as stage:
                 _write(stage, template)
                 write_resource(stage, about)
         else:
@@ -139,7 +139,7 @@ def _find(ctx: ProviderContext, group: str) -> LocalResource:
 
 
 def _lock(folder: Path) -> str:
-    return f"group-{folder.parent.name}-{folder.name}"
+    return lock_name("group", folder.parent.name, folder.name)
 
 
 def _check_size(name: str, template: Template, desired: int) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mcml.core.clock import parse_rfc3339, rfc3339
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded
-from mcml.core.files import read_json, staged_folder, write_json
+from mcml.core.files import read_json, write_json
 from mcml.providers.api.instances import Instance, Instances, InstanceState, MachinePrice, SpotRequest
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local import worker
@@ -31,7 +31,7 @@ from mcml.providers.local.machines import (
     spot_price,
 )
 from mcml.providers.local.runner import RUN_FILE
-from mcml.providers.local.scope import id_of_token, new_resource, resources_in_scope
+from mcml.providers.local.scope import id_of_token, new_folder, new_resource, resources_in_scope
 from mcml.providers.local.settings import Price, Settings
 
 LOCK = "instances"
@@ -140,7 +140,7 @@ class LocalInstances:
             about = replace(new_resource(self._ctx, "instance", folder.name, tags), folder=folder)
             known = read_slot(folder)
             if known is None:
-                with staged_folder(folder) as stage:
+                with new_folder(folder) as stage:
                     worker.prepare(stage, self._command(slot))
                     write_slot(stage, slot)
                     write_resource(stage, about)

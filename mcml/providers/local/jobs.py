@@ -14,14 +14,14 @@ from pathlib import Path
 
 from mcml.core.clock import parse_rfc3339, rfc3339
 from mcml.core.errors import InvalidRequest, NotFound
-from mcml.core.files import read_json, staged_folder, write_json
+from mcml.core.files import read_json, write_json
 from mcml.providers.api.jobs import Job, JobRequest, Jobs, JobState
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local import worker
 from mcml.providers.local.layout import RESOURCE_FILE, locked, root_of, write_resource
 from mcml.providers.local.machines import available_cpus, check_fits, choose_cpus, parse_resources
 from mcml.providers.local.runner import LOG_FILE
-from mcml.providers.local.scope import id_of_token, new_resource
+from mcml.providers.local.scope import id_of_token, new_folder, new_resource
 
 POLL_SECONDS = 0.1
 _READ_BYTES = 1 << 16
@@ -48,7 +48,7 @@ class LocalJobs:
         with locked(root_of(self._ctx), folder.name):
             if not (folder / RESOURCE_FILE).exists():
                 command = _command(request)
-                with staged_folder(folder) as stage:
+                with new_folder(folder) as stage:
                     write_json(stage / "job.json", {**_about(request), "submitted": rfc3339(self._ctx.clock())}, mode=0o600)
                     worker.prepare(stage, command)
                     write_resource(stage, new_resource(self._ctx, "job", folder.name, request.tags))

@@ -4,6 +4,7 @@ Enforced by the kernel: a process and its children run on as many CPUs as the ty
 private memory than the type has (RLIMIT_DATA). That limit is per process: one for all together needs control groups, and those root.
 """
 
+import math
 import os
 import re
 from collections import Counter
@@ -83,7 +84,7 @@ def parse_resources(resources: Mapping[str, str]) -> tuple[int | None, int | Non
         raise InvalidRequest(f"this machine lends no {other[0]!r}", why="a job may ask for cpu and memory")
     cpu = _quantity(resources["cpu"], "cpu") if "cpu" in resources else None
     memory = _quantity(resources["memory"], "memory") if "memory" in resources else None
-    return (None if cpu is None else -int(-cpu // 1)), (None if memory is None else int(memory))
+    return (None if cpu is None else math.ceil(cpu)), (None if memory is None else int(memory))
 
 
 def _quantity(text: str, what: str) -> Decimal:

@@ -22,13 +22,13 @@ from urllib.parse import quote, unquote
 
 from mcml.core.clock import parse_rfc3339, rfc3339
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, did_you_mean
-from mcml.core.files import read_json, staged_folder, write_json
+from mcml.core.files import read_json, write_json
 from mcml.core.package import folder_digest
 from mcml.providers.api.registry import Artifact, Registry
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local.incoming import sync_folder
 from mcml.providers.local.layout import RESOURCE_FILE, locked, root_of, write_resource
-from mcml.providers.local.scope import new_resource
+from mcml.providers.local.scope import new_folder, new_resource
 
 ALGORITHM = "sha256:"
 READ_ONLY = 0o444
@@ -84,7 +84,7 @@ class LocalRegistry:
             raise NotFound(f"cannot push {source}", why="there is no such folder or file")
         with locked(self._root, _LOCK):
             if not (folder / RESOURCE_FILE).exists():
-                with staged_folder(folder) as stage:
+                with new_folder(folder) as stage:
                     write_json(stage / "index.json", Index(artifacts={}, tags={}))
                     write_resource(stage, new_resource(self._ctx, "repository", repository, {}))
             with _as_folder(source) as whole:
@@ -157,7 +157,7 @@ def _store(source: Path, blobs: Path) -> tuple[str, int]:
     digest = folder_digest(source)
     final = blobs / digest
     if not final.exists():
-        with staged_folder(final) as stage:
+        with new_folder(final) as stage:
             for path in files:
                 _copy(path, stage / path.relative_to(source))
             if folder_digest(stage) != digest:

@@ -17,12 +17,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, QuotaExceeded
-from mcml.core.files import read_json, staged_folder, write_json
+from mcml.core.files import read_json, write_json
 from mcml.providers.api.snapshots import Snapshot, Snapshots
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local.incoming import sync_folder
 from mcml.providers.local.layout import LocalResource, locked, read_resource, remove_folder, root_of, write_resource
-from mcml.providers.local.scope import id_of_token, new_resource, resources_in_scope
+from mcml.providers.local.scope import id_of_token, lock_name, new_folder, new_resource, resources_in_scope
 from mcml.providers.local.volumes import CONTENT, Kind, Volume, find_volume, volume_folder
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -51,7 +51,7 @@ class LocalSnapshots:
             if about is None:
                 volume = find_volume(self._ctx, source)
                 about = replace(new_resource(self._ctx, "snapshot", folder.name, tags), folder=folder)
-                with staged_folder(folder) as stage:
+                with new_folder(folder) as stage:
                     write_json(stage / "snapshot.json", {"kind": volume.kind, "name": volume.name})
                     write_resource(stage, about)
             kind, name = _of(folder)
@@ -82,7 +82,7 @@ class LocalSnapshots:
         if not (about.folder / "copy").exists():
             raise Conflict(f"cannot restore snapshot {snapshot!r}", why="it is not complete: it was cut off, or is being taken")
         try:
-            with _room(f"restore {snapshot}"), staged_folder(folder) as stage:
+            with locked(self._root, lock_name(kind, name)), _room(f"restore {snapshot}"), new_folder(folder) as stage:
                 _copy(kind, about.folder / "copy" / CONTENT[kind], stage / CONTENT[kind])
                 write_resource(stage, new_resource(self._ctx, kind, name, about.tags))
         except FileExistsError as there:
@@ -109,9 +109,7 @@ def _snapshot(about: LocalResource) -> Snapshot:
 
 
 def _take(volume: Volume, folder: Path) -> None:
-    for leftover in folder.glob(".copy.*.tmp"):  # of an earlier try; we hold the lock
-        shutil.rmtree(leftover)
-    with _room(f"take a snapshot of {volume.source}"), staged_folder(folder / "copy") as stage:
+    with _room(f"take a snapshot of {volume.source}"), new_folder(folder / "copy") as stage:
         _copy(volume.kind, volume.content, stage / CONTENT[volume.kind])
         size = sum(path.lstat().st_size for path in stage.rglob("*") if not path.is_dir())
         write_json(stage / "manifest.json", {"size_bytes": size})
@@ -137,10 +135,11 @@ def _copy_database(source: Path, into: Path) -> None:
 
 
 def _copy_file(source: str, into: str) -> None:
-    shutil.copy2(source, into, follow_symlinks=False)
-    if not Path(into).is_symlink():
-        with Path(into).open("rb") as written:
-            os.fsync(written.fileno())
+    with _room(f"copy {source}"):  # here, for the tree's copy would keep the text of an OSError and lose its number
+        shutil.copy2(source, into, follow_symlinks=False)
+        if not Path(into).is_symlink():
+            with Path(into).open("rb") as written:
+                os.fsync(written.fileno())
 
 
 def _special_files(folder: str, names: builtins.list[str]) -> set[str]:
@@ -159,6 +158,8 @@ def _room(act: str) -> Iterator[None]:
     except shutil.Error as failed:
         raise McmlError(f"cannot {act}", why="; ".join(str(reason) for *_, reason in failed.args[0])) from failed
     except sqlite3.DatabaseError as failed:
+        if "full" in str(failed) or "disk I/O" in str(failed):
+            raise QuotaExceeded(f"cannot {act}", why=f"the disk refused: {failed}") from failed
         raise McmlError(f"cannot {act}", why=f"the database is damaged or busy: {failed}") from failed
     except OSError as failed:
         kind = QuotaExceeded if failed.errno in _NO_ROOM else McmlError

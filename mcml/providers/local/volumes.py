@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from mcml.core.errors import Conflict, InvalidRequest, NotFound
-from mcml.core.files import staged_folder
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.local.layout import RESOURCE_FILE, LocalResource, read_resource, root_of, safe_name, write_resource
-from mcml.providers.local.scope import new_resource, resources_in_scope
+from mcml.providers.local.layout import RESOURCE_FILE, LocalResource, locked, read_resource, root_of, safe_name, write_resource
+from mcml.providers.local.scope import lock_name, new_folder, new_resource, resources_in_scope
 
 Kind = Literal["disk", "database"]
 KINDS: tuple[Kind, ...] = ("disk", "database")
@@ -77,15 +76,16 @@ def volume_folder(ctx: ProviderContext, kind: Kind, name: str) -> Path:
 
 def _define(ctx: ProviderContext, kind: Kind, name: str, tags: Mapping[str, str] | None) -> Path:
     folder = volume_folder(ctx, kind, name)
-    about = read_resource(folder)
-    if about is not None and about.target != ctx.target:
-        raise Conflict(f"cannot make the {kind} {name!r}", why=f"target {about.target!r} has one of that name")
-    if about is None:
-        if folder.exists():
-            raise Conflict(f"cannot make the {kind} {name!r}", why=f"{folder} is there and holds no {RESOURCE_FILE}")
-        with staged_folder(folder) as stage:
-            _make(kind, stage / CONTENT[kind])
-            write_resource(stage, new_resource(ctx, kind, name, tags))
+    with locked(root_of(ctx), lock_name(kind, name)):
+        about = read_resource(folder)
+        if about is not None and about.target != ctx.target:
+            raise Conflict(f"cannot make the {kind} {name!r}", why=f"target {about.target!r} has one of that name")
+        if about is None:
+            if folder.exists():
+                raise Conflict(f"cannot make the {kind} {name!r}", why=f"{folder} is there and holds no {RESOURCE_FILE}")
+            with new_folder(folder) as stage:
+                _make(kind, stage / CONTENT[kind])
+                write_resource(stage, new_resource(ctx, kind, name, tags))
     return folder / CONTENT[kind]
 
 

@@ -146,9 +146,16 @@ def _fetch(db: Any, sql: str, parameters: object) -> QueryResult:
     if zoned:  # the engine needs one more package to hand these out, so they come as microseconds
         names = [f"c{number}" for number in range(len(columns))]
         shown = ", ".join(f"epoch_us({name})" if number in zoned else name for number, name in enumerate(names))
-        db.execute(f"select {shown} from ({sql.strip().rstrip(';')}\n) as t({', '.join(names)})", parameters)  # noqa: S608 - read-only
+        db.execute(f"select {shown} from ({_without_end(sql)}\n) as t({', '.join(names)})", parameters)  # noqa: S608 - read-only
     rows = (tuple(_moment(value) if number in zoned else value for number, value in enumerate(row)) for row in db.fetchall())
     return QueryResult(columns, tuple(rows))
+
+
+def _without_end(sql: str) -> str:
+    """Return a statement up to its semicolon, which may stand in a text or a comment, too."""
+    text = sql.encode()
+    ends = [offset for offset, _ in duckdb.tokenize(sql) if text[offset : offset + 1] == b";"]
+    return text[: ends[0]].decode() if ends else sql
 
 
 def _moment(microseconds: int | None) -> datetime | None:

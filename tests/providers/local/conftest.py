@@ -111,7 +111,7 @@ def runs(root: Path) -> Iterator[Processes]:
         return found
 
     yield find
-    for process in find():
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-            process.wait(5)
+    while left := find():  # a zombie does not count: init reaps it when it likes
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()

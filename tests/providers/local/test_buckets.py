@@ -237,4 +237,4 @@ class BucketMachine(RuleBasedStateMachine):
 
 
 TestBucketMachine = BucketMachine.TestCase
-TestBucketMachine.settings = settings(max_examples=20, stateful_step_count=25, deadline=None, database=None)
+TestBucketMachine.settings = settings(max_examples=15, stateful_step_count=20, deadline=None, database=None)

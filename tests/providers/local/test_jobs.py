@@ -15,6 +15,7 @@ import pytest
 
 from mcml.core.errors import InvalidRequest, QuotaExceeded
 from mcml.providers.api.jobs import Job, JobRequest, Jobs, JobState
+from mcml.providers.local import runner
 from mcml.providers.local.jobs import open_jobs, state_of
 from mcml.providers.local.worker import Run
 from mcml.testing.contracts.jobs import OVER, JobsContract, Kind
@@ -24,8 +25,8 @@ SCRIPTS: dict[Kind, str] = {"talks": "echo one; echo two", "fails": "exit 3", "s
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
 
-def shell(script: str, token: str, **more: object) -> JobRequest:
-    return JobRequest("job", token, ("sh", "-c", script), **more)  # type: ignore[arg-type] - the test says which
+def shell(script: str, token: str, **environment: str) -> JobRequest:
+    return JobRequest("job", token, ("sh", "-c", script), environment=environment)
 
 
 @pytest.fixture
@@ -64,6 +65,7 @@ import sys
 from pathlib import Path
 from mcml.providers.api.jobs import JobRequest
 from mcml.providers.api.spec import ProviderContext
+from mcml.providers.local import runner
 from mcml.providers.local.jobs import open_jobs
 from mcml.providers.local.settings import Settings
 jobs = open_jobs(ProviderContext(Settings(), Path(sys.argv[1]), "eu-1"))
@@ -175,15 +177,15 @@ def test_a_queued_job_can_be_cancelled_and_never_starts(jobs: Jobs, root: Path) 
         (folder / name).unlink()
     assert jobs.cancel(job.id).state == "cancelled"
     assert list(jobs.logs(job.id, follow=True)) == ["once"]
-    runner = [sys.executable, "-I", "mcml/providers/local/runner.py", str(folder)]
-    subprocess.run(runner, check=True, timeout=30)
+    second = [sys.executable, "-I", runner.__file__, str(folder)]
+    subprocess.run(second, check=True, timeout=30)
     assert list(jobs.logs(job.id)) == ["once"]
     assert jobs.submit(shell("echo once", "t")).state == "cancelled"
 
 
 def test_the_second_of_two_runners_does_nothing(jobs: Jobs, root: Path) -> None:
     job = wait(jobs, jobs.submit(shell("echo once", "t")))
-    subprocess.run([sys.executable, "-I", "mcml/providers/local/runner.py", str(root / "jobs" / job.id)], check=True, timeout=30)
+    subprocess.run([sys.executable, "-I", runner.__file__, str(root / "jobs" / job.id)], check=True, timeout=30)
     assert list(jobs.logs(job.id)) == ["once"]
 
 
@@ -194,7 +196,7 @@ def test_logs_follow_while_the_job_writes(jobs: Jobs) -> None:
 
 def test_the_environment_is_small_and_what_was_asked(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_CLOUD_TOKEN", "hunter2")
-    job = wait(jobs, jobs.submit(shell("env", "t", environment={"GREETING": "hello"})))
+    job = wait(jobs, jobs.submit(shell("env", "t", GREETING="hello")))
     lines = set(jobs.logs(job.id))
     assert "GREETING=hello" in lines
     assert not any("hunter2" in line for line in lines)
@@ -202,7 +204,7 @@ def test_the_environment_is_small_and_what_was_asked(jobs: Jobs, monkeypatch: py
 
 
 def test_private_files_are_for_the_owner_only(jobs: Jobs, root: Path) -> None:
-    job = wait(jobs, jobs.submit(shell("true", "t", environment={"PASSWORD": "x"})))
+    job = wait(jobs, jobs.submit(shell("true", "t", PASSWORD="x")))
     for name in ("job.json", "run.json"):
         assert (root / "jobs" / job.id / name).stat().st_mode & 0o777 == 0o600
 

@@ -138,6 +138,7 @@ open_registry(ProviderContext(Settings(), Path(sys.argv[1]))).push("fraud", Path
     assert pushed.returncode == -signal.SIGKILL
     assert registry.list("fraud") == [old]
     assert registry.push("fraud", make_source(2), "live").tags == ("live",)
+    assert list((root / "registry" / "fraud" / "blobs").glob(".*")) == []
 
 
 def test_two_processes_push_at_once_and_lose_nothing(registry: LocalRegistry, make_source: Callable[[int], Path], root: Path) -> None:
