@@ -4,12 +4,18 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 from mcml.core.errors import did_you_mean
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+
+Port = Annotated[int, Field(strict=True, ge=0, le=65535)]
+Seconds = Annotated[float, Field(strict=True, gt=0, le=3600)]
+
+NAMES_ONLY: dict[str, JsonValue] = {"additionalProperties": False}
+"""Said in the JSON Schema of a table of names, where pydantic says only what a value looks like under a right name."""
 
 
 class Strict(BaseModel):
@@ -65,16 +71,16 @@ class Route(Strict):
     model: str = Field(default="", description="The model behind it; the route's own name when empty.")
     pattern: Literal["active-active"] = Field(default="active-active", description="active-active: all targets serve, each by its score.")
     score: Score = Field(default=Score(), description="Weights of latency, cost and reliability.")
-    timeout: float = Field(default=30.0, gt=0, le=3600, description="Seconds a request may take over all attempts.")
-    per_try_timeout: float = Field(default=2.0, gt=0, le=3600, description="Seconds one attempt may take before the next target is tried.")
+    timeout: Seconds = Field(default=30.0, description="Seconds a request may take over all attempts.")
+    per_try_timeout: Seconds = Field(default=2.0, description="Seconds one attempt may take before the next target is tried.")
 
 
 class Router(Strict):
     """Where `mcml route serve` listens."""
 
     host: str = Field(default="127.0.0.1", description="Address of the public listener.")
-    port: int = Field(default=8080, ge=0, le=65535, description="Port of the public listener; 0 takes a free one.")
-    admin_port: int = Field(default=0, ge=0, le=65535, description="Port of Envoy's admin interface, on loopback only; 0 takes a free one.")
+    port: Port = Field(default=8080, description="Port of the public listener; 0 takes a free one.")
+    admin_port: Port = Field(default=0, description="Port of Envoy's admin interface, on loopback only; 0 takes a free one.")
 
 
 class Store(Strict):
@@ -91,7 +97,7 @@ class Store(Strict):
 class Infra(Strict):
     """How Terraform is run."""
 
-    binary: str = Field(default="", description="Path of terraform or tofu; empty: terraform or tofu on PATH, else the embedded one.")
+    binary: str = Field(default="", description="Path of terraform or tofu; empty: terraform or tofu on PATH, else `embedded`: Terraform as a library.")
     environment: Name = Field(default="dev", description="The Terraform workspace: one environment, one state.")
 
 
@@ -99,9 +105,9 @@ class Settings(Strict):
     """The whole of mcml.toml."""
 
     name: Name = Field(default="mcml", description="The project's name; it stands in tags and resource names.", examples=["acme-ml"])
-    targets: dict[Name, Target] = Field(default_factory=dict, description="Places a model can run.")
-    models: dict[Name, Model] = Field(default_factory=dict, description="Models and where they run.")
-    routes: dict[Name, Route] = Field(default_factory=dict, description="Public names of models.")
+    targets: dict[Name, Target] = Field(default_factory=dict, description="Places a model can run.", json_schema_extra=NAMES_ONLY)
+    models: dict[Name, Model] = Field(default_factory=dict, description="Models and where they run.", json_schema_extra=NAMES_ONLY)
+    routes: dict[Name, Route] = Field(default_factory=dict, description="Public names of models.", json_schema_extra=NAMES_ONLY)
     router: Router = Field(default=Router(), description="Where `mcml route serve` listens.")
     store: Store = Field(default=Store(), description="Where the journal and the incidents are kept.")
     infra: Infra = Field(default=Infra(), description="How Terraform is run.")

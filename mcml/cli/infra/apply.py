@@ -24,6 +24,6 @@ def apply(session: Session) -> Document:
         if session.dry_run:
             return views.plan_document(planned)
         if planned.plan.changes:
-            common.show_plan(session, views.plan_document(planned))
+            common.before_change(session, views.plan_document(planned))
             session.confirm(f"Apply this to {desk.unit.environment}?")
         return views.applied_document(desk.apply(planned))

@@ -73,7 +73,12 @@ def inventory(session: Session, unit: "Unit") -> "Inventory":
     return session.open_provider(INVENTORY, unit.name)
 
 
-def show_plan(session: Session, plan: "Document") -> None:
-    """Show a plan before the question. Only to a person: with -o json there is one document on stdout, the result."""
+def before_change(session: Session, plan: "Document") -> None:
+    """Show the plan to a person (with -o json there is one document on stdout, the result), and check that the journal can be written.
+
+    Raises Unavailable when it cannot: what cannot be written down is not done.
+    """
     if session.common.output == "table":
         session.show(plan)
+    with session.store.reading():
+        pass

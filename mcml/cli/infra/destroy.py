@@ -32,7 +32,7 @@ def destroy(session: Session, unmanaged: Unmanaged = "") -> Document:
         if session.dry_run:
             return views.plan_document(planned)
         if planned.plan.changes:
-            common.show_plan(session, views.plan_document(planned))
+            common.before_change(session, views.plan_document(planned))
             session.confirm_by_name(f"Destroy all of {desk.unit.environment}?", desk.unit.environment)
         return views.applied_document(desk.apply(planned))
 

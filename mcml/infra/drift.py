@@ -1,0 +1,97 @@
+"""What differs between Terraform's state and what is really there (pure)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mcml.core.canonical import canonical_json
+from mcml.infra.units import Unit
+from mcml.providers.api.inventory import Resource
+
+Kind = Literal["missing", "changed", "unmanaged"]
+APPLY = "mcml infra apply"
+
+
+@dataclass(frozen=True)
+class Drifted:
+    """One target that is not as Terraform left it: gone, changed, or there without being in the state. `fix` are commands or steps."""
+
+    kind: Kind
+    target: str
+    detail: str
+    fix: tuple[str, ...]
+    region: str = ""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """All that differs in one environment; `looked_at` are the targets in the state."""
+
+    environment: str
+    drifted: tuple[Drifted, ...] = ()
+    looked_at: tuple[str, ...] = ()
+    unmanaged: tuple[Resource, ...] = field(default=(), repr=False)
+
+    def named(self, kind: Kind) -> list[str]:
+        """Return the targets of one kind."""
+        return [found.target for found in self.drifted if found.kind == kind]
+
+    @property
+    def text(self) -> str:
+        """The drift as canonical JSON, for its digest."""
+        return canonical_json([[found.kind, found.target, found.detail] for found in self.drifted])
+
+
+def find_drift(unit: Unit, document: Mapping[str, Any], existing: Iterable[Resource]) -> Drift:
+    """Compare a refresh-only plan and the inventory's targets with what Terraform made.
+
+    `document` is `terraform show -json` of the plan; the `targets` output in it was read from the targets' own files just now.
+    """
+    made = _made(document, unit.healed_by)
+    found = ((document.get("output_changes") or {}).get("targets") or {}).get("after") or {}
+    there = {resource.id: resource for resource in existing if resource.kind == "target" and _ours(resource, unit)}
+    drifted = []
+    for name, values in made.items():
+        if found.get(name) is None:
+            drifted.append(Drifted("missing", name, "removed outside of Terraform", (APPLY,), str(values.get("region", ""))))
+        elif differences := _differences(values, found[name]):
+            drifted.append(Drifted("changed", name, "; ".join(differences), (APPLY,), str(found[name].get("region", ""))))
+    unmanaged = tuple(resource for name, resource in sorted(there.items()) if name not in made)
+    drifted += [_unmanaged(resource, unit) for resource in unmanaged]
+    return Drift(unit.environment, tuple(sorted(drifted, key=lambda one: (one.kind, one.target))), tuple(made), unmanaged)
+
+
+def _made(document: Mapping[str, Any], healed_by: str) -> dict[str, dict[str, Any]]:
+    """Return what Terraform gave to each target that is whole in the state; a half-made one is a matter for apply, not drift."""
+    module = ((document.get("prior_state") or {}).get("values") or {}).get("root_module") or {}
+    return {
+        str(resource["index"]): resource["values"]["output"]
+        for resource in module.get("resources", [])
+        if str(resource["address"]).startswith(f"{healed_by}[") and not resource.get("tainted")
+    }
+
+
+def _differences(made: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    said = []
+    if found.get("region") != made.get("region"):
+        said.append(f"region is {found.get('region')!r}, not {made.get('region')!r}")
+    ports = len(found.get("ports") or ())
+    if ports != made.get("ports"):
+        said.append(f"{ports} ports leased, not {made.get('ports')}")
+    tags, wanted = found.get("tags") or {}, made.get("tags") or {}
+    other = [key for key in sorted({*tags, *wanted}) if tags.get(key) != wanted.get(key)]
+    return said + [f"tag {key} is {tags.get(key)!r}, not {wanted.get(key)!r}" for key in other]
+
+
+def _ours(resource: Resource, unit: Unit) -> bool:
+    """Another project or environment may share the account; what carries no tags was made by hand, and counts."""
+    mine = {"project": unit.variables.get("project"), "environment": unit.environment}
+    return all(resource.tags.get(key, value) == value for key, value in mine.items())
+
+
+def _unmanaged(resource: Resource, unit: Unit) -> Drifted:
+    if resource.id in unit.targets:
+        return Drifted("unmanaged", resource.id, "in mcml.toml, but made outside of Terraform", (APPLY,), resource.region)
+    adopt = f'adopt: add [targets.{resource.id}] with provider = "{unit.name}" and region = "{resource.region}" to mcml.toml, then {APPLY}'
+    remove = f"remove: mcml infra destroy --unmanaged {resource.id}"
+    return Drifted("unmanaged", resource.id, "in no state", (adopt, remove), resource.region)
