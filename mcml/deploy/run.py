@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Thread
 
-from mcml.core.errors import McmlError, PartlyDone
+from mcml.core.errors import Interrupted, McmlError, PartlyDone, StillRunning
 from mcml.core.fact import Fact
 from mcml.core.package import ModelPackage
 from mcml.core.plan import Plan, Step
@@ -42,11 +42,47 @@ def run(work: Work) -> dict[str, McmlError | None]:
         by_target.setdefault(step.target, []).append(step)
     if not by_target:
         return {}
-    with ThreadPoolExecutor(max_workers=len(by_target)) as pool:
-        running = {target: pool.submit(_one_target, work, target, steps) for target, steps in by_target.items()}
-        results = {target: future.result() for target, future in running.items()}
+    results = _all_targets(work, by_target)
     _raise_failures(work.model, results)
     return results
+
+
+def _all_targets(work: Work, by_target: Mapping[str, list[Step]]) -> dict[str, McmlError | None]:
+    """Work on every target in a thread of its own; a person who stops waiting is told what is done and what is not."""
+    results: dict[str, McmlError | None] = {}
+    bugs: list[BaseException] = []
+
+    def one(target: str) -> None:
+        try:
+            results[target] = _one_target(work, target, by_target[target])
+        except BaseException as bug:  # noqa: BLE001 - raised again in the thread that waits
+            bugs.append(bug)
+
+    # Daemons: what they were at is found again by the next run, so nobody has to wait for them after Ctrl-C.
+    threads = [Thread(target=one, args=(target,), daemon=True) for target in by_target]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except (KeyboardInterrupt, StillRunning) as stopped:
+        raise _stopped(work.model, results, by_target, stopped) from None
+    if bugs:
+        raise bugs[0]
+    return {target: results[target] for target in by_target}
+
+
+def _stopped(
+    model: str, results: Mapping[str, McmlError | None], by_target: Mapping[str, list[Step]], cause: BaseException
+) -> McmlError:
+    done = [target for target in by_target if target in results and results[target] is None]
+    open_ = [target for target in by_target if target not in results]
+    kind = StillRunning if isinstance(cause, StillRunning) else Interrupted
+    return kind(
+        f"{model}: done on {', '.join(done) or 'no target'}, half-done on {', '.join(open_)}",
+        why="--timeout ran out" if kind is StillRunning else "interrupted",
+        next_step=f"mcml deploy model {model}",
+    )
 
 
 def _one_target(work: Work, target: str, steps: list[Step]) -> McmlError | None:
