@@ -1,0 +1,48 @@
+"""The seam between deciding and carrying: what the control loop asks of a proxy. Envoy is the one that exists."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mcml.core.backend import Backend
+from mcml.route.config import RoutePlan
+from mcml.route.observe import Observation
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What the proxy is to do: the backends it should know, the plan of every route, and what `/v2/health/ready` says."""
+
+    backends: tuple[Backend, ...]
+    plans: tuple[RoutePlan, ...]
+    ready: bool
+
+
+class Engine(Protocol):
+    """A proxy that carries the requests on its own and is told now and then what to do."""
+
+    def start(self, desired: Desired) -> None:
+        """Serve, or go on serving if a proxy of an earlier `serve` still runs; returns once requests flow.
+
+        Raises Conflict when the port is taken, McmlError when the proxy refuses its configuration or does not start.
+        """
+
+    def alive(self) -> bool:
+        """Tell whether the proxy's process lives."""
+
+    def apply(self, desired: Desired) -> None:
+        """Bring the proxy to what is desired without losing a request; cheap when nothing changed."""
+
+    def observe(self) -> Observation:
+        """Read counters, latencies and health. Raises Unavailable when the proxy does not answer."""
+
+    def rewrite(self) -> None:
+        """Forget what was written: the next `apply` writes everything again, whoever changed it in between."""
+
+    def complaint(self) -> str:
+        """Return what the proxy last said about a configuration that it did not take; empty when it said nothing."""
+
+    def tidy(self) -> None:
+        """Keep the proxy's logs from growing without end; called every few seconds, never raises."""
+
+    def stop(self, *, drain: float) -> None:
+        """Refuse new connections, let running requests end for up to `drain` seconds, and end the process."""

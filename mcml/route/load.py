@@ -1,0 +1,148 @@
+"""A bounded load: keep-alive HTTP/1.1 connections that send the same request and count what comes back. Nothing is tried twice."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+REQUEST_SECONDS = 60.0
+"""A request that takes longer counts as failed."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One request: when it began (monotonic), how long it took, its status (0: no answer), who answered after how many attempts, and why
+    it failed."""
+
+    began: float
+    seconds: float
+    status: int
+    backend: str = ""
+    attempts: int = 1
+    error: str = ""
+
+    @property
+    def ended(self) -> float:
+        """When the answer was complete (monotonic)."""
+        return self.began + self.seconds
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent: POST `body` as JSON to `path` on `host:port`."""
+
+    host: str
+    port: int
+    path: str
+    body: bytes
+
+    @property
+    def wire(self) -> bytes:
+        """The bytes of the request."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        lines = (f"POST {self.path} HTTP/1.1", f"host: {host}:{self.port}", "content-type: application/json")
+        return "\r\n".join((*lines, f"content-length: {len(self.body)}", "", "")).encode() + self.body
+
+
+@dataclass
+class _Run:
+    request: Request
+    left: int
+    halfway: Callable[[], None] | None
+    halfway_at: int
+    samples: list[Sample] = field(default_factory=list)
+    task: asyncio.Future[None] | None = None
+
+
+def run_load(request: Request, *, requests: int, concurrency: int, halfway: Callable[[], None] | None = None) -> list[Sample]:
+    """Send `requests` over `concurrency` connections and return one sample each, in the order they ended.
+
+    `halfway` is called once, in a thread, when half of them are done; what it raises is raised when the load has ended.
+    """
+    run = _Run(request, requests, halfway, requests // 2)
+    asyncio.run(_all(run, concurrency))
+    return run.samples
+
+
+async def _all(run: _Run, concurrency: int) -> None:
+    await asyncio.gather(*(_client(run) for _ in range(min(concurrency, run.left))))
+    if run.task is not None:
+        await run.task
+
+
+async def _client(run: _Run) -> None:
+    connection: _Connection | None = None
+    try:
+        while run.left > 0:
+            run.left -= 1
+            began = time.monotonic()
+            try:
+                connection = connection or await _connect(run.request)
+                async with asyncio.timeout(REQUEST_SECONDS):
+                    sample, keep = await connection.send(began)
+            except (OSError, EOFError, ValueError, asyncio.LimitOverrunError) as failed:  # a time-out is an OSError, too
+                sample, keep = Sample(began, time.monotonic() - began, 0, error=str(failed) or type(failed).__name__), False
+            if connection is not None and not keep:
+                connection.close()
+                connection = None
+            _count(run, sample)
+    finally:
+        if connection is not None:
+            connection.close()
+
+
+def _count(run: _Run, sample: Sample) -> None:
+    run.samples.append(sample)
+    if run.halfway is not None and run.task is None and len(run.samples) >= run.halfway_at:
+        run.task = asyncio.ensure_future(asyncio.to_thread(run.halfway))
+
+
+async def _connect(request: Request) -> "_Connection":
+    reader, writer = await asyncio.open_connection(request.host, request.port)
+    return _Connection(request, reader, writer)
+
+
+@dataclass(frozen=True)
+class _Connection:
+    request: Request
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(self, began: float) -> tuple[Sample, bool]:
+        """Send the request and read the whole answer; also tells whether the connection can be used again."""
+        self.writer.write(self.request.wire)
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        status = int(head.partition(" ")[2][:3])
+        headers = _headers(head)
+        body = await self._body(headers)
+        error = "" if status == 200 else f"{status}: {body[:300].decode(errors='replace')}"
+        attempts = int(headers.get("x-envoy-attempt-count", "1"))
+        sample = Sample(began, time.monotonic() - began, status, headers.get("x-mcml-backend", ""), attempts, error)
+        return sample, headers.get("connection", "").lower() != "close"
+
+    async def _body(self, headers: Mapping[str, str]) -> bytes:
+        if headers.get("transfer-encoding", "").lower() != "chunked":
+            return await self.reader.readexactly(int(headers.get("content-length", "0")))
+        whole = b""
+        while size := int((await self.reader.readline()).split(b";")[0], 16):
+            whole += (await self.reader.readexactly(size + 2))[:-2]
+        await self.reader.readuntil(b"\r\n")
+        return whole
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self.writer.close()
+
+
+def _headers(head: str) -> dict[str, str]:
+    pairs = (line.partition(":") for line in head.split("\r\n")[1:] if line)
+    return {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+
+def percentile(seconds: list[float], share: float) -> float | None:
+    """Return the nearest-rank percentile of durations, in the unit they have; None of none."""
+    if not seconds:
+        return None
+    ordered = sorted(seconds)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]

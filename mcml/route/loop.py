@@ -1,0 +1,181 @@
+"""The control loop: five times a second look at the proxy, decide, tell it, and hand the facts on. It never waits for a database."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcml.core.backend import Backend
+from mcml.core.clock import Clock
+from mcml.core.errors import McmlError, Unavailable
+from mcml.core.fact import Fact
+from mcml.core.price import PriceInfo
+from mcml.core.report import Reporter
+from mcml.core.schema import Route
+from mcml.route.decide import ROOM, Outcome, Reading, State, group, turn
+from mcml.route.engine import Desired, Engine
+from mcml.route.feeds import Courier
+from mcml.route.observe import Observation
+from mcml.route.records import DecisionLog, write_status
+from mcml.route.status import status
+
+TICK = 0.2
+STATUS_SECONDS = 1.0
+REWRITE_SECONDS = 30.0
+TIDY_SECONDS = 10.0
+HUNG_SECONDS = 10.0
+"""A proxy that lives but says nothing for so long is started again."""
+
+RESTART_PAUSE = (0.5, 5.0)
+"""First and longest pause between two attempts to start a proxy that does not start."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the loop reads what is not the proxy's: both return at once."""
+
+    backends: Callable[[], tuple[Backend, ...]]
+    prices: Callable[[], Mapping[str, PriceInfo]]
+
+
+class Loop:
+    """The state of one running router."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        routes: Mapping[str, Route],
+        sources: Sources,
+        courier: Courier,
+        *,
+        folder: Path,
+        reporter: Reporter,
+        clock: Clock,
+    ) -> None:
+        self.engine = engine
+        self.restarts = 0
+        self._routes = routes
+        self._sources = sources
+        self._courier = courier
+        self._folder = folder
+        self._reporter = reporter
+        self._clock = clock
+        self._log = DecisionLog(folder)
+        self._state = State()
+        self._refused = 0
+        self._rewrote_at = -REWRITE_SECONDS
+        self._seen_at = time.monotonic()
+        self._told = self._tidied = 0.0
+        self._said: set[str] = set()
+
+    def start(self) -> None:
+        """Start the proxy with every backend that is known; the first turn gives them weights. Raises what `Engine.start` raises."""
+        reading = self._reading(None)
+        _, outcome = turn(State(), self._routes, reading)
+        self.engine.start(self._desired(outcome, reading))
+        self._seen_at = time.monotonic()
+
+    def run(self, stop: threading.Event) -> None:
+        """Take turns until `stop` is set."""
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                self.turn(stop)
+            except Exception as bug:  # noqa: BLE001 - a bug in a decision must not take the traffic down with it
+                self._say("turn", f"a turn of the control loop failed, the weights stay: {type(bug).__name__}: {bug}")
+            stop.wait(max(0.0, TICK - (time.monotonic() - began)))
+
+    def turn(self, stop: threading.Event | None = None) -> None:
+        """Take one turn: nothing that goes wrong in it ends the loop, and each trouble is said once."""
+        if not self.engine.alive():
+            self._restart(stop or threading.Event())
+            return
+        try:
+            observation = self.engine.observe()
+        except (Unavailable, ValueError) as failed:
+            self._say("observe", f"cannot read the proxy's statistics, its weights stay: {failed}")
+            if time.monotonic() - self._seen_at > HUNG_SECONDS:
+                self._restart(stop or threading.Event())
+            return
+        self._seen_at = time.monotonic()
+        self._said.discard("observe")
+        reading = self._reading(observation)
+        self._state, outcome = turn(self._state, self._routes, reading)
+        self._check_refusals(observation)
+        self._carry_out(outcome, reading)
+        if outcome.facts:
+            self._courier.post(*outcome.facts)
+        self._tell(reading)
+        if reading.now - self._tidied >= TIDY_SECONDS:
+            self._tidied = reading.now
+            self.engine.tidy()
+
+    def _reading(self, observation: Observation | None) -> Reading:
+        return Reading(time.monotonic(), self._clock(), observation, self._sources.backends(), self._sources.prices())
+
+    def _desired(self, outcome: Outcome, reading: Reading) -> Desired:
+        members = group(self._routes, reading.backends)
+        return Desired(tuple(backend for name in members for backend in members[name]), outcome.plans, outcome.ready)
+
+    def _carry_out(self, outcome: Outcome, reading: Reading) -> None:
+        try:
+            self.engine.apply(self._desired(outcome, reading))
+            for decision in outcome.decisions:
+                self._log.append(decision)
+        except OSError as failed:
+            self._say("write", f"cannot write the router's files, the weights stay: {failed}")
+        else:
+            self._said.discard("write")
+
+    def _check_refusals(self, observation: Observation) -> None:
+        """The proxy keeps its last good configuration when it is given a broken one; say so, and write ours again (once a while)."""
+        if observation.refused > self._refused and time.monotonic() - self._rewrote_at > REWRITE_SECONDS:
+            self._rewrote_at = time.monotonic()
+            words = self.engine.complaint()
+            self._reporter.note(f"the proxy did not take a configuration and stays with the one before; it is written again: {words}")
+            self._courier.post(Fact("route.config_refused", ROOM, "", {"reason": words}, self._clock()))
+            self.engine.rewrite()
+        self._refused = observation.refused
+
+    def _restart(self, stop: threading.Event) -> None:
+        """Bring the proxy back; as often as it takes, with growing pauses."""
+        self._reporter.note("the proxy does not answer, starting it again")
+        pause = RESTART_PAUSE[0]
+        while not stop.is_set():
+            try:
+                reading = self._reading(None)
+                _, outcome = turn(self._state, self._routes, reading)
+                self.engine.start(self._desired(outcome, reading))
+                break
+            except (McmlError, OSError) as failed:
+                self._say("restart", f"the proxy does not start: {failed}")
+                stop.wait(pause)
+                pause = min(2 * pause, RESTART_PAUSE[1])
+        else:
+            return
+        self._said.discard("restart")
+        self.restarts += 1
+        self._refused = 0
+        down = round(time.monotonic() - self._seen_at, 3)
+        self._reporter.note(f"the proxy serves again after {down:.1f} s")
+        facts = {"routes": sorted(self._routes), "down_s": down, "restarts": self.restarts}
+        self._courier.post(Fact("route.engine_restarted", ROOM, "", facts, self._clock()))
+
+    def _tell(self, reading: Reading) -> None:
+        """Write the status file, once a second."""
+        if reading.now - self._told < STATUS_SECONDS:
+            return
+        self._told = reading.now
+        told = status(self._state, self._routes, group(self._routes, reading.backends), reading.prices, reading.at)
+        try:
+            write_status(self._folder, {**told, "restarts": self.restarts})
+        except OSError as failed:
+            self._say("status", f"cannot write the status file: {failed}")
+        else:
+            self._said.discard("status")
+
+    def _say(self, key: str, text: str) -> None:
+        if key not in self._said:
+            self._said.add(key)
+            self._reporter.note(text)

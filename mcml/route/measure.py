@@ -1,0 +1,123 @@
+"""What was measured of a backend: counters that forget (for the score) and a short window (for people); pure values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+HALF_LIFE = 10.0
+"""Seconds after which an attempt counts half."""
+
+ERRORS_PRIOR = 20.0
+"""Successful attempts assumed before the first one is seen: one failure among few requests is not a failing backend."""
+
+WINDOW_SECONDS = 10.0
+Histogram = Mapping[float, tuple[float, int]]
+"""Attempts by latency: lower bound of the bucket in milliseconds -> (its width, how many)."""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Totals since Envoy knows the backend: attempts, those that failed (also where a retry hid it), by cause, and latencies."""
+
+    attempts: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    refused: int = 0
+    timed_out: int = 0
+    latencies: Histogram = field(default_factory=dict)
+
+    def since(self, earlier: "Counters") -> "Counters":
+        """Return what was added. Envoy counts from zero again when it restarts or a backend moves: then all of it is new."""
+        restarted = self.attempts < earlier.attempts or self.failed < earlier.failed or self.succeeded < earlier.succeeded
+        before = Counters() if restarted else earlier
+        return Counters(
+            self.attempts - before.attempts,
+            self.succeeded - before.succeeded,
+            self.failed - before.failed,
+            max(0, self.refused - before.refused),
+            max(0, self.timed_out - before.timed_out),
+            _subtract(self.latencies, earlier.latencies),
+        )
+
+
+def _subtract(now: Histogram, earlier: Histogram) -> Histogram:
+    if any(count > now.get(lower, (0.0, 0))[1] for lower, (_, count) in earlier.items()):
+        return now
+    difference = {lower: (width, count - earlier.get(lower, (width, 0))[1]) for lower, (width, count) in now.items()}
+    return {lower: bucket for lower, bucket in difference.items() if bucket[1]}
+
+
+def quantile(latencies: Histogram, share: float) -> float | None:
+    """Return a quantile in milliseconds, interpolated within its bucket; None without a single value."""
+    total = sum(count for _, count in latencies.values())
+    if not total:
+        return None
+    wanted, seen = share * total, 0
+    for lower, (width, count) in sorted(latencies.items()):
+        if seen + count >= wanted:
+            return lower + width * (wanted - seen) / count
+        seen += count
+    return None
+
+
+def mean(latencies: Histogram) -> float | None:
+    """Return the mean in milliseconds, each value taken at the middle of its bucket; None without a single value."""
+    total = sum(count for _, count in latencies.values())
+    return sum((lower + width / 2) * count for lower, (width, count) in latencies.items()) / total if total else None
+
+
+@dataclass(frozen=True)
+class Recent:
+    """Attempts with a half-life of ten seconds: an exponentially weighted mean over attempts, not over time.
+
+    A backend without traffic keeps its last latency (for an hour), while its errors are forgiven.
+    """
+
+    latency_sum: float = 0.0
+    latency_count: float = 0.0
+    succeeded: float = 0.0
+    failed: float = 0.0
+
+    def after(self, seconds: float, added: Counters) -> "Recent":
+        """Return the state `seconds` later, with what was added in between."""
+        keep = 0.5 ** (max(0.0, seconds) / HALF_LIFE)
+        count = sum(number for _, number in added.latencies.values())
+        total = (mean(added.latencies) or 0.0) * count
+        return Recent(
+            self.latency_sum * keep + total, self.latency_count * keep + count, self.succeeded * keep + added.succeeded,
+            self.failed * keep + added.failed,
+        )  # fmt: skip
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Mean latency of an attempt in milliseconds; None before the first."""
+        return self.latency_sum / self.latency_count if self.latency_count > 1e-100 else None
+
+    @property
+    def error_rate(self) -> float | None:
+        """Share of attempts that failed, between 0 and 1; None before the first."""
+        seen = self.succeeded + self.failed
+        return self.failed / (seen + ERRORS_PRIOR) if seen > 0 else None
+
+
+@dataclass(frozen=True)
+class Window:
+    """The counters of the last ten seconds, as (monotonic seconds, totals), oldest first."""
+
+    marks: tuple[tuple[float, Counters], ...] = ()
+
+    def with_mark(self, now: float, totals: Counters) -> "Window":
+        """Add a reading, two or three a second are kept; a reset of the counters starts the window anew."""
+        kept = tuple(mark for mark in self.marks if now - mark[0] <= WINDOW_SECONDS)
+        if kept and totals.attempts < kept[-1][1].attempts:
+            kept = ()
+        if len(kept) > 1 and now - kept[-2][0] < 0.5:
+            kept = kept[:-1]
+        return Window((*kept, (now, totals)))
+
+    @property
+    def span(self) -> tuple[float, Counters]:
+        """The seconds that the window covers, and what was counted in them."""
+        if len(self.marks) < 2:
+            return 0.0, Counters()
+        (begin, first), (end, last) = self.marks[0], self.marks[-1]
+        return end - begin, last.since(first)

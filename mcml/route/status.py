@@ -1,0 +1,80 @@
+"""The router's state as JSON values, for the status file and the commands that read it; pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from mcml.core.backend import Backend
+from mcml.core.clock import rfc3339
+from mcml.core.price import PriceInfo
+from mcml.core.schema import Route
+from mcml.route.decide import Decision, State, Tracked
+from mcml.route.measure import quantile
+from mcml.route.score import Scored
+
+
+def status(
+    state: State,
+    routes: Mapping[str, Route],
+    backends: Mapping[str, Sequence[Backend]],
+    prices: Mapping[str, PriceInfo],
+    at: datetime,
+) -> dict[str, Any]:
+    """Describe every route and backend: weight, state, traffic of the last ten seconds, price, and the parts of the score."""
+    return {
+        "at": rfc3339(at),
+        "routes": [
+            _route(decision, routes[name], state, backends, prices) for name, decision in sorted(state.decisions.items()) if name in routes
+        ],
+    }
+
+
+def _route(
+    decision: Decision,
+    route: Route,
+    state: State,
+    backends: Mapping[str, Sequence[Backend]],
+    prices: Mapping[str, PriceInfo],
+) -> dict[str, Any]:
+    rows = [
+        _backend(one, backends[one.backend], state.tracked[one.backend], prices.get(one.backend))
+        for one in decision.backends
+        if one.backend in state.tracked and one.backend in backends
+    ]
+    return {
+        "route": decision.route,
+        "model": decision.model,
+        "pattern": route.pattern,
+        "reason": decision.reason,
+        "decided_at": rfc3339(decision.at),
+        "last_resort": decision.last_resort,
+        "backends": rows,
+    }
+
+
+def _backend(scored: Scored, members: Sequence[Backend], tracked: Tracked, price: PriceInfo | None) -> dict[str, Any]:
+    seconds, counted = tracked.window.span
+    return {
+        "backend": scored.backend,
+        "target": members[0].target,
+        "region": members[0].region,
+        "provider": members[0].provider,
+        "version": members[-1].version,
+        "addresses": [f"{member.host}:{member.port}" for member in members],
+        "state": tracked.health.place,
+        "reason": tracked.health.reason if tracked.health.place in ("out", "trial") else "",
+        "weight": scored.weight,
+        "score": round(scored.score, 4),
+        "rps": round(counted.attempts / seconds, 1) if seconds else 0.0,
+        "p50_ms": _rounded(quantile(counted.latencies, 0.5)),
+        "p99_ms": _rounded(quantile(counted.latencies, 0.99)),
+        "errors": counted.failed,
+        "window_s": round(seconds, 1),
+        "price": None if price is None else {**asdict(price), "value": f"{price.value:f}", "as_of": rfc3339(price.as_of)},
+        "parts": {name: asdict(getattr(scored, name)) for name in ("latency", "cost", "reliability")},
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)

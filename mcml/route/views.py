@@ -1,0 +1,174 @@
+"""Documents of the route room: pure functions from what the status and decision files hold."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mcml.core.clock import parse_rfc3339
+from mcml.core.view import Block, Column, Document, Level, Pairs, Section, State, Status, Table, Text
+
+if TYPE_CHECKING:
+    from mcml.core.process import ProcessRef
+    from mcml.route.drill import Drill, DrillResult
+    from mcml.route.records import Running
+
+OLD_SECONDS = 5.0
+"""A status older than this is not the present."""
+
+LEVELS: Mapping[str, Level] = {"up": "ok", "trial": "warn", "joining": "idle", "out": "bad"}
+PARTS = ("latency", "cost", "reliability")
+
+
+def status(told: Mapping[str, Any], running: "Running | None", proxy: "ProcessRef | None", now: datetime) -> Document:
+    """Show every backend of every route with its weight, state, traffic, price and the price's age."""
+    rows = [_row(route, backend, now) for route in told["routes"] for backend in route["backends"]]
+    columns = (
+        Column("route", "Route"),
+        Column("target", "Target"),
+        Column("weight", "Weight", "number"),
+        Column("state", "State", "state"),
+        Column("rps", "Req/s", "number"),
+        Column("p50_ms", "p50 ms", "number"),
+        Column("p99_ms", "p99 ms", "number"),
+        Column("errors", "Errors", "number"),
+        Column("price", "Price"),
+        Column("price_age_s", "Age", "seconds"),
+        Column("reason", "Why"),
+    )
+    blocks: list[Block] = [_headline(told, running, proxy, now), Table(columns, rows, empty="no route has a backend yet")]
+    idle = [route["model"] for route in told["routes"] if not route["backends"]]
+    blocks += [Text(f"no backend serves {model}; next: mcml deploy model {model}") for model in idle]
+    return Document("RouteStatus", rows, blocks)
+
+
+def _headline(told: Mapping[str, Any], running: "Running | None", proxy: "ProcessRef | None", now: datetime) -> Status:
+    age = (now - parse_rfc3339(told["at"])).total_seconds()
+    if running is None and proxy is None:
+        return Status(State("stopped", "idle"), f"no router runs; this is how it stood {age:.0f} s ago")
+    if running is None:
+        text = f"the control loop has died {age:.0f} s ago; the proxy serves on with its last weights; next: mcml route serve"
+        return Status(State("alone", "bad"), text)
+    if age > OLD_SECONDS:
+        return Status(State("late", "warn"), f"serving on {running.url}, but the last status is {age:.0f} s old")
+    return Status(State("serving"), f"{running.url} (pid {running.process.pid})")
+
+
+def _row(route: Mapping[str, Any], backend: Mapping[str, Any], now: datetime) -> dict[str, object]:
+    price = backend["price"]
+    return {
+        "name": backend["backend"],
+        "route": route["route"],
+        "model": route["model"],
+        **{key: backend[key] for key in ("target", "region", "provider", "version", "weight")},
+        "state": State(backend["state"], LEVELS.get(backend["state"], "idle")),
+        **{key: backend[key] for key in ("rps", "p50_ms", "p99_ms", "errors", "score")},
+        "price": f"{price['value']} {price['unit']}" if price else "unknown",
+        "price_source": price["source"] if price else "",
+        "price_age_s": round((now - parse_rfc3339(price["as_of"])).total_seconds()) if price else None,
+        "addresses": backend["addresses"],
+        "reason": backend["reason"],
+    }
+
+
+def explain(decisions: Sequence[Mapping[str, Any]], now: datetime) -> Document:
+    """Show why each backend has, or had, its weight: one decision a route."""
+    items = [_explained(decision, backend) for decision in decisions for backend in decision["backends"]]
+    blocks = [Section(f"{decision['route']} at {decision['at']}", tuple(_why(decision, now))) for decision in decisions]
+    return Document("RouteExplanation", items, blocks or (Text("no decision was made yet; next: mcml route serve"),))
+
+
+def _explained(decision: Mapping[str, Any], backend: Mapping[str, Any]) -> dict[str, object]:
+    return {"name": backend["backend"], "route": decision["route"], "at": decision["at"], "because": decision["reason"], **backend}
+
+
+def _why(decision: Mapping[str, Any], now: datetime) -> Iterator[Block]:
+    age = (now - parse_rfc3339(decision["at"])).total_seconds()
+    moved = ", ".join(
+        f"{name} {decision['previous'].get(name, 0)} -> {weight}" for name, weight in sorted(decision["weights"].items())
+    )
+    yield Text(f"{decision['reason']} ({age:.0f} s ago): {moved or 'no backend'}")
+    if decision["last_resort"]:
+        yield Status(State("outage", "bad"), "every backend is out: all are tried, so that the first to recover serves again")
+    columns = [Column("backend", "Backend"), Column("weight", "Weight", "number"), Column("score", "Score", "number")]
+    columns += [Column("place", "State")] + [Column(part, f"{part.title()} ({_share(decision, part)})") for part in PARTS]
+    yield Table(columns, [_scored(backend) for backend in decision["backends"]], empty="no backend")
+
+
+def _share(decision: Mapping[str, Any], part: str) -> str:
+    return next((f"{backend[part]['share']:.0%}" for backend in decision["backends"]), "")
+
+
+def _scored(backend: Mapping[str, Any]) -> dict[str, object]:
+    row: dict[str, object] = {key: backend[key] for key in ("backend", "weight", "place")}
+    row["score"] = round(backend["score"], 3)
+    for part in PARTS:
+        score = backend[part]["score"]
+        row[part] = f"{'-' if score is None else format(score, '.2f')}: {backend[part]['why']}"
+    return row
+
+
+def serving(running: "Running") -> Document:
+    """Show that a router serves, and how to use it."""
+    item = {"name": ",".join(running.routes), "url": running.url, "pid": running.process.pid, "routes": list(running.routes)}
+    calls = "\n".join(f"curl {running.url}/v2/models/{route}" for route in running.routes)
+    blocks = (Status(State("serving"), f"{running.url} (pid {running.process.pid})"), Text(calls, verbatim=True))
+    return Document("Router", [item], blocks)
+
+
+def plan(running: "Running | None", routes: Mapping[str, Sequence[str]], listen: str) -> Document:
+    """Show what `serve` would do: `routes` maps each route to the names of its backends."""
+    items = [{"name": name, "backends": list(backends), "listen": listen} for name, backends in sorted(routes.items())]
+    columns = (Column("name", "Route"), Column("listen", "Listens on"), Column("backends", "Backends"))
+    rows = [{**item, "backends": ", ".join(routes[str(item["name"])]) or "none yet"} for item in items]
+    verdict = f"a router runs already: {running.url} (pid {running.process.pid})" if running else f"would serve {len(items)} route(s)"
+    return Document("RoutePlan", items, (Table(columns, rows), Text(verdict)))
+
+
+def stopped(ended: "ProcessRef", *, dry_run: bool = False) -> Document:
+    """Show that the router has ended, or would."""
+    word = State("would stop" if dry_run else "stopped", "idle")
+    item = {"name": str(ended.pid), "pid": ended.pid, "stopped": not dry_run}
+    return Document("RouterStopped", [item], (Status(word, f"pid {ended.pid}"),))
+
+
+def drill_plan(drill: "Drill", url: str) -> Document:
+    """Show what a drill would do."""
+    killing = f"kill -9 the backend on {drill.kill} halfway" if drill.kill else "kill nothing"
+    text = f"would send {drill.requests} requests to {drill.route} at {url} over {drill.concurrency} connections, and {killing}"
+    return Document("DrillPlan", [{"name": drill.route, "url": url, **asdict(drill)}], (Text(text),))
+
+
+def drill(result: "DrillResult", *, max_errors: int) -> Document:
+    """Show what the clients saw of a drill."""
+    passed = result.failed <= max_errors
+    facts: list[tuple[str, object]] = [
+        ("requests sent", result.requests),
+        ("failed", result.failed),
+        ("answered by a second backend", result.retried),
+        ("requests per second", round(result.requests / result.seconds) if result.seconds else 0),
+    ]
+    if result.target:
+        facts.append((f"seconds until {result.target} had no traffic", _seconds(result.seconds_to_silence)))
+        facts.append((f"seconds until {result.target} had weight 0", _seconds(result.seconds_to_zero)))
+    facts += [(f"served by {name}", count) for name, count in result.served.items()]
+    columns = (
+        Column("name", "Phase"),
+        Column("requests", "Requests", "number"),
+        Column("failed", "Failed", "number"),
+        Column("p50_ms", "p50 ms", "number"),
+        Column("p99_ms", "p99 ms", "number"),
+    )
+    blocks: list[Block] = [
+        Status(State("passed" if passed else "failed", "ok" if passed else "bad"), f"{result.failed} failed, {max_errors} allowed"),
+        Pairs(facts),
+        Table(columns, [asdict(phase) for phase in result.phases]),
+    ]
+    blocks += [Text(f"{count} x {error}") for error, count in result.errors.items()]
+    if result.target:
+        blocks.append(Text(f"to bring the backend back: mcml deploy model {result.backend.partition('@')[0]}"))
+    return Document("DrillResult", [{"name": result.route, "passed": passed, **asdict(result)}], blocks)
+
+
+def _seconds(value: float | None) -> str:
+    return "not within the drill" if value is None else f"{value:.2f}"

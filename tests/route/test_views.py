@@ -1,0 +1,147 @@
+"""What a person and a program read: the state of the router, its reasons, a drill."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from mcml.core.backend import Backend
+from mcml.core.price import PriceInfo
+from mcml.core.process import ProcessRef
+from mcml.core.schema import Route
+from mcml.core.view import Document, State, Status, Table, Text
+from mcml.route import views
+from mcml.route.decide import Decision, Tracked
+from mcml.route.decide import State as LoopState
+from mcml.route.drill import Drill, DrillResult, Phase
+from mcml.route.health import Health
+from mcml.route.measure import Counters, Window
+from mcml.route.records import Running, decision_json
+from mcml.route.score import Inputs, weigh
+from mcml.route.status import status
+
+NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
+PRICE = PriceInfo(Decimal("0.045"), "USD/hour", "USD", "the catalogue", NOW - timedelta(hours=2))
+RUNNING = Running(ProcessRef(123, 1.0), "127.0.0.1", 8080, 9901, ("fraud",))
+EU, US = (Backend(target, "fraud", "127.0.0.1", 9000, "local", "nowhere", version="7") for target in ("eu-1", "us-1"))
+
+
+def decision() -> Decision:
+    inputs = (Inputs("fraud@eu-1", "up", 3.0, 0.0, PRICE), Inputs("fraud@us-1", "out", 4.0, 0.5))
+    return Decision(NOW, "fraud", "fraud", "fraud@us-1 is out", {"fraud@eu-1": 50, "fraud@us-1": 50}, weigh(inputs, Route().score, NOW))
+
+
+def told(at: datetime = NOW) -> dict[str, Any]:
+    window = Window(((0.0, Counters()), (10.0, Counters(200, 198, 2, latencies={1.0: (0.1, 100), 9.0: (0.1, 100)}))))
+    tracked = {
+        "fraud@eu-1": Tracked(Health("up"), window=window),
+        "fraud@us-1": Tracked(Health("out", reason="its health check fails")),
+    }
+    state = LoopState(tracked, {"fraud": decision()}, {"fraud": 1.0}, 10.0)
+    backends = {"fraud@eu-1": [EU], "fraud@us-1": [US]}
+    return status(state, {"fraud": Route()}, backends, {"fraud@eu-1": PRICE}, at)
+
+
+def first(document: Document, kind: type) -> Any:
+    return next(block for block in document.blocks if isinstance(block, kind))
+
+
+def test_the_rows_of_the_status() -> None:
+    rows = views.status(told(), RUNNING, None, NOW + timedelta(seconds=1)).items
+    assert rows[0] == {
+        "name": "fraud@eu-1",
+        "route": "fraud",
+        "model": "fraud",
+        "target": "eu-1",
+        "region": "nowhere",
+        "provider": "local",
+        "version": "7",
+        "weight": 100,
+        "state": State("up", "ok"),
+        "rps": 20.0,
+        "p50_ms": 1.1,
+        "p99_ms": 9.1,
+        "errors": 2,
+        "score": 1.0,
+        "price": "0.045 USD/hour",
+        "price_source": "the catalogue",
+        "price_age_s": 7201,
+        "addresses": ["127.0.0.1:9000"],
+        "reason": "",
+    }
+    assert (rows[1]["weight"], rows[1]["state"], rows[1]["reason"]) == (0, State("out", "bad"), "its health check fails")
+    assert (rows[1]["price"], rows[1]["price_age_s"], rows[1]["p50_ms"]) == ("unknown", None, None)
+
+
+@pytest.mark.parametrize(
+    ("running", "proxy", "age", "word"),
+    [(RUNNING, None, 1, "serving"), (RUNNING, None, 30, "late"), (None, ProcessRef(5, 1.0), 30, "alone"), (None, None, 30, "stopped")],
+)
+def test_the_headline_of_the_status(running: Running | None, proxy: ProcessRef | None, age: int, word: str) -> None:
+    document = views.status(told(), running, proxy, NOW + timedelta(seconds=age))
+    assert first(document, Status).state.text == word
+
+
+def test_a_route_without_a_backend_names_the_next_step() -> None:
+    empty = told()
+    empty["routes"][0]["backends"] = []
+    assert first(views.status(empty, RUNNING, None, NOW), Text).text == "no backend serves fraud; next: mcml deploy model fraud"
+
+
+def test_an_explanation_names_every_part_and_what_is_missing() -> None:
+    document = views.explain([decision_json(decision())], NOW + timedelta(seconds=90))
+    section = document.blocks[0]
+    text, table = section.blocks  # type: ignore[union-attr]
+    assert text.text == "fraud@us-1 is out (90 s ago): fraud@eu-1 50 -> 100, fraud@us-1 50 -> 0"  # type: ignore[union-attr]
+    assert [column.title for column in table.columns] == [  # type: ignore[union-attr]
+        "Backend",
+        "Weight",
+        "Score",
+        "State",
+        "Latency (40%)",
+        "Cost (30%)",
+        "Reliability (30%)",
+    ]
+    assert table.rows[0]["cost"] == "1.00: 0.045 USD/hour (the catalogue, 2 h old), cheapest 0.045"  # type: ignore[union-attr]
+    assert table.rows[1]["cost"] == "-: no price is known: left out"  # type: ignore[union-attr]
+    assert table.rows[1]["reliability"] == "0.00: 50.00% of attempts failed"  # type: ignore[union-attr]
+    assert document.items[0]["because"] == "fraud@us-1 is out"
+    assert document.items[0]["weight"] == 100
+
+
+def test_an_outage_is_said() -> None:
+    document = views.explain([decision_json(replace(decision(), last_resort=True))], NOW)
+    assert any(isinstance(block, Status) and "every backend is out" in block.text for block in document.blocks[0].blocks)  # type: ignore[union-attr]
+
+
+def test_nothing_to_explain_yet() -> None:
+    assert re.match("no decision was made yet", first(views.explain([], NOW), Text).text)
+
+
+def test_a_drill() -> None:
+    before = (Phase("before", 50, 0, 1.0, 2.0),)
+    result = DrillResult("fraud", "eu-1", "fraud@eu-1", 100, 2, 5, 2.0, before, {"fraud@us-1": 98}, 0.1, None, {"503: x": 2})
+    document = views.drill(result, max_errors=0)
+    assert first(document, Status).state == State("failed", "bad")
+    assert first(views.drill(result, max_errors=2), Status).state == State("passed", "ok")
+    assert document.items[0]["passed"] is False
+    assert document.items[0]["seconds_to_zero"] is None
+    pairs = dict(document.blocks[1].pairs)  # type: ignore[union-attr]
+    assert pairs["seconds until eu-1 had weight 0"] == "not within the drill"
+    assert pairs["requests per second"] == 50
+    assert first(document, Table).rows[0]["name"] == "before"
+    assert document.blocks[-2:] == [Text("2 x 503: x"), Text("to bring the backend back: mcml deploy model fraud")]
+
+
+def test_plans() -> None:
+    plan = views.plan(None, {"fraud": ["fraud@eu-1"], "empty": []}, "127.0.0.1:8080")
+    assert [item["name"] for item in plan.items] == ["empty", "fraud"]
+    assert first(plan, Table).rows[0]["backends"] == "none yet"
+    assert "a router runs already" in first(views.plan(RUNNING, {}, ""), Text).text
+    assert "kill -9 the backend on eu-1" in first(views.drill_plan(Drill("fraud", "eu-1", 10, 2), RUNNING.url), Text).text
+    assert "kill nothing" in first(views.drill_plan(Drill("fraud", "", 10, 2), RUNNING.url), Text).text
+    assert views.serving(RUNNING).items[0]["url"] == "http://127.0.0.1:8080"
+    assert views.stopped(ProcessRef(5, 1.0)).items[0] == {"name": "5", "pid": 5, "stopped": True}
