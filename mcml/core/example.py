@@ -1,5 +1,6 @@
 """A complete mcml.toml with every key explained by the schema's own description; a test loads it and finds every key in it."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,10 +58,10 @@ def _table(path: str, values: dict[str, Any], model: Any, said: set[str], about:
     for key, value in values.items():
         if key not in tables:
             yield from _explained(key, model, said)
-            yield f"{key} = {toml_value(value)}"
+            yield f"{_key(key)} = {toml_value(value)}"
     for key, value in tables.items():
         description = tuple(_explained(key, model, said))
-        yield from _table(f"{path}.{key}" if path else key, value, _inside(model, key), said, description)
+        yield from _table(f"{path}.{_key(key)}" if path else _key(key), value, _inside(model, key), said, description)
 
 
 def _stands_alone(path: str, value: dict[str, Any]) -> bool:
@@ -104,5 +105,9 @@ def toml_value(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(entry) for entry in value) + "]"
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {toml_value(entry)}" for key, entry in value.items()) + " }"
+        return "{ " + ", ".join(f"{_key(key)} = {toml_value(entry)}" for key, entry in value.items()) + " }"
     raise TypeError(f"TOML has no {type(value).__name__}")
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else toml_value(key)

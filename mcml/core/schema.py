@@ -97,7 +97,9 @@ class Store(Strict):
 class Infra(Strict):
     """How Terraform is run."""
 
-    binary: str = Field(default="", description="Path of terraform or tofu; empty: terraform or tofu on PATH, else `embedded`: Terraform as a library.")
+    binary: str = Field(
+        default="", description="Path of terraform or tofu; empty: terraform or tofu on PATH, else `embedded`: Terraform as a library."
+    )
     environment: Name = Field(default="dev", description="The Terraform workspace: one environment, one state.")
 
 

@@ -26,8 +26,11 @@ class Secret:
     def __hash__(self) -> int:
         return hash(self._text)
 
+    def __copy__(self) -> "Secret":
+        return self  # a value that holds one may be copied: it stays in this process
+
     def __deepcopy__(self, _: object) -> "Secret":
-        return self  # a settings value that holds one may be copied; it stays in this process
+        return self
 
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError("a secret is not pickled")

@@ -41,11 +41,18 @@ class Config:
 
     @property
     def store_url(self) -> str:
-        """The SQLAlchemy URL of the journal."""
-        if self.settings.store.url:
-            return self.settings.store.url
-        path = str(self.state / "mcml.db").replace("%", "%25").replace("?", "%3F")  # the two that mean something in this part of a URL
-        return f"sqlite:///{path}"
+        """The SQLAlchemy URL of the journal; a relative path of an SQLite file begins at the project."""
+        url = self.settings.store.url
+        if not url:
+            return f"sqlite:///{_in_url(self.state)}/mcml.db"
+        scheme, _, path = url.partition(":///")
+        if scheme.startswith("sqlite") and path and not path.startswith(("/", ":memory:", "file:")):
+            return f"{scheme}:///{_in_url(self.project)}/{path}"
+        return url
+
+
+def _in_url(folder: Path) -> str:
+    return str(folder).replace("%", "%25").replace("?", "%3F")  # the two that mean something in this part of a URL
 
 
 def load(start: Path, *, profile: str = "", flags: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Config:
@@ -112,7 +119,7 @@ def _merge(into: Layer, layer: Layer, origins: dict[str, str], origin: str, pref
 
 
 def _forget(origins: dict[str, str], path: str) -> None:
-    for known in [known for known in origins if known == path or known.startswith(f"{path}.")]:
+    for known in [known for known in origins if _is_in(known, path)]:
         del origins[known]
 
 
@@ -180,10 +187,14 @@ def _origin_of(path: str, origins: Mapping[str, str]) -> str:
     """Return where a path, something below it, or else its nearest parent (when a key is missing) was set."""
     while path:
         for known, origin in origins.items():
-            if known == path or known.startswith(f"{path}."):
+            if _is_in(known, path):
                 return origin
         path = path.rpartition(".")[0]
-    return ""
+    return origins.get("", "")
+
+
+def _is_in(path: str, table: str) -> bool:
+    return path == table or path.startswith(f"{table}.")
 
 
 def _keys_at(model: Any, location: tuple[int | str, ...]) -> list[str]:
@@ -206,9 +217,12 @@ def _with_line(origin: str, path: str) -> str:
         return origin
     lines = _lines(Path(file).read_text(encoding="utf-8"))
     path = f"profiles.{profile}.{path}" if profile else path
-    while path and path not in lines:
+    while path:
+        for known, number in lines.items():
+            if _is_in(known, path):
+                return f"{file}:{number}"
         path = path.rpartition(".")[0]
-    return f"{file}:{lines[path]}" if path else file
+    return file
 
 
 def _lines(toml: str) -> dict[str, int]:

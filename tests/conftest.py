@@ -1,0 +1,67 @@
+"""Fixtures that more than one room needs: a clean environment, and an empty store on SQLite and on a real PostgreSQL."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from mcml.store.db import Store
+    from tests import postgres
+
+# The machine may be busy, a run can be repeated, and explaining a failure (by tracing every line) takes minutes.
+PHASES = [phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain]
+hypothesis.settings.register_profile("mcml", deadline=None, derandomize=True, phases=PHASES)
+hypothesis.settings.load_profile("mcml")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No setting of the person who runs the tests gets in."""
+    for name in [name for name in os.environ if name.startswith("MCML_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-config"))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator["postgres.Server"]:
+    """A PostgreSQL server of this test process; skips, with the reason, where the wheel has no binaries."""
+    from tests import postgres
+
+    try:
+        with postgres.running() as server:
+            yield server
+    except postgres.PostgresMissing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def postgres_url(postgres_server: "postgres.Server") -> Iterator[str]:
+    """The URL of a new, empty PostgreSQL database."""
+    with postgres_server.database() as name:
+        yield postgres_server.url(name)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of an SQLite database that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'state' / 'mcml.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database: every test that asks for it runs on SQLite and on PostgreSQL."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator["Store"]:
+    """An open store, on SQLite and on PostgreSQL."""
+    from mcml.store.db import Store
+
+    with Store(store_url) as opened:
+        yield opened

@@ -1,0 +1,1 @@
+"""The values that every room uses, and the files and processes they stand on."""
