@@ -1,6 +1,8 @@
 """Child processes: an argv and never a shell, found again by pid *and* start time, so a reused pid is never mistaken for ours."""
 
+import errno
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -118,11 +120,19 @@ def _signal(pid: int, number: signal.Signals, *, group: bool) -> None:
             os.kill(pid, number)
 
 
+FREE_PORTS = range(10_000, 20_000)
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a TCP port that is free now. Somebody may take it before us: the one who binds must still handle that."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port that is free now. Somebody may take it before us: the one who binds must still handle that.
+
+    It is not one that the kernel gives to outgoing connections, which take a port back within milliseconds on a busy machine.
+    """
+    for _ in range(100):
+        port = FREE_PORTS.start + secrets.randbelow(len(FREE_PORTS))
+        if not port_is_taken(port, host):
+            return port
+    raise OSError(errno.EADDRINUSE, f"no free port between {FREE_PORTS.start} and {FREE_PORTS.stop - 1} on {host}")
 
 
 def port_is_taken(port: int, host: str = "127.0.0.1") -> bool:

@@ -52,6 +52,12 @@ def record(store: Store, fact: Fact, *, clock: Clock = utc_now) -> Entry:
         return cause
 
 
+def concerns(store: Store, fact: Fact) -> bool:
+    """Tell whether a fact would change an unresolved incident."""
+    with store.reading() as connection:
+        return bool(react(fact, incidents.select_states(connection, UNRESOLVED)))
+
+
 def ack(store: Store, identifier: int, *, actor: str = "", take_over: bool = False, clock: Clock = utc_now) -> Incident:
     """Acknowledge an incident: `actor` (default: who runs this) has it now. Raises NotFound, Conflict as `decide.acknowledge`."""
     who = actor or current_actor()

@@ -17,6 +17,9 @@ from mcml.route.score import Inputs, Scored, weigh, worth_changing
 
 ROOM = "route"
 
+FIRST_SIGHT = "first_sight"
+"""In a `route.backend_up`: this router never saw it down. News only to an incident that an earlier router opened."""
+
 
 @dataclass(frozen=True)
 class Tracked:
@@ -196,6 +199,8 @@ def _health_facts(
         yield Fact("route.backend_down", ROOM, backend.target, facts, reading.at)
     if now.place == "up" and was.place == "trial":
         yield Fact("route.backend_up", ROOM, backend.target, {**facts, "down_s": round(reading.now - now.out_since, 3)}, reading.at)
+    if now.place == "up" and was.place == "joining":
+        yield Fact("route.backend_up", ROOM, backend.target, {**facts, FIRST_SIGHT: True}, reading.at)
 
 
 def _weights_fact(decision: Decision) -> Fact:

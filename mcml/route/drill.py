@@ -95,6 +95,7 @@ def run_drill(
 
     def halfway() -> None:
         reporter.update("drill", f"killing the backend on {drill.kill}")
+        emit(Fact("route.drill_killed", ROOM, drill.kill, begun, clock()))
         killed.time, killed.at = clock(), time.monotonic()
         kill(drill.kill)
 

@@ -23,8 +23,8 @@ class CataloguePrice:
 def record(connection: Connection, provider: str, prices: Iterable[UnitPrice]) -> int:
     """Add prices to the catalogue; returns how many said something new.
 
-    One that says the same as the price of its source and currency in force at its moment is not written again; one for the very
-    moment of a known price corrects it. Raises InvalidRequest for a price that is not a number.
+    One that says the same as the price of its source and currency in force at its moment confirms that price, and is not written again;
+    one for the very moment of a known price corrects it. Raises InvalidRequest for a price that is not a number.
     """
     return sum(_record(connection, provider, price) for price in prices)
 
@@ -38,20 +38,25 @@ def _record(connection: Connection, provider: str, price: UnitPrice) -> bool:
     earlier = select(PRICE).where(*(PRICE.c[name] == text for name, text in key.items()), PRICE.c.as_of <= as_of)
     known = connection.execute(earlier.order_by(PRICE.c.as_of.desc()).limit(1)).first()
     if known and (Decimal(known.price), known.unit) == (price.price, price.unit):
+        if as_of > known.confirmed_at:
+            connection.execute(update(PRICE).where(PRICE.c.id == known.id).values(confirmed_at=as_of))
         return False
     if known and known.as_of == as_of:
         connection.execute(update(PRICE).where(PRICE.c.id == known.id).values(**value))
     else:
-        connection.execute(insert(PRICE).values(**key, **value, as_of=as_of))
+        connection.execute(insert(PRICE).values(**key, **value, as_of=as_of, confirmed_at=as_of))
     return True
 
 
 def latest(connection: Connection, provider: str, region: str, sku: str) -> UnitPrice | None:
-    """Return the newest price of a SKU in a region; None when there is none (which is not the same as free)."""
+    """Return the price of a SKU in a region that was stated last; None when there is none (which is not the same as free).
+
+    Its `as_of` is the last time its source said so: a price that was confirmed today is of today, however long it has been the same.
+    """
     row = connection.execute(
         select(PRICE)
         .where(PRICE.c.provider == provider, PRICE.c.region == region, PRICE.c.sku == sku)
-        .order_by(PRICE.c.as_of.desc(), PRICE.c.id.desc())
+        .order_by(PRICE.c.confirmed_at.desc(), PRICE.c.as_of.desc(), PRICE.c.id.desc())
         .limit(1)
     ).first()
     if row is None:
@@ -63,7 +68,7 @@ def latest(connection: Connection, provider: str, region: str, sku: str) -> Unit
         price=Decimal(row.price),
         currency=row.currency,
         source=row.source,
-        as_of=parse_rfc3339(row.as_of),
+        as_of=parse_rfc3339(row.confirmed_at),
     )
 
 

@@ -65,5 +65,6 @@ PRICE = Table(
     Column("currency", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("as_of", Text, nullable=False),
+    Column("confirmed_at", Text, nullable=False),
     UniqueConstraint("provider", "sku", "region", "currency", "source", "as_of", name="price_once"),
 )

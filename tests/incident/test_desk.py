@@ -200,3 +200,11 @@ def test_a_story_finds_old_changes_and_leaves_out_what_is_far(store: Store) -> N
     assert told.suspect is not None
     assert told.suspect.suspect == "changed 7d before"
     assert not told.cut
+
+
+def test_a_fact_concerns_the_desk_only_while_there_is_an_incident_for_it(store: Store) -> None:
+    assert desk.concerns(store, up(seconds=1)) is False
+    desk.record(store, down(), clock=clock(0))
+    assert desk.concerns(store, up(seconds=1)) is True
+    desk.record(store, up(seconds=1), clock=clock(1))
+    assert desk.concerns(store, up(seconds=2)) is False

@@ -9,7 +9,7 @@ import pytest
 from mcml.core.backend import Backend
 from mcml.core.price import PriceInfo
 from mcml.core.schema import Route
-from mcml.route.decide import Outcome, Reading, State, turn
+from mcml.route.decide import FIRST_SIGHT, Outcome, Reading, State, turn
 from mcml.route.measure import Counters
 from mcml.route.observe import Endpoint, Observation, Seen
 
@@ -65,8 +65,9 @@ def test_the_first_reading_weighs_and_says_so() -> None:
     outcome = loop.turn(BOTH)
     assert dict(outcome.plans[0].weights) == {"fraud@eu-1": 50, "fraud@us-1": 50}
     assert outcome.ready
-    assert kinds(outcome) == ["route.weights"]
-    assert outcome.facts[0].facts == {
+    assert kinds(outcome) == ["route.backend_up", "route.backend_up", "route.weights"]
+    assert all(fact.facts[FIRST_SIGHT] for fact in outcome.facts[:2]), "news only to an incident that an earlier router opened"
+    assert outcome.facts[2].facts == {
         "route": "fraud",
         "weights": {"fraud@eu-1": 50, "fraud@us-1": 50},
         "previous": {},

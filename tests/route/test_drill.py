@@ -72,10 +72,10 @@ def test_a_drill_through_envoy(rig: Rig) -> None:
     assert result.seconds_to_silence < 1.5
     assert [phase.name for phase in result.phases] == ["before", "during", "after"]
     assert sum(result.served.values()) == 3000
-    assert [fact.kind for fact in facts] == ["route.drill_started", "route.drill_finished"]
-    assert facts[1].target == "eu-2"
-    assert facts[1].facts["failed"] == 0
-    assert facts[1].facts["backend"] == "fraud@eu-2"
+    assert [fact.kind for fact in facts] == ["route.drill_started", "route.drill_killed", "route.drill_finished"]
+    assert {fact.target for fact in facts} == {"eu-2"}
+    assert facts[2].facts["failed"] == 0
+    assert facts[1].facts["backend"] == facts[2].facts["backend"] == "fraud@eu-2"
     print(asdict(result))
 
 

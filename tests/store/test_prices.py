@@ -61,6 +61,14 @@ def test_what_is_known_is_not_written_again(store: Store) -> None:
     assert rows(store) == 4
 
 
+def test_a_price_that_is_said_again_is_as_fresh_as_that(store: Store) -> None:
+    put(store, at(1, "1"), at(2, "2", source="contract"))
+    assert put(store, at(5, "1")) == 0
+    assert in_force(store) == at(5, "1"), "stated last, although it was known first"
+    put(store, at(3, "1"))
+    assert in_force(store) == at(5, "1"), "an older list takes nothing back"
+
+
 def test_currencies_and_sources_stand_side_by_side(store: Store) -> None:
     prices = (at(1, "1"), at(1, "0.9", currency="EUR"), at(1, "1.1", source="bill"))
     assert put(store, *prices) == 3

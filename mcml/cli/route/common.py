@@ -56,8 +56,10 @@ def record(session: Session) -> "Callable[[Fact], object]":
 
     def keep(fact: "Fact") -> None:
         from mcml.incident import desk
+        from mcml.route.decide import FIRST_SIGHT
 
-        desk.record(session.store, fact)
+        if not fact.facts.get(FIRST_SIGHT) or desk.concerns(session.store, fact):
+            desk.record(session.store, fact)
 
     return keep
 

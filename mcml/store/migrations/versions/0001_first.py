@@ -18,7 +18,8 @@ def upgrade() -> None:
     op.create_table(
         "price",
         Column("id", SEQUENCE, primary_key=True, autoincrement=True),
-        *(Column(name, Text, nullable=False) for name in ("provider", "sku", "region", "unit", "price", "currency", "source", "as_of")),
+        *(Column(name, Text, nullable=False) for name in ("provider", "sku", "region", "unit", "price", "currency", "source")),
+        *(Column(name, Text, nullable=False) for name in ("as_of", "confirmed_at")),
         UniqueConstraint("provider", "sku", "region", "currency", "source", "as_of", name="price_once"),
     )
 
