@@ -18,6 +18,11 @@ hypothesis.settings.register_profile("mcml", deadline=None, derandomize=True, ph
 hypothesis.settings.load_profile("mcml")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests: otherwise the workers end by waiting for them."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No setting of the person who runs the tests gets in."""

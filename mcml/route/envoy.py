@@ -20,6 +20,7 @@ from mcml.route.observe import STATS_FILTER, Observation, parse
 from mcml.route.records import ENGINE_FILE, read_engine
 
 START_SECONDS = 20.0
+LISTEN_SECONDS = 5.0
 SETTLE_SECONDS = 3.0
 """Longest time from writing a file to Envoy's having it in force; usually milliseconds."""
 
@@ -124,10 +125,12 @@ class EnvoyEngine:
         return McmlError(message, why="\n".join(words), next_step=f"see {self.folder / 'envoy.log'}")
 
     def _check_listener(self) -> None:
-        """An Envoy that could not listen is 'ready' all the same."""
-        seen = self.observe()
-        if not seen.versions.get("lds"):
-            raise cannot_listen("router", self.host, self.port, self.complaint())
+        """An Envoy that could not listen is 'ready' all the same; on a busy machine it may also just not have come to it yet."""
+        end = time.monotonic() + LISTEN_SECONDS
+        while not self.observe().versions.get("lds"):
+            if time.monotonic() > end:
+                raise cannot_listen("router", self.host, self.port, self.complaint())
+            time.sleep(0.02)
 
     def alive(self) -> bool:
         """See `Engine.alive`."""

@@ -18,6 +18,7 @@ from mcml.core.fact import Fact
 from mcml.core.price import PriceInfo
 from mcml.core.process import free_port
 from mcml.core.schema import Route, Router
+from mcml.route.decide import FIRST_SIGHT
 from mcml.route.load import Request, Sample, run_load
 from mcml.route.records import Running, read_running, read_status
 from mcml.route.serve import Setup, serve
@@ -140,6 +141,8 @@ class Rig:
             self.failure = failed
 
     def emit(self, fact: Fact) -> None:
+        if fact.facts.get(FIRST_SIGHT):
+            return  # as the command does while no incident waits for it
         if self.store_is_down:
             raise OSError("the store is down")
         self.facts.append((time.monotonic(), fact))

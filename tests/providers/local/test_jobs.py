@@ -69,11 +69,15 @@ from mcml.providers.local import runner
 from mcml.providers.local.jobs import open_jobs
 from mcml.providers.local.settings import Settings
 jobs = open_jobs(ProviderContext(Settings(), Path(sys.argv[1]), "eu-1"))
-print(jobs.submit(JobRequest("job", "t", ("sh", "-c", "sleep 0.5; echo done; exit 7"))).id)
+until_told = f"while [ ! -e {sys.argv[2]} ]; do sleep 0.05; done; echo done; exit 7"
+print(jobs.submit(JobRequest("job", "t", ("sh", "-c", until_told))).id)
 """
-    submitted = subprocess.run([sys.executable, "-c", code, str(root)], check=True, capture_output=True, text=True, timeout=30)
+    go = root / "go"
+    argv = [sys.executable, "-c", code, str(root), str(go)]
+    submitted = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=30)
     job = jobs.status(submitted.stdout.strip())
     assert job.state == "running"
+    go.touch()
     done = wait(jobs, job)
     assert (done.state, done.exit_code) == ("failed", 7)
     assert list(jobs.logs(job.id)) == ["done"]
