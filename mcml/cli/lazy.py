@@ -32,6 +32,7 @@ WORDS = {
     "incident": Word("mcml.cli.incident", "What is on fire, who has it, what changed before.", LOOP),
     "postmortem": Word("mcml.cli.postmortem", "Written from the facts the others recorded.", LOOP),
     "pipeline": Word("mcml.cli.pipeline", "Train, evaluate and package a model.", WORK),
+    "data": Word("mcml.cli.data", "Objects and files in any cloud: list, copy, delete.", WORK),
     "journal": Word("mcml.cli.journal", "The one timeline: every change, hash-chained.", WORK),
     "init": Word("mcml.cli.init", "Write an mcml.toml.", ABOUT),
     "demo": Word("mcml.cli.demo", "The whole of mcml on this machine, for real.", ABOUT),

@@ -8,11 +8,11 @@ from enum import Enum
 from pathlib import PurePath
 
 from mcml.core.clock import rfc3339
+from mcml.core.sizes import size_text
 from mcml.core.view import Kind, State
 from mcml.core.when import span
 
 _SPARKS = "▁▂▃▄▅▆▇█"
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def plain(value: object) -> object:
@@ -79,7 +79,7 @@ def _number(value: Decimal, kind: Kind) -> str:
     if kind == "seconds":
         return span(float(value))
     if kind == "bytes":
-        return size(float(value))
+        return size_text(float(value))
     if kind == "number" and value != value.to_integral():
         return f"{value:,.3f}".rstrip("0").rstrip(".")
     return f"{value:,}" if kind == "number" else format(value, "f")
@@ -101,15 +101,6 @@ def ago(moment: datetime, now: datetime) -> str:
     if abs(seconds) < 1:
         return "now"
     return f"{span(seconds)} ago" if seconds > 0 else f"in {span(-seconds)}"
-
-
-def size(count: float) -> str:
-    """Write a number of bytes in binary units."""
-    for unit in _UNITS:
-        if count < 1024 or unit == _UNITS[-1]:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    raise AssertionError("unreachable")
 
 
 def sparkline(points: Sequence[float | None]) -> str:

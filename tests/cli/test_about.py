@@ -34,7 +34,7 @@ def test_plugins_list_json_fields_are_pinned(tmp_path: Path) -> None:
     by_name = {item["name"]: item for item in value["items"]}
     assert set(by_name) == {"aws", "azure", "gcp", "local"}
     assert set(by_name["local"]) == {"name", "summary", "extra", "capabilities"}
-    assert by_name["aws"]["capabilities"]["Identity"] == {
+    assert by_name["aws"]["capabilities"]["Alarms"] == {
         "support": "not yet", "note": "planned; use the local provider until then",
     }  # fmt: skip
 

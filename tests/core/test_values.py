@@ -12,6 +12,7 @@ from mcml.core import paths
 from mcml.core.backend import Backend
 from mcml.core.fact import Fact, current_actor
 from mcml.core.report import Reporter, Silent
+from mcml.core.sizes import counted, size_text
 from mcml.core.view import Column, Document, Pairs, Section, Series, State, Status, Table, Text, Tree, listing
 
 
@@ -102,3 +103,8 @@ def test_the_silent_reporter_takes_everything_and_says_nothing(capfd: pytest.Cap
     reporter.finish("eu-1", "done", ok=False)
     reporter.note("a sentence")
     assert capfd.readouterr() == ("", "")
+
+
+def test_sizes_are_binary() -> None:
+    assert [size_text(count) for count in (0, 12, 1536, 5 * 1024**6)] == ["0 B", "12 B", "1.5 KiB", "5120.0 PiB"]
+    assert [counted(number, "item") for number in (0, 1, 1200)] == ["0 items", "1 item", "1,200 items"]

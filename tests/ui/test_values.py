@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.view import Kind, State
-from mcml.ui.values import ago, exact, friendly, money, plain, size, sparkline
+from mcml.ui.values import ago, exact, friendly, money, plain, sparkline
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -80,11 +80,6 @@ def test_ago_says_dates_beyond_a_month_and_times_to_come() -> None:
     assert ago(NOW - timedelta(days=40), NOW) == "2025-11-23"
     assert ago(NOW + timedelta(hours=2), NOW) == "in 2h"
     assert ago(NOW, NOW) == "now"
-
-
-def test_size() -> None:
-    assert size(5 * 1024**5) == "5120.0 TiB"
-    assert size(12) == "12 B"
 
 
 @given(st.lists(st.none() | st.floats(-1e6, 1e6), max_size=50))

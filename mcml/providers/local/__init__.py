@@ -10,6 +10,7 @@ spec = ProviderSpec(
     summary="this machine: folders, processes, measured use as bills",
     extra="serve",
     settings=f"{_HERE}.settings:Settings",
+    schemes=("local",),
     capabilities={
         "Identity": Offer(Support.FULL, f"{_HERE}.identity:open_identity"),
         "ObjectStore": Offer(Support.PARTIAL, f"{_HERE}.object_store:open_object_store", "no signed URLs: no server answers for a folder"),

@@ -1,0 +1,111 @@
+"""Documents of the data room."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from mcml.core.plan import Plan
+from mcml.core.sizes import counted, size_text
+from mcml.core.view import Column, Document, Level, Pairs, State, Table, Text, listing
+from mcml.data.entry import Entry
+from mcml.data.listing import Row
+from mcml.data.plan import REFUSED, total_size
+from mcml.data.work import Outcome
+
+LEVELS: dict[str, Level] = {"done": "ok", "kept": "idle", "failed": "bad"}
+
+
+def row_list(rows: Iterable[Row]) -> Document:
+    """List folders and objects; `objects` and `size` of a folder are of all below it."""
+    items = [
+        {
+            "name": _text(row.name),
+            "kind": row.kind,
+            "address": _text(row.address),
+            "size": row.size,
+            "objects": row.objects,
+            "modified": row.modified,
+            "checksum": row.entry.checksum,
+            "etag": row.entry.etag,
+            "version": row.entry.version,
+        }
+        for row in rows
+    ]
+    columns = [
+        Column("name", "Name"),
+        Column("size", "Size", "bytes"),
+        Column("objects", "Objects", "number"),
+        Column("modified", "Modified", "time"),
+    ]
+    lines = [item | {"name": _line(str(item["name"]))} for item in items]
+    return Document("DataList", items, listing("", columns, lines, empty="nothing is here").blocks, name_key="address")
+
+
+def stat_document(address: str, entry: Entry) -> Document:
+    """Show what is known of one object or file."""
+    known = {
+        "name": _text(address),
+        "size": entry.size,
+        "checksum": entry.checksum,
+        "etag": entry.etag,
+        "version": entry.version,
+        "modified": entry.modified,
+    }
+    shown = [("address", _line(address)), *((key, known[key]) for key in ("size", "checksum", "etag", "version", "modified"))]
+    return Document("DataStat", [known], (Pairs(shown),))
+
+
+def plan_document(plan: Plan) -> Document:
+    """Show the plan of a copy or a deletion: one line a step that changes something or is refused."""
+    items = [
+        {
+            "name": _text(step.name),
+            "source": _text(str(step.values.get("source", ""))),
+            "action": REFUSED if step.kind == REFUSED else step.action,
+            "reason": _text(step.reason),
+            "size": step.values.get("size"),
+        }
+        for step in plan.steps
+    ]
+    columns = [Column("action", "Action"), Column("name", "What"), Column("size", "Size", "bytes"), Column("reason", "Why")]
+    lines = [item | {"name": _line(str(item["name"]))} for item in items if item["action"] != "keep"]
+    verdict = f"{len(plan.changes)} to change, {size_text(total_size(plan))}" if plan.changes else "nothing to change"
+    rest = f"{verdict}; {len(plan.steps) - len(lines)} stay as they are; plan {plan.digest[:12]}"
+    return Document("DataPlan", items, (*_table(columns, lines), Text(rest)))
+
+
+def outcome_list(outcomes: Sequence[Outcome], verb: str) -> Document:
+    """Show how the steps ended; `verb` is the past participle of what was done. What was kept is in the items only."""
+    items = [
+        {
+            "name": _text(outcome.step.name),
+            "source": _text(str(outcome.step.values.get("source", ""))),
+            "state": State(outcome.state, LEVELS[outcome.state]),
+            "action": outcome.step.action,
+            "size": outcome.size,
+            "detail": _text(outcome.detail),
+        }
+        for outcome in outcomes
+    ]
+    columns = [Column("state", "State", "state"), Column("name", "What"), Column("size", "Size", "bytes"), Column("detail", "Detail")]
+    lines = [
+        item | {"name": _line(str(item["name"])), "detail": _line(str(item["detail"]))}
+        for item, outcome in zip(items, outcomes, strict=True)
+        if outcome.state != "kept"
+    ]
+    done, kept, failed = ([outcome for outcome in outcomes if outcome.state == state] for state in ("done", "kept", "failed"))
+    total = size_text(sum(outcome.size or 0 for outcome in done))
+    said = f"{counted(len(done), 'item')} {verb} ({total}), {len(kept)} kept, {len(failed)} failed"
+    return Document("DataOutcomeList", items, (*_table(columns, lines), Text(said)))
+
+
+def _table(columns: Sequence[Column], lines: Sequence[Mapping[str, object]]) -> tuple[Table, ...]:
+    return (Table(columns, lines),) if lines else ()
+
+
+def _text(text: str) -> str:
+    """Return text that any output can take: a file's name may hold bytes that are no Unicode."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _line(text: str) -> str:
+    """Return text for one line of a terminal or a table: control characters (a newline, an escape) are written out."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

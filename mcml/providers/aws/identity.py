@@ -1,0 +1,69 @@
+"""Identity on AWS: who STS says we are, and whether credentials, region and clock are right."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mcml.core.errors import McmlError, NotAuthenticated
+from mcml.providers.api.identity import Check, Identity, Who
+from mcml.providers.api.spec import ProviderContext
+from mcml.providers.aws.error_table import SET_CLOCK, skew_of
+from mcml.providers.aws.session import Session
+
+
+def open_identity(ctx: ProviderContext) -> Identity:
+    """Return who we are on AWS."""
+    return AwsIdentity(Session(ctx))
+
+
+@dataclass(frozen=True)
+class AwsIdentity:
+    """The account is the AWS account, the principal the ARN of the user or of the assumed role."""
+
+    session: Session
+
+    def whoami(self) -> Who:
+        """Ask STS (GetCallerIdentity needs no permission). Raises NotAuthenticated, Unavailable."""
+        return self._who(self._ask())
+
+    def check(self) -> list[Check]:
+        """Look at the credentials and who they are, at this machine's clock, and at the region."""
+        return [*self._login(), self._region()]
+
+    def _ask(self) -> Any:
+        return self.session.call("cannot tell who we are on AWS", lambda: self.session.client("sts").get_caller_identity())
+
+    def _method(self) -> str:
+        found = self.session.call("cannot find AWS credentials", self.session.credentials)
+        if found is None:
+            why = "neither the environment, ~/.aws nor the machine has any"
+            raise NotAuthenticated("cannot find AWS credentials", why=why, next_step=self.session.login_command())
+        return str(found.method)
+
+    def _who(self, answer: Any) -> Who:
+        profile = self.session.settings.profile
+        return Who(answer["Account"], answer["Arn"], self._method() + (f", profile {profile}" if profile else ""))
+
+    def _login(self) -> Iterator[Check]:
+        try:
+            yield Check("credentials", True, f"found: {self._method()}")
+            answer = self._ask()
+            who = self._who(answer)
+            yield Check("identity", True, f"account {who.account}, {who.principal}")
+            skew = skew_of(answer, self.session.ctx.clock())
+            yield Check("clock", not skew, skew or "it agrees with that of AWS", SET_CLOCK if skew else "")
+        except McmlError as failed:
+            yield _failed("login", failed)
+
+    def _region(self) -> Check:
+        try:
+            region = self.session.call("cannot tell the region", lambda: self.session.region)
+        except McmlError as failed:
+            return _failed("region", failed)
+        if not region:
+            return Check("region", False, "none is chosen", "aws configure set region REGION   # or [providers.aws] region of mcml.toml")
+        return Check("region", True, region)
+
+
+def _failed(name: str, failed: McmlError) -> Check:
+    return Check(name, False, f"{failed.message}: {failed.why}", failed.next_step or "mcml doctor")

@@ -1,0 +1,50 @@
+"""A moto server in a process of its own: `python moto_launcher.py PROOF`; prints its port, ends when its stdin does.
+
+moto looks at If-None-Match and then writes, without a lock between: of many writers at once, more than one may be first. S3 is atomic
+there, so here writes go one after another. GET /proof answers PROOF: whose server it is.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+StartResponse = Callable[..., Any]
+
+
+class OneWriterAtATime:
+    def __init__(self, proof: str) -> None:
+        self.proof = proof
+        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/proof":
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [self.proof.encode()]
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return self.moto(environ, start_response)  # type: ignore[no-any-return]
+        with self.lock:
+            return list(self.moto(environ, start_response))
+
+
+def end_with_stdin() -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+def main() -> None:
+    handler = MotoRequestHandler
+    handler.disable_nagle_algorithm = True
+    server = make_server("127.0.0.1", 0, OneWriterAtATime(sys.argv[1]), threaded=True, request_handler=handler)
+    threading.Thread(target=end_with_stdin, daemon=True).start()
+    print(server.server_port, flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
