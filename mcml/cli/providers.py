@@ -7,12 +7,13 @@ from mcml.core.errors import Usage, did_you_mean
 from mcml.core.settings import Config
 from mcml.providers import discovery
 from mcml.providers.api.spec import ProviderContext
+from mcml.providers.resilience import Budget
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-def context(config: Config, provider: str, target: str, clock: Clock) -> ProviderContext:
+def context(config: Config, provider: str, target: str, clock: Clock, budget: Budget) -> ProviderContext:
     """Return the context that a provider's factories are given. Raises NotFound for the provider, Usage for wrong settings."""
     from pydantic import BaseModel, ValidationError
 
@@ -25,7 +26,7 @@ def context(config: Config, provider: str, target: str, clock: Clock) -> Provide
         why = "\n".join(_explain(wrong, provider, list(model.model_fields)))
         raise Usage(f"the settings of provider {provider!r} are wrong", why=why, next_step="mcml config show --origin") from None
     region = config.settings.targets[target].region if target in config.settings.targets else ""
-    return ProviderContext(settings=settings, state=config.state / provider, target=target, region=region, clock=clock)
+    return ProviderContext(settings=settings, state=config.state / provider, target=target, region=region, clock=clock, budget=budget)
 
 
 def _explain(wrong: "ValidationError", provider: str, known: list[str]) -> list[str]:

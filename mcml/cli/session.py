@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mcml.core.view import Document
     from mcml.providers.api.capability import Capability
     from mcml.providers.api.spec import ProviderContext
+    from mcml.providers.resilience import Budget
     from mcml.store.db import Store
 
 T = TypeVar("T")
@@ -67,6 +68,12 @@ class Session:
 
         return load(Path.cwd(), profile=self.common.profile)
 
+    @cached_property
+    def _budget(self) -> "Budget":
+        from mcml.providers.resilience import Budget
+
+        return Budget()
+
     @property
     def settings(self) -> "Settings":
         """The settings of the project."""
@@ -90,7 +97,7 @@ class Session:
         """Return the context of a provider: its validated settings and its state folder. Raises Usage for wrong settings."""
         from mcml.cli.providers import context
 
-        return context(self.config, provider, target, self.clock)
+        return context(self.config, provider, target, self.clock, self._budget)
 
     def open(self, capability: "Capability[T]", target: str) -> T:
         """Open a capability on a target. Raises NotFound for the target or provider, ProviderCannot."""

@@ -62,6 +62,8 @@ def guarded(call: Callable[[], T], translate: Translate, policy: Policy, *, repe
                 raise
             last = attempt == policy.attempts - 1
             if last or not repeatable or not isinstance(told, Unavailable) or not _waited(told, attempt, policy):
+                if told is failed:
+                    raise
                 raise told from failed
     raise AssertionError("a policy has at least one attempt")
 

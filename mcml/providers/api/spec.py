@@ -7,6 +7,7 @@ from typing import Any
 
 from mcml.core.clock import Clock, utc_now
 from mcml.providers.api.capability import Capability, Offer, Support
+from mcml.providers.resilience import Budget
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,8 @@ class ProviderContext:
     """What a capability's factory is given.
 
     `settings` is an instance of the provider's own settings model (`[providers.NAME]` of mcml.toml); `region` and `target` are those
-    of the target it acts for (empty for the whole account); `state` is a folder of its own inside the project's state folder.
+    of the target it acts for (empty for the whole account); `state` is a folder of its own inside the project's state folder;
+    `budget` is what all the retries of the command may take together.
     """
 
     settings: Any
@@ -22,6 +24,7 @@ class ProviderContext:
     target: str = ""
     region: str = ""
     clock: Clock = utc_now
+    budget: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,12 @@ from mcml.providers.aws.object_names import check_bucket
 from mcml.providers.aws.object_stat import from_listing
 from mcml.providers.aws.object_store import S3ObjectStore
 from mcml.providers.aws.session import SOME_REGION, Session
+from mcml.providers.resilience import Policy
 
 
 def open_buckets(ctx: ProviderContext) -> Buckets:
     """Return the buckets of an account."""
-    return S3Buckets(Session(ctx))
+    return S3Buckets(Session(ctx, policy=Policy(budget=ctx.budget)))
 
 
 class S3Buckets:

@@ -9,11 +9,12 @@ from mcml.providers.api.identity import Check, Identity, Who
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.aws.error_table import SET_CLOCK, skew_of
 from mcml.providers.aws.session import Session
+from mcml.providers.resilience import Policy
 
 
 def open_identity(ctx: ProviderContext) -> Identity:
     """Return who we are on AWS."""
-    return AwsIdentity(Session(ctx))
+    return AwsIdentity(Session(ctx, policy=Policy(budget=ctx.budget)))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from mcml.providers.aws.object_reader import Reader
 from mcml.providers.aws.object_stat import from_head, from_listing
 from mcml.providers.aws.object_writer import Writer, regroup
 from mcml.providers.aws.session import Session
+from mcml.providers.resilience import Policy
 
 LONGEST_SIGNED = timedelta(days=7)
 _BARE_CODES = ("400", "403")  # a HEAD's answer has no body: the reason is asked for with a GET
@@ -31,7 +32,7 @@ _NO_VERSION = ("400", "405", "InvalidArgument", "MethodNotAllowed", "NoSuchVersi
 
 def open_object_store(ctx: ProviderContext) -> ObjectStore:
     """Return the S3 of an account."""
-    return S3ObjectStore(Session(ctx))
+    return S3ObjectStore(Session(ctx, policy=Policy(budget=ctx.budget)))
 
 
 class S3ObjectStore:

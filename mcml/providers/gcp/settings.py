@@ -1,9 +1,42 @@
-"""`[providers.gcp]` of mcml.toml."""
+"""`[providers.gcp]` of mcml.toml: where to work and as whom; never a credential, those are found by Google's own default chain."""
 
-from pydantic import BaseModel, ConfigDict
+import ipaddress
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class Settings(BaseModel):
-    """Settings of the provider; it has none yet, and an unknown key is refused."""
+    """Settings of the provider; an unknown key is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    project: str = Field(default="", description="Project id; empty: that of the credentials, of GOOGLE_CLOUD_PROJECT or of gcloud.")
+    impersonate_service_account: str = Field(
+        default="",
+        pattern=r"^([^@\s/]+@[^@\s/]+)?$",
+        description="Email of a service account to act as, with the credentials found as the source.",
+    )
+    endpoint: str = Field(
+        default="",
+        description="One base URL instead of Google's for every API (tests, a private gateway); https, or http on this machine.",
+    )
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_safe(cls, endpoint: str) -> str:
+        if not endpoint:
+            return ""
+        parts = urlsplit(endpoint)
+        if parts.username or parts.password or parts.query or parts.path.strip("/"):
+            raise ValueError("an endpoint is scheme://host[:port] and nothing more")
+        if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname))):
+            raise ValueError("an endpoint is https://host[:port]: tokens go there; plain http only to this machine")
+        return endpoint.rstrip("/")
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

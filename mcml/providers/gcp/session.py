@@ -1,0 +1,136 @@
+"""The way to Google's APIs: one HTTP session with time-outs and without retries of its own, one error table, one guard for every call.
+
+Nothing happens until the first call: opening a capability needs neither credentials nor network. The SDK's retries are off
+(`retry=None` on every call, no retrying adapter); one stays, of up to three quick tries at a token endpoint, which cannot be switched off.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+import requests
+from google.auth.transport.requests import AuthorizedSession, Request
+from google.cloud import storage
+from requests.adapters import HTTPAdapter
+
+from mcml.core.errors import InvalidRequest, McmlError, NotAuthenticated, NotFound, Unavailable
+from mcml.providers.api.spec import ProviderContext
+from mcml.providers.gcp import credentials as own
+from mcml.providers.gcp.error_table import Clue, translate
+from mcml.providers.gcp.names import check_bucket
+from mcml.providers.gcp.settings import Settings
+from mcml.providers.resilience import CONNECT_SECONDS, READ_SECONDS, Policy, guarded
+
+T = TypeVar("T")
+CONNECTIONS = 32
+
+NO_LOOKUPS = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
+"""The SDK looks up every bucket in a thread of its own, for traces that nobody asked for, unless this says no."""
+
+
+@dataclass
+class Session:
+    """What all capabilities of a context share. `timeout` is (connect, read) in seconds, of every single request."""
+
+    ctx: ProviderContext
+    timeout: tuple[float, float] = (CONNECT_SECONDS, READ_SECONDS)
+    policy: Policy = field(default_factory=Policy)
+    clue: Clue = field(default_factory=Clue, repr=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    @property
+    def settings(self) -> Settings:
+        """The provider's settings."""
+        settings: Settings = self.ctx.settings
+        return settings
+
+    @property
+    def found(self) -> own.Found:
+        """The credentials in force. Inside `call` only: raises what google.auth raises."""
+        with self._lock:
+            return self._found
+
+    @property
+    def http(self) -> Any:
+        """A `requests.Session` that adds the token. Inside `call` only."""
+        with self._lock:
+            return self._http
+
+    @property
+    def storage(self) -> Any:
+        """The SDK's storage client. Inside `call` only."""
+        with self._lock:
+            return self._storage
+
+    def bucket(self, name: str) -> Any:
+        """Return the SDK's bucket of a name, without asking for it. Inside `call` only. Raises NotFound for a name that none can have."""
+        try:
+            return self.storage.bucket(check_bucket(name))
+        except InvalidRequest as impossible:
+            raise NotFound(f"no bucket {name[:100]!r}", why=impossible.why) from impossible
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keywords of every call of the SDK: our time-outs, no retries of its own."""
+        return {"timeout": self.timeout, "retry": None}
+
+    def call(self, doing: str, call: Callable[[], T], *, repeatable: bool = True, next_step: str = "") -> T:
+        """Make a call, repeat it while it is worth it, and raise core errors only; `doing` is the beginning of their message."""
+        return guarded(call, translate(doing, self.clue, next_step), self.policy, repeatable=repeatable)
+
+    def explain(self, doing: str, failed: Exception) -> McmlError:
+        """Return what an exception of the SDK means; for callers that must not let it through."""
+        told = translate(doing, self.clue)(failed)
+        return told or Unavailable(doing, why=type(failed).__name__)
+
+    def project(self) -> str:
+        """Return the project to work in. Raises NotAuthenticated when there is none."""
+        found = self.call("cannot find Google Cloud credentials", lambda: self.found)
+        if not found.project:
+            raise NotAuthenticated(
+                "no Google Cloud project is chosen",
+                why="neither [providers.gcp] project, GOOGLE_CLOUD_PROJECT, the credentials nor gcloud name one",
+                next_step="gcloud config set project PROJECT",
+            )
+        return found.project
+
+    @cached_property
+    def plain_http(self) -> Any:
+        """A `requests.Session` without a token, for token endpoints."""
+        return self._wired(requests.Session())
+
+    @cached_property
+    def _found(self) -> own.Found:
+        found = own.find(self.settings, Request(self.plain_http))
+        self.clue.credentials = found.credentials
+        self.clue.names.update(PROJECT=found.project, ACCOUNT=self.settings.impersonate_service_account)
+        return found
+
+    @cached_property
+    def _http(self) -> Any:
+        return self._wired(AuthorizedSession(self._found.credentials, auth_request=Request(self.plain_http)))
+
+    @cached_property
+    def _storage(self) -> Any:
+        found = self._found
+        os.environ.setdefault(NO_LOOKUPS, "true")
+        options = {"universe_domain": found.credentials.universe_domain}
+        endpoint = self.settings.endpoint or own.emulator_url()
+        if endpoint:
+            options["api_endpoint"] = endpoint
+        project = found.project or None
+        return storage.Client(project=project, credentials=found.credentials, _http=self._http, client_options=options)
+
+    def _wired(self, http: Any) -> Any:
+        clue, clock = self.clue, self.ctx.clock  # no `self`: google.auth copies its transport, and the hook with it
+
+        def note(response: Any, *_: object, **__: object) -> None:
+            clue.note_date(response.headers.get("Date", ""), clock())
+
+        for scheme in ("https://", "http://"):
+            http.mount(scheme, HTTPAdapter(pool_maxsize=CONNECTIONS, max_retries=0))
+        http.hooks["response"].append(note)
+        return http
