@@ -116,6 +116,8 @@ class Run:
 
     def _attempt(self, do: Callable[[Step], tuple[str, int | None]], step: Step) -> None:
         """Note how a step ended in its own thread: nothing that is done is forgotten when the others are cut off."""
+        if self.stop.is_set():
+            raise Interrupted("not begun")
         try:
             outcome = Outcome(step, "done", *do(step))
         except Interrupted:

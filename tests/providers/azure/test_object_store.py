@@ -99,11 +99,12 @@ def test_keys_that_azure_would_take_for_others_are_refused(store: AzureObjectSto
 
 
 STREAM = """
-import hashlib, resource, sys
+import hashlib, sys
 from pathlib import Path
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.azure.object_store import open_object_store
 from mcml.providers.azure.settings import Settings
+from mcml.testing.memory import peak_bytes
 
 endpoint, bucket = sys.argv[1:]
 store = open_object_store(ProviderContext(Settings(storage_account="devstoreaccount1", endpoint=endpoint), Path()))
@@ -114,7 +115,7 @@ def copy(key, size):
     for piece in store.read(bucket, key):
         digest.update(piece)
     assert (stat.size, stat.checksum) == (size * 1048576, "md5:" + digest.hexdigest())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return peak_bytes() // 1048576
 
 print(copy("small", 20), copy("large", 84))
 """

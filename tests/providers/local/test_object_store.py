@@ -309,10 +309,11 @@ except McmlError as failed:
 def test_large_objects_take_no_memory(bucket: str, root: Path) -> None:
     """512 MiB are written and read in a process whose memory grows by less than 32 MiB."""
     code = f"""
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from mcml.testing.memory import peak_bytes
+before = peak_bytes()
 store.write({bucket!r}, "large", (b"x" * {MIB} for _ in range(512)))
 size = sum(len(chunk) for chunk in store.read({bucket!r}, "large"))
-print(size // {MIB}, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(size // {MIB}, (peak_bytes() - before) // {MIB})
 """
     with child(code, root) as writer:
         out, _ = writer.communicate(timeout=120)
