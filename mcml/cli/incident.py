@@ -17,7 +17,7 @@ EXAMPLES = (
     "mcml incident ack INC-1        # I have it",
     "mcml incident resolve INC-1 --note 'disk replaced'",
 )
-Identifier = Annotated[str, typer.Argument(help="An incident: 1 or INC-1.", autocompletion=complete_incident, metavar="INCIDENT")]
+Identifier = Annotated[str, typer.Argument(help="An incident: 1, INC-1, or latest.", autocompletion=complete_incident, metavar="INCIDENT")]
 
 
 class State(StrEnum):
@@ -64,9 +64,8 @@ def show(session: Session, incident: Identifier) -> Document:
     The story comes from the journal: what changed before it, what happened, who did what, how it ended.
     """
     from mcml.incident import desk, runbooks, views
-    from mcml.incident.names import parse_name
 
-    told = desk.tell(session.store, parse_name(incident))
+    told = desk.tell(session.store, desk.identify(session.store, incident))
     runbook, trouble = runbooks.look_up(told.incident, runbooks.folders(session.config.project))
     return views.incident_show(told, runbook, trouble, session.clock())
 
@@ -82,9 +81,8 @@ def ack(
     It stays yours until you resolve it, also when it recovers.
     """
     from mcml.incident import desk, views
-    from mcml.incident.names import parse_name
 
-    acked = desk.ack(session.store, parse_name(incident), take_over=take_over, clock=session.clock)
+    acked = desk.ack(session.store, desk.identify(session.store, incident), take_over=take_over, clock=session.clock)
     return views.changed(acked, f"{acked.acked_by} has it")
 
 
@@ -94,9 +92,8 @@ def resolve(
 ) -> Document:
     """End an incident."""
     from mcml.incident import desk, views
-    from mcml.incident.names import parse_name
 
-    resolved = desk.resolve(session.store, parse_name(incident), note=note, clock=session.clock)
+    resolved = desk.resolve(session.store, desk.identify(session.store, incident), note=note, clock=session.clock)
     return views.changed(resolved, f"resolved by {resolved.resolved_by}")
 
 
@@ -104,7 +101,6 @@ def resolve(
 def note(session: Session, incident: Identifier, text: Annotated[str, typer.Argument(help="What you saw or did.")]) -> Document:
     """Add a sentence to an incident's story."""
     from mcml.incident import desk, views
-    from mcml.incident.names import parse_name
 
-    noted = desk.note(session.store, parse_name(incident), text, clock=session.clock)
+    noted = desk.note(session.store, desk.identify(session.store, incident), text, clock=session.clock)
     return views.changed(noted, f"noted: {text.strip()}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcml.cli.completion import complete_incident
+from mcml.cli.incident import Identifier
 from mcml.cli.lazy import group
 from mcml.cli.options import command
 from mcml.cli.session import Session
@@ -23,7 +23,7 @@ app = group("postmortem", "Written from the facts the others recorded.", example
 @command(app, "draft", examples=EXAMPLES, changes=True)
 def draft(
     session: Session,
-    identifier: Annotated[str, typer.Argument(help="An incident: 1 or INC-1.", autocompletion=complete_incident, metavar="INCIDENT")],
+    identifier: Identifier,
     out: Annotated[Path | None, typer.Option("--out", help="Where to; default: postmortems/ in the project.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> Document | None:
@@ -31,11 +31,12 @@ def draft(
 
     Every fact names the journal rows it comes from; causes, lessons and actions are left to people. --dry-run prints it to stdout.
     """
-    from mcml.incident.names import parse_name
+    from mcml.incident import desk as incident_desk
     from mcml.postmortem import desk, document, views
     from mcml.ui import markdown
 
-    evidence = _with_cost(session, desk.gather(session.store, parse_name(identifier), clock=session.clock))
+    number = incident_desk.identify(session.store, identifier)
+    evidence = _with_cost(session, desk.gather(session.store, number, clock=session.clock))
     text = markdown.render(document.blocks(evidence))
     if session.dry_run:
         session.stdout_write(text)

@@ -39,18 +39,18 @@ BEFORE_THE_KILL = (
         (("route", "serve", "--detach"), ("route", "status")),
     ),
     Step(f"Load on the endpoint, and kill -9 on {VICTIM} in the middle", (("route", "drill", MODEL, "--kill", VICTIM, "--yes"),)),
-    Step("The incident opened by itself", (("incident", "list"), ("incident", "ack", "INC-1"))),
+    Step("The incident opened by itself", (("incident", "list"), ("incident", "ack", "latest"))),
     Step("Deploy again: what is dead is started, the rest is kept", (("deploy", "model", MODEL),)),
 )
 
 AFTER_RECOVERY = (
     Step("Why every target has its weight", (("route", "explain", MODEL),)),
-    Step("The whole story, from the journal", (("incident", "show", "INC-1"), ("incident", "resolve", "INC-1", "--note", "redeployed"))),
+    Step("The whole story, from the journal", (("incident", "show", "latest"), ("incident", "resolve", "latest", "--note", "redeployed"))),
     Step(
         "The bill: measured use of the local processes beside the public sample",
         (("cost", "ingest", "--provider", "local"), ("cost", "report")),
     ),
-    Step("The postmortem, written from those facts", (("postmortem", "draft", "INC-1"),)),
+    Step("The postmortem, written from those facts", (("postmortem", "draft", "latest"),)),
     Step("Nothing was changed behind our back", (("infra", "drift"), ("journal", "verify"))),
 )
 

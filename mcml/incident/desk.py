@@ -7,7 +7,7 @@ from mcml.core.clock import Clock, utc_now
 from mcml.core.errors import NotFound
 from mcml.core.fact import Fact, current_actor
 from mcml.incident import decide
-from mcml.incident.names import name
+from mcml.incident.names import LATEST, name, parse_name
 from mcml.incident.react import ITSELF, REOPEN_WITHIN, Change, react, signals
 from mcml.incident.timeline import AFTER, BEFORE, Story, relation, story
 from mcml.store import incidents, journal
@@ -88,6 +88,16 @@ def last_resolved(store: Store) -> Incident | None:
             identifier = entry.facts.get("incident")
             return incidents.find(connection, identifier) if isinstance(identifier, int) else None
     return None
+
+
+def identify(store: Store, text: str) -> int:
+    """Return the id of the incident that a person named: `1`, `INC-1`, or `latest` for the one opened last. Raises Usage, NotFound."""
+    if text.strip().lower() != LATEST:
+        return parse_name(text)
+    newest = list_incidents(store, EVERY)
+    if not newest:
+        raise NotFound("there is no incident yet", next_step="mcml incident list --all")
+    return newest[0].id
 
 
 def get(store: Store, identifier: int) -> Incident:

@@ -208,3 +208,13 @@ def test_a_fact_concerns_the_desk_only_while_there_is_an_incident_for_it(store: 
     assert desk.concerns(store, up(seconds=1)) is True
     desk.record(store, up(seconds=1), clock=clock(1))
     assert desk.concerns(store, up(seconds=2)) is False
+
+
+def test_the_latest_incident_has_a_name_of_its_own(store: Store) -> None:
+    with pytest.raises(NotFound, match="there is no incident yet"):
+        desk.identify(store, "latest")
+    desk.record(store, down(), clock=clock(0))
+    desk.record(store, down("us-1"), clock=clock(1))
+    assert (desk.identify(store, "latest"), desk.identify(store, " Latest "), desk.identify(store, "INC-1")) == (2, 2, 1)
+    desk.resolve(store, 2)
+    assert desk.identify(store, "latest") == 2, "resolved or not"
