@@ -29,7 +29,7 @@ test: $(READY)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 test-fast: $(READY)
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal -m "not slow"
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal -m "not slow and not cloud"
 
 lint: $(READY)
 	@$(BIN)/ruff check .

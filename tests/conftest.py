@@ -18,8 +18,14 @@ hypothesis.settings.register_profile("mcml", deadline=None, derandomize=True, ph
 hypothesis.settings.load_profile("mcml")
 
 
+CLOUDS = ("aws", "gcp", "azure")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slow tests: otherwise the workers end by waiting for them."""
+    """Mark what needs a cloud's emulator, and begin with the slow tests: otherwise the workers end by waiting for them."""
+    for item in items:
+        if item.path.parent.name in CLOUDS:
+            item.add_marker(pytest.mark.cloud)
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

@@ -89,6 +89,7 @@ def test_a_folder_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "keep.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_package_and_the_fact(tmp_path: Path) -> None:
     (tmp_path / "mcml.toml").write_text('name = "acme"\n')
     argv = ["pipeline", "train", "flower", "--dataset", "iris", "--algorithm", "logistic-regression", "-o", "json"]
