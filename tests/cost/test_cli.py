@@ -40,6 +40,7 @@ def use(project: Path) -> None:
     log.with_suffix(".run.json").write_text(json.dumps({"region": "eu-west-1", "tags": {"team": "risk"}}))
 
 
+@pytest.mark.slow
 def test_the_measured_use_of_this_machine_stands_beside_a_real_bill(project: Path) -> None:
     use(project)
     done = run(["cost", "ingest", "--provider", "local", "--since", "2026-10-01", "--sample", "-o", "json"], cwd=project)

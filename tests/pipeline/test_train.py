@@ -14,6 +14,8 @@ from mcml.pipeline import recipe, train, write
 from mcml.pipeline.recipe import Data
 from mcml.testing.cli import run
 
+pytestmark = pytest.mark.slow  # scikit-learn takes seconds to import in every worker
+
 
 def trained(dataset: str = "breast-cancer", algorithm: str = "random-forest", *, min_accuracy: float = 0.0) -> tuple[Data, train.Trained]:
     data = recipe.load(dataset)
@@ -89,7 +91,6 @@ def test_a_folder_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "keep.txt").read_text() == "mine"
 
 
-@pytest.mark.slow
 def test_the_command_writes_the_package_and_the_fact(tmp_path: Path) -> None:
     (tmp_path / "mcml.toml").write_text('name = "acme"\n')
     argv = ["pipeline", "train", "flower", "--dataset", "iris", "--algorithm", "logistic-regression", "-o", "json"]

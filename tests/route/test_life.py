@@ -46,6 +46,7 @@ def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:
     nothing_left(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_port_that_was_taken_while_envoy_started_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Envoy calls itself ready without a listener; the router does not."""
     monkeypatch.setattr(envoy, "require_free", lambda *_: None)
