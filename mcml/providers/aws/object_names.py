@@ -3,8 +3,8 @@
 import re
 
 from mcml.core.errors import InvalidRequest
+from mcml.providers.keys import MOST_KEY_BYTES
 
-MOST_KEY_BYTES = 1024
 _BUCKET = re.compile(r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
 
 

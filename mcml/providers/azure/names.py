@@ -6,8 +6,8 @@ https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-cont
 import re
 
 from mcml.core.errors import InvalidRequest
+from mcml.providers.keys import key_fault
 
-MOST_KEY_BYTES = 1024
 _CONTAINER = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z")
 
@@ -32,23 +32,13 @@ def check_container(name: str) -> str:
 
 def check_key(key: str) -> str:
     """Return the key. Raises InvalidRequest for one that cannot be a blob's name, or that Azure would take for another name."""
-    fault = _fault(key)
+    fault = key_fault(key) or _fault(key)
     if fault:
         raise InvalidRequest(f"{key[:100]!r} cannot be a key", why=fault)
     return key
 
 
 def _fault(key: str) -> str:
-    if not key:
-        return "it is empty"
-    try:
-        size = len(key.encode())
-    except UnicodeEncodeError:
-        return "it is not valid Unicode"
-    if size > MOST_KEY_BYTES:
-        return f"it has {size} bytes, {MOST_KEY_BYTES} are allowed"
-    if "\0" in key:
-        return "it holds a NUL"
     if "\\" in key:
         return "Azure takes '\\' for '/'"
     if any(part in (".", "..") for part in key.split("/")):

@@ -24,7 +24,7 @@ from mcml.core.clock import parse_rfc3339, rfc3339
 from mcml.core.errors import Conflict, McmlError, NotFound, QuotaExceeded, Unavailable
 from mcml.providers.api.buckets import BucketConfig
 from mcml.providers.api.object_store import ObjectStat
-from mcml.providers.local.bucket_names import MOST_KEY_BYTES
+from mcml.providers.keys import MOST_KEY_BYTES
 
 INDEX_FILE = "index.db"
 BUSY_SECONDS = 30.0

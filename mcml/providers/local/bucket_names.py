@@ -3,8 +3,8 @@
 import re
 
 from mcml.core.errors import InvalidRequest
+from mcml.providers.keys import key_fault
 
-MOST_KEY_BYTES = 1024
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
 
 
@@ -24,23 +24,13 @@ def check_bucket(name: str) -> str:
 
 def check_key(key: str) -> str:
     """Return the key. Raises InvalidRequest for an empty, overlong or absolute one, for NUL, and for '.' or '..' as a part."""
-    fault = _fault(key)
+    fault = key_fault(key) or _fault(key)
     if fault:
         raise InvalidRequest(f"{key[:100]!r} cannot be a key", why=fault)
     return key
 
 
 def _fault(key: str) -> str:
-    if not key:
-        return "it is empty"
-    try:
-        size = len(key.encode())
-    except UnicodeEncodeError:
-        return "it is not valid Unicode"
-    if size > MOST_KEY_BYTES:
-        return f"it has {size} bytes, {MOST_KEY_BYTES} are allowed"
-    if "\0" in key:
-        return "it holds a NUL"
     if key.startswith("/"):
         return "it starts with '/'"
     if any(part in (".", "..") for part in key.split("/")):

@@ -11,8 +11,10 @@ def test_nothing_is_needed() -> None:
 
 
 def test_what_is_right() -> None:
-    Settings(profile="dev", role_arn="arn:aws:iam::123456789012:role/team/ml", region="eu-west-1", endpoint_url="http://127.0.0.1:9000")
-    Settings(role_arn="arn:aws-us-gov:iam::123456789012:role/ml", region="us-gov-west-1", endpoint_url="https://minio.example.com/s3")
+    said = {"profile": "dev", "role_arn": "arn:aws:iam::123456789012:role/team/ml", "region": "eu-west-1", "endpoint_url": "http://127.0.0.1:9000"}
+    assert Settings.model_validate(said).model_dump() == said
+    gov = Settings(role_arn="arn:aws-us-gov:iam::123456789012:role/ml", region="us-gov-west-1", endpoint_url="https://minio.example.com/s3")
+    assert (gov.profile, gov.region) == ("", "us-gov-west-1")
 
 
 @pytest.mark.parametrize(
