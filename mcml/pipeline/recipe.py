@@ -32,7 +32,7 @@ ALGORITHMS = ("random-forest", "logistic-regression", "gradient-boosting")
 def load(name: str) -> Data:
     """Load a data set. Raises NotFound with the nearest name."""
     if name not in DATASETS:
-        raise unknown("data set", name, DATASETS)
+        raise unknown("data set", name, DATASETS, next_step="mcml pipeline train --help")
     import numpy
     from sklearn import datasets
 
@@ -63,4 +63,4 @@ def estimator(algorithm: str, seed: int) -> Any:
         from sklearn.preprocessing import StandardScaler
 
         return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed))
-    raise unknown("algorithm", algorithm, ALGORITHMS)
+    raise unknown("algorithm", algorithm, ALGORITHMS, next_step="mcml pipeline train --help")
