@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from azure.storage.blob import BlobClient, BlobServiceClient, ContainerClient
 
@@ -17,6 +17,7 @@ from mcml.providers.azure.settings import PUBLIC_ENDPOINT, Settings
 from mcml.providers.resilience import CONNECT_SECONDS, READ_SECONDS, Policy, guarded
 
 T = TypeVar("T")
+MANAGEMENT_SCOPE = "https://management.azure.com/.default"
 BLOCK_BYTES = 8 << 20
 READ_BYTES = 4 << 20  # the most of which the service gives the checksum of a range
 
@@ -42,6 +43,7 @@ class Session:
         self._read_seconds = read_seconds
         self._given = credential
         self._services: dict[str, BlobServiceClient] = {}
+        self._managers: dict[type, Any] = {}
         self._lock = Lock()
         self.credential: TokenCredential = credential or TenantCredential(self.settings)
 
@@ -83,6 +85,36 @@ class Session:
             if account not in self._services:
                 self._services[account] = self._connect(account)
             return self._services[account]
+
+    def management(self, kind: type, *, of_subscription: bool = True) -> Any:
+        """Return the SDK's client of a management service (`azure.mgmt.compute.ComputeManagementClient`), made once.
+
+        Its own retries are off, long-running operations are polled with our time-outs; a client of the whole tenant (Cost Management)
+        is made with `of_subscription=False`. Raises Usage when no subscription is named.
+        """
+        with self._lock:
+            if kind not in self._managers:
+                named = (self.named_subscription(),) if of_subscription else ()
+                self._managers[kind] = kind(
+                    self.credential,
+                    *named,
+                    base_url=self.settings.management,
+                    credential_scopes=[MANAGEMENT_SCOPE],
+                    retry_total=0,
+                    connection_timeout=CONNECT_SECONDS,
+                    read_timeout=self._read_seconds,
+                )
+            return self._managers[kind]
+
+    def named_subscription(self) -> str:
+        """Return the subscription's id. Raises Usage when none is named."""
+        if not self.subscription:
+            raise Usage(
+                "no Azure subscription is named",
+                why="neither mcml.toml nor the environment names one",
+                next_step="set subscription in [providers.azure] of mcml.toml, or AZURE_SUBSCRIPTION_ID (az account list)",
+            )
+        return self.subscription
 
     def container(self, bucket: str) -> ContainerClient:
         """Return the client of a container. Raises NotFound for a name that none can have, Usage, NotAuthenticated."""

@@ -33,6 +33,13 @@ class Settings(BaseModel):
         description="Blob endpoint of other clouds, private links or Azurite; {account} stands for the storage account.",
     )
 
+    management: str = Field(
+        default="https://management.azure.com",
+        description="Address of Azure Resource Manager: other clouds, or a test; always https, tokens go there.",
+        pattern=r"^https://[^\s?#@;]+$",
+    )
+    resource_group: str = Field(default="", description="Resource group of what names none (clusters, endpoints, databases, machines).")
+
     @field_validator("endpoint")
     @classmethod
     def _is_an_address(cls, endpoint: str) -> str:

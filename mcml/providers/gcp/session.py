@@ -26,6 +26,8 @@ from mcml.providers.resilience import CONNECT_SECONDS, READ_SECONDS, Policy, gua
 
 T = TypeVar("T")
 CONNECTIONS = 32
+GRPC_ONLY = ("google.cloud.monitoring", "google.cloud.logging")
+"""The client libraries that have no REST transport."""
 
 NO_LOOKUPS = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 """The SDK looks up every bucket in a thread of its own, for traces that nobody asked for, unless this says no."""
@@ -40,6 +42,7 @@ class Session:
     policy: Policy = field(default_factory=Policy)
     clue: Clue = field(default_factory=Clue, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+    _services: dict[type, Any] = field(default_factory=dict, repr=False)
 
     @property
     def settings(self) -> Settings:
@@ -64,6 +67,22 @@ class Session:
         """The SDK's storage client. Inside `call` only."""
         with self._lock:
             return self._storage
+
+    def service(self, kind: type) -> Any:
+        """Return the SDK's client of a service (`container_v1.ClusterManagerClient`), made once. Inside `call` only.
+
+        Over REST, like everything else here; the clients of Monitoring and Logging speak gRPC only. Every call takes `**rpc_options`.
+        """
+        with self._lock:
+            if kind not in self._services:
+                over = "grpc" if kind.__module__.startswith(GRPC_ONLY) else "rest"
+                self._services[kind] = kind(transport=self._grpc(kind) if over == "grpc" else self._rest(kind))
+            return self._services[kind]
+
+    @property
+    def rpc_options(self) -> dict[str, Any]:
+        """The keywords of every call of a client that `service` made: our time-out, no retries of its own."""
+        return {"timeout": self.timeout[1], "retry": None}
 
     def bucket(self, name: str) -> Any:
         """Return the SDK's bucket of a name, without asking for it. Inside `call` only. Raises NotFound for a name that none can have."""
@@ -123,6 +142,23 @@ class Session:
             options["api_endpoint"] = endpoint
         project = found.project or None
         return storage.Client(project=project, credentials=found.credentials, _http=self._http, client_options=options)
+
+    def _rest(self, kind: Any) -> Any:
+        where = {}
+        if self.settings.endpoint:
+            scheme, _, host = self.settings.endpoint.partition("://")
+            where = {"url_scheme": scheme, "host": host}
+        transport = kind.get_transport_class("rest")(credentials=self.found.credentials, **where)
+        transport._session = self.http  # the SDK makes one without our adapters and without our look at the answers' dates
+        return transport
+
+    def _grpc(self, kind: Any) -> Any:
+        make = kind.get_transport_class("grpc")
+        if not self.settings.grpc_endpoint:
+            return make(credentials=self.found.credentials)
+        import grpc
+
+        return make(channel=grpc.insecure_channel(self.settings.grpc_endpoint))
 
     def _wired(self, http: Any) -> Any:
         clue, clock = self.clue, self.ctx.clock  # no `self`: google.auth copies its transport, and the hook with it

@@ -22,6 +22,12 @@ class Settings(BaseModel):
         description="One base URL instead of Google's for every API (tests, a private gateway); https, or http on this machine.",
     )
 
+    grpc_endpoint: str = Field(
+        default="",
+        pattern=r"^((localhost|127\.0\.0\.1|\[::1\]):\d+)?$",
+        description="host:port on this machine instead of Google's, in plain text, for the APIs that speak gRPC only (tests).",
+    )
+
     @field_validator("endpoint")
     @classmethod
     def _is_safe(cls, endpoint: str) -> str:
