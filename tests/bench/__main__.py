@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-ALL = ("startup", "serving")
+ALL = ("startup", "serving", "objects")
 
 
 def main(names: list[str]) -> int:

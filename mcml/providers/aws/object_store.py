@@ -1,4 +1,8 @@
-"""ObjectStore on S3, over boto3: every path that needs versions, conditions, checksums or signatures.
+"""ObjectStore on S3: listings and small objects over obstore, everything else over boto3.
+
+Over obstore (see `bulk`): listings of a bucket or of a prefix that ends in '/', writes of up to 8 MiB without a condition, whole reads
+of up to 8 MiB of the newest version where the etag is the MD5. Over boto3: versions, ranges, conditions, multipart uploads, stat,
+delete, signatures, keys that obstore cannot carry; and, with its reason and its retries, whatever did not go well over obstore.
 
 A write of up to `PART_BYTES` is one PutObject with its SHA-256; a longer one is a multipart upload with the CRC32 of the whole. S3 checks
 both before the object appears. Reads go on where they broke off, on the same object, and are checked at their end.
@@ -18,11 +22,14 @@ from mcml.core.errors import InvalidRequest, NotFound
 from mcml.providers.api.object_store import ObjectStat, ObjectStore
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.aws.error_table import code_of
+from mcml.providers.aws.object_bulk import open_bulk
+from mcml.providers.aws.object_list import Listing
 from mcml.providers.aws.object_names import check_key
 from mcml.providers.aws.object_reader import Reader
-from mcml.providers.aws.object_stat import from_head, from_listing
+from mcml.providers.aws.object_stat import from_head
 from mcml.providers.aws.object_writer import Writer, regroup
 from mcml.providers.aws.session import Session
+from mcml.providers.bulk import Bulk
 from mcml.providers.resilience import Policy
 
 LONGEST_SIGNED = timedelta(days=7)
@@ -38,21 +45,15 @@ def open_object_store(ctx: ProviderContext) -> ObjectStore:
 class S3ObjectStore:
     """Objects in S3 buckets. Thread-safe. `page` is how many objects a listing asks for at once; S3 gives 1,000 at most."""
 
-    def __init__(self, session: Session, *, page: int = 1000) -> None:
-        self._session, self._page_size = session, page
+    def __init__(self, session: Session, *, page: int = 1000, bulk: Bulk | None = None) -> None:
+        self._session, self._page_size, self._bulk = session, page, bulk or open_bulk(session)
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectStat]:
         """Yield the objects below a prefix in key order, a page at a time; a listing knows no checksum and no version.
 
         Raises NotFound for the bucket.
         """
-        token = ""
-        while True:
-            page = self._session.call(f"cannot list s3://{bucket}/{prefix}", partial(self._page, bucket, prefix, token))
-            yield from (from_listing(bucket, found) for found in page.get("Contents", ()))
-            token = page.get("NextContinuationToken", "")
-            if not token:
-                return
+        return iter(Listing(self._session, self._bulk, bucket, prefix, self._page_size))
 
     def read(self, bucket: str, key: str, *, version: str = "", start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from `start` up to, not including, `end`; nothing is asked for before the first one is.
@@ -63,6 +64,9 @@ class S3ObjectStore:
         if start < 0 or (end is not None and end < start):
             raise InvalidRequest(f"cannot read bytes {start} to {end} of s3://{bucket}/{key}", why="that is no range")
         name = _name(bucket, key, version)
+        if start == 0 and end is None and not version and (whole := self._bulk.get(bucket, key)) is not None:
+            yield from (whole,) if whole else ()
+            return
         get, head = partial(self._get, bucket, key, version), partial(self._head, bucket, key, version)
         with closing(Reader(name, get, head, start, end)) as reader:
             while piece := self._session.call(f"cannot read {name}", reader.piece):
@@ -75,7 +79,7 @@ class S3ObjectStore:
         A write whose answer was lost is not repeated blindly: each carries a token in its metadata, by which it is recognised.
         Raises Conflict when `if_match` does not hold, NotFound for the bucket, InvalidRequest for a key that cannot be.
         """
-        writer = Writer(self._session, bucket, check_key(key), if_match)
+        writer = Writer(self._session, bucket, check_key(key), if_match, self._bulk)
         parts = regroup(chunks)
         ahead = deque(islice(parts, 2))
         if len(ahead) < 2:
@@ -117,10 +121,6 @@ class S3ObjectStore:
             doing, lambda: self._session.client("s3").generate_presigned_url(operation, Params=params, ExpiresIn=seconds)
         )
         return url
-
-    def _page(self, bucket: str, prefix: str, token: str) -> Any:
-        after = {"ContinuationToken": token} if token else {}
-        return self._session.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=self._page_size, **after)
 
     def _head(self, bucket: str, key: str, version: str) -> Any:
         client, which = self._session.client("s3"), _which(bucket, key, version)

@@ -15,6 +15,7 @@ from mcml.providers.aws.identity import AwsIdentity
 from mcml.providers.aws.object_store import S3ObjectStore
 from mcml.providers.aws.object_writer import PART_BYTES
 from mcml.providers.aws.session import Session
+from mcml.providers.bulk import Bulk
 from mcml.testing.contracts.object_store import content
 from mcml.testing.stubs.faults import Answer, Delay, Fault, FaultProxy, HalfBody, Pass, Refuse, Request, Reset
 from tests.providers.aws.conftest import MakeSession, Waits
@@ -37,6 +38,7 @@ FAULTS: dict[str, list[Fault]] = {
     "unanswered": [Delay(30), HalfBody(), HalfBody(0.0), Reset(reaches_server=True)],
     "misleading": [Answer(500, reaches_server=True), Answer(500), HalfBody(), Reset()],
 }
+SDK_ONLY = Bulk(lambda _: None)
 
 
 @dataclass
@@ -70,7 +72,7 @@ def world(make_session: MakeSession, session: Session, proxy: FaultProxy, s3_buc
     first = straight.write(s3_bucket, "k", [b"one"])
     straight.write(s3_bucket, "k", [b"two!"])
     through = make_session(endpoint_url=proxy.url, timeout=(5, READ_SECONDS), attempts=ATTEMPTS)
-    objects, buckets = S3ObjectStore(through), S3Buckets(through)
+    objects, buckets = S3ObjectStore(through, bulk=SDK_ONLY), S3Buckets(through)  # the fast path's faults: test_object_bulk
     return World(proxy, s3_bucket, objects, buckets, AwsIdentity(through), straight, s3, first, waits)
 
 
@@ -331,7 +333,7 @@ def test_patience_ends(make_session: MakeSession, proxy: FaultProxy, s3_bucket: 
 
 
 def test_a_wait_beyond_the_budget_is_not_begun(make_session: MakeSession, proxy: FaultProxy, s3_bucket: str, waits: Waits) -> None:
-    store = S3ObjectStore(make_session(endpoint_url=proxy.url, budget=60))
+    store = S3ObjectStore(make_session(endpoint_url=proxy.url, budget=60), bulk=SDK_ONLY)
     proxy.script(Answer(429, {"Retry-After": "3600"}))
     with pytest.raises(Unavailable) as busy:
         content(store, s3_bucket, "k")

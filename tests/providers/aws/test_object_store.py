@@ -23,6 +23,7 @@ from mcml.providers.aws.object_stat import checksum_of
 from mcml.providers.aws.object_store import S3ObjectStore
 from mcml.providers.aws.object_writer import PART_BYTES, part_size, regroup
 from mcml.providers.aws.session import Session
+from mcml.providers.bulk import Bulk
 from mcml.testing.contracts.object_store import MIB, ObjectStoreContract, content
 from mcml.testing.stubs.faults import Answer, FaultProxy
 from tests.providers.aws.conftest import SECRET, MakeSession
@@ -39,6 +40,14 @@ class TestContract(ObjectStoreContract):
     @pytest.fixture
     def bucket(self, s3_bucket: str) -> str:
         return s3_bucket
+
+
+class TestContractBySdk(TestContract):
+    """With boto3 alone, as for whatever obstore does not carry."""
+
+    @pytest.fixture
+    def object_store(self, session: Session) -> ObjectStore:
+        return S3ObjectStore(session, page=100, bulk=Bulk(lambda _: None))
 
 
 def fetched(url: str, method: str = "GET", body: bytes | None = None) -> bytes:
