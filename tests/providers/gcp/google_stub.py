@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -282,6 +283,27 @@ def proceed(stub: GoogleStub, call: Call) -> Reply:
     return Reply(308, b"", {"Range": f"bytes=0-{len(session.data) - 1}"} if session.data else {})
 
 
+def over_xml(stub: GoogleStub, call: Call) -> Reply:
+    """The XML API: https://cloud.google.com/storage/docs/xml-api/put-object-upload and get-object-download."""
+    if "X-Goog-Signature" in call.query:
+        return signed(stub, call)
+    authorise(stub, call)
+    name, key = call.parts
+    if call.method == "PUT":
+        own = "x-goog-meta-"
+        about = {header.lower().removeprefix(own): value for header, value in call.headers.items() if header.lower().startswith(own)}
+        resource = stub.storage.insert(name, {"name": key, **({"metadata": about} if about else {})}, call.body, None)
+        return Reply(200, b"", _xml_headers(resource))
+    content = stub.storage.find(name, key)
+    return Reply(200, content.data, _xml_headers(content.resource))
+
+
+def _xml_headers(resource: Json) -> dict[str, str]:
+    etag = base64.b64decode(resource["md5Hash"]).hex()
+    modified = format_datetime(datetime.fromisoformat(resource["updated"]), usegmt=True)
+    return {"ETag": f'"{etag}"', "Last-Modified": modified, "x-goog-generation": resource["generation"]}
+
+
 def signed(stub: GoogleStub, call: Call) -> Reply:
     """https://cloud.google.com/storage/docs/access-control/signing-urls-manually."""
     query = {name: value for name, value in call.query.items() if name != "X-Goog-Signature"}
@@ -316,5 +338,5 @@ ROUTES: tuple[tuple[str, str, Callable[[GoogleStub, Call], Reply], bool], ...] =
     ("POST", r"/storage/v1/b/([^/]+)/o/([^/]+)/rewriteTo/b/([^/]+)/o/([^/]+)", rewrite, False),
     ("POST", r"/upload/storage/v1/b/([^/]+)/o", insert, False),
     ("PUT DELETE", r"/upload/storage/v1/b/([^/]+)/o", proceed, False),
-    ("GET PUT", r"/([^/]+)/(.+)", signed, True),
+    ("GET PUT", r"/([^/]+)/(.+)", over_xml, True),
 )

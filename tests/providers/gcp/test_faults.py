@@ -11,6 +11,7 @@ import pytest
 
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, Unavailable
 from mcml.providers.api.buckets import BucketConfig
+from mcml.providers.bulk import Bulk
 from mcml.providers.gcp.buckets import GcsBuckets
 from mcml.providers.gcp.error_table import LOGIN, SET_CLOCK
 from mcml.providers.gcp.identity import GcpIdentity
@@ -140,7 +141,7 @@ def test_half_an_answer(make_session: MakeSession, proxy: FaultProxy, prepared: 
     assert half.value.why == "the answer broke off"
     proxy.script(HalfBody(), HalfBody(), only=lambda request: request.path.startswith("/download/"))
     with pytest.raises(Unavailable) as half:
-        b"".join(GcsObjectStore(session).read("box", "k"))
+        b"".join(GcsObjectStore(session, bulk=Bulk(lambda _: None)).read("box", "k"))
     assert half.value.why == "the answer broke off"
 
 

@@ -11,6 +11,7 @@ import pytest
 from mcml.core.errors import Conflict, McmlError, NotFound, Unavailable
 from mcml.providers.api.buckets import BucketConfig
 from mcml.providers.api.spec import ProviderContext
+from mcml.providers.bulk import Bulk
 from mcml.providers.gcp.buckets import GcsBuckets
 from mcml.providers.gcp.checksums import Crc32c
 from mcml.providers.gcp.object_store import GcsObjectStore, open_object_store
@@ -41,12 +42,12 @@ LOST = [Reset(), Reset(reaches_server=True), Answer(503), Answer(503, reaches_se
 
 @pytest.fixture
 def store(make_session: MakeSession, proxy: FaultProxy) -> GcsObjectStore:
-    """A store whose requests go through the proxy, with a bucket `box` that keeps versions."""
+    """A store whose requests go through the proxy, by the SDK alone, with a bucket `box` that keeps versions."""
     session = make_session(endpoint=proxy.url, timeout=0.7)
     buckets = GcsBuckets(session, "")
     buckets.create("box")
     buckets.configure("box", BucketConfig())
-    return GcsObjectStore(session)
+    return GcsObjectStore(session, bulk=Bulk(lambda _: None))
 
 
 def is_upload(request: Request) -> bool:
