@@ -1,7 +1,7 @@
 """A server that speaks just enough S3 to be no bottleneck: `python -m tests.bench.light_s3 KEYS` prints its port, ends with its stdin.
 
-The bucket `objects` keeps what is put into it; the bucket `listing` has KEYS keys, whose pages are made before the first request. No
-signature is looked at, no checksum compared. On uvloop and httptools, like our model server.
+The bucket `objects` keeps what is put into it; `listing` has KEYS keys, whose pages are made before the first request; every object of
+`zeros` has as many zeros as its name says. No signature is looked at, no checksum compared. On uvloop and httptools, like our model server.
 """
 
 import asyncio
@@ -36,6 +36,8 @@ def pages(keys: int) -> list[bytes]:
     return answers
 
 
+ABOUT = "Last-Modified: Fri, 02 Jan 2026 03:04:05 GMT\r\nContent-Type: application/xml\r\n"
+ZEROS = bytes(1 << 20)
 EMPTY = (HEAD.format(count=0, more="false", token="") + "</ListBucketResult>").encode()
 
 
@@ -46,6 +48,7 @@ class Connection(asyncio.Protocol):
         self.objects, self.listing = objects, listing
         self.parser = httptools.HttpRequestParser(self)
         self.url, self.waits = b"", False
+        self.left, self.full = 0, False
         self.body: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -72,7 +75,12 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         method, (path, _, query) = self.parser.get_method(), self.url.partition(b"?")
-        if method == b"PUT":
+        if path.startswith(b"/zeros/"):
+            self.left = int(path[7:])
+            self._send(f"HTTP/1.1 200 OK\r\n{ABOUT}ETag: \"00-1\"\r\nContent-Length: {self.left}\r\n\r\n".encode())
+            self.left = 0 if method == b"HEAD" else self.left
+            self.resume_writing()
+        elif method == b"PUT":
             body = b"".join(self.body)
             etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
             self.objects[path] = (body, etag)
@@ -87,8 +95,17 @@ class Connection(asyncio.Protocol):
             self._send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
     def _answer(self, body: bytes, etag: str) -> None:
-        about = f'ETag: "{etag}"\r\nLast-Modified: Fri, 02 Jan 2026 03:04:05 GMT\r\nContent-Type: application/xml\r\n'
-        self._send(f"HTTP/1.1 200 OK\r\n{about}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        self._send(f'HTTP/1.1 200 OK\r\n{ABOUT}ETag: "{etag}"\r\nContent-Length: {len(body)}\r\n\r\n'.encode() + body)
+
+    def pause_writing(self) -> None:
+        self.full = True
+
+    def resume_writing(self) -> None:
+        self.full = False
+        while self.left and not self.full:
+            piece = ZEROS[: self.left]
+            self.left -= len(piece)
+            self._send(piece)
 
     def _send(self, data: bytes) -> None:
         self.transport.write(data)

@@ -4,6 +4,9 @@ An upload of more than one block goes as blocks under ids of its own and becomes
 blocks. Each block is checked by the service against its MD5, and the MD5 of the whole is kept with the object, so that a whole read is
 checked end to end (ranges are checked piece by piece). A blob that another tool wrote without an MD5 has the checksum "".
 
+All of it goes through the SDK. obstore would be faster here too, but it tells no MD5, neither of a listing nor of what was read: each
+copy would ask for every object once more, or not be checked.
+
 Listings come in the service's order: by name in UTF-16, which is that of the bytes but for characters beyond U+FFFF.
 """
 
