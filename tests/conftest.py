@@ -19,6 +19,7 @@ hypothesis.settings.load_profile("mcml")
 
 
 CLOUDS = ("aws", "gcp", "azure")
+collect_ignore = ["plugins/nimbus"]  # somebody else's package: test_nimbus installs it, and runs its tests there
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -39,6 +39,30 @@ def complete_incident(incomplete: str) -> list[tuple[str, str]]:
     return [(f"INC-{number}", str(title)) for number, title in rows if f"INC-{number}".startswith(incomplete.upper())]
 
 
+def complete_provider(incomplete: str) -> list[str]:
+    """Complete the name of an installed provider."""
+    from mcml.providers import discovery
+
+    return [name for name in discovery.names() if name.startswith(incomplete)]
+
+
+def complete_address(incomplete: str) -> list[str]:
+    """Complete the scheme of an object's URL (of every installed provider), or a path of this machine."""
+    from mcml.providers import discovery
+    from mcml.providers.api.spec import ProviderSpec
+
+    offered = sorted({f"{scheme}://" for _, spec in discovery.specs() if isinstance(spec, ProviderSpec) for scheme in spec.schemes})
+    if "://" in incomplete:
+        return []
+    folder, _, beginning = incomplete.rpartition("/")
+    try:
+        found = sorted(Path(folder or ("/" if incomplete.startswith("/") else ".")).iterdir())
+    except OSError:
+        found = []
+    paths = [f"{incomplete[: len(incomplete) - len(beginning)]}{path.name}{'/' if path.is_dir() else ''}" for path in found]
+    return [word for word in [*offered, *paths] if word.startswith(incomplete)]
+
+
 def _named(table: str, incomplete: str) -> list[str]:
     project = find_project(Path.cwd())
     if project is None:

@@ -2,13 +2,12 @@
 
 import json
 import subprocess
-import sys
-import sysconfig
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests import fresh_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
@@ -16,28 +15,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    argv = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    built = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stdout + built.stderr
-    (made,) = folder.glob("*.whl")
-    return made
+    return fresh_environment.wheel(ROOT, tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def fresh(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the `bin` of a new environment with the wheel in it; the dependencies are this environment's, by path."""
-    home = tmp_path_factory.mktemp("fresh")
-    venv.create(home, with_pip=False, symlinks=True)
-    python = home / "bin" / "python"
-    argv = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
-    installed = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert installed.returncode == 0, installed.stderr
-    inside = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    (Path(inside) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return home / "bin"
+    return fresh_environment.made(tmp_path_factory.mktemp("fresh"), wheel)
 
 
 def test_the_wheel_carries_what_lies_beside_the_package(wheel: Path) -> None:
