@@ -3,11 +3,13 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mcml.cli.session import Session
 from mcml.core.errors import McmlError, NotFound
+from mcml.core.fanout import ask_all
 from mcml.core.paths import find_project
 from mcml.providers.api.capability import IDENTITY
 from mcml.providers.api.identity import Check
@@ -29,8 +31,9 @@ def everything(session: Session) -> list[Check]:
         return [*found, _failed("configuration", wrong)]
     found.append(Check("configuration", True, str(session.config.project / "mcml.toml")))
     found.append(_terraform(settings.infra.binary, session.config.project))
-    for provider in sorted({target.provider for target in settings.targets.values()}):
-        found.extend(_provider(session, provider))
+    named = sorted({target.provider for target in settings.targets.values()} | set(settings.providers))
+    asked = ask_all({name: partial(lambda name: list(_provider(session, name)), name) for name in named})
+    found.extend(check for checks in asked.given.values() for check in checks)
     return [*found, _store(session), _router_port(session)]
 
 

@@ -1,15 +1,18 @@
 """`mcml cost ingest`."""
 
+import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcml.cli.completion import complete_provider
 from mcml.cli.cost import common
 from mcml.cli.options import command
 from mcml.cli.session import Session
 from mcml.core.errors import Usage
-from mcml.core.view import Document
+from mcml.core.fanout import ask_all
 
 if TYPE_CHECKING:
     from mcml.store.ledger.intake import Ingested, Intake
@@ -32,11 +35,11 @@ def ingest(
     files: Annotated[list[Path] | None, typer.Argument(help="FOCUS exports: CSV, gzip or Parquet.", show_default=False)] = None,
     provider: Annotated[
         list[str] | None,
-        typer.Option("--provider", help="Ask this provider for its bill (repeatable).", autocompletion=common.complete_provider),
+        typer.Option("--provider", help="Ask this provider for its bill (repeatable).", autocompletion=complete_provider),
     ] = None,
     since: Annotated[str, typer.Option("--since", help="How far back to ask a provider; whole months are fetched.")] = "7d",
     sample: Annotated[bool, typer.Option("--sample", help="The real, anonymised bill that ships with mcml (1,000 rows).")] = False,
-) -> Document:
+) -> None:
     """Bring bills into the ledger. What was in it about the same account and month is replaced, so twice is the same as once.
 
     Give all files of a month in one command. A row that breaks a rule goes into quarantine with the reason; the rest is booked.
@@ -47,8 +50,13 @@ def ingest(
     if not (files or provider or sample):
         raise Usage("nothing to ingest", why="give files, --provider or --sample", next_step="mcml cost ingest --help")
     intake = Intake(common.folder(session), session.clock, dry_run=session.dry_run)
-    done = [*_files(session, intake, files or [], sample=sample), *(_provider(session, intake, name, since) for name in provider or ())]
-    return views.ingested(done, dry_run=session.dry_run)
+    done = _files(session, intake, files or [], sample=sample)
+    asked = ask_all({name: partial(_provider, session, intake, name, since) for name in dict.fromkeys(provider or ())})
+    again = shlex.join(["mcml", "cost", "ingest", *(word for name in asked.failed for word in ("--provider", name)), "--since", since])
+    if done or asked.given:
+        session.show(views.ingested([*done, *asked.given.values()], dry_run=session.dry_run))
+    asked.raise_failures("the bill of", next_step=again)
+    return
 
 
 def _files(session: Session, intake: "Intake", files: list[Path], *, sample: bool) -> "list[Ingested]":
