@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import httpx
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from mcml.core.errors import McmlError
 from mcml.core.v2 import zero_request
@@ -42,7 +42,7 @@ def verify(model: str, where: InvokeTarget, *, version: str) -> Answer:
 @retry(
     retry=retry_if_exception_type(httpx.TransportError),
     stop=stop_after_delay(5),
-    wait=wait_exponential_jitter(multiplier=0.05, max=1.0),
+    wait=wait_random_exponential(multiplier=0.05, max=1.0),
     reraise=True,
 )
 def _get(client: httpx.Client, path: str) -> httpx.Response:

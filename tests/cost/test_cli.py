@@ -1,6 +1,7 @@
 """`mcml cost` as a person and a script run it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,22 @@ def test_the_measured_use_of_this_machine_stands_beside_a_real_bill(project: Pat
     assert by_team.out == "risk/measured\n"
     priced = run(["cost", "prices", "-o", "json"], cwd=project)
     assert {item["sku"]: item["price"] for item in json.loads(priced.out)["items"]} == {"vcpu-hour": "0.05", "gib-hour": "0.005"}
+
+
+@pytest.mark.slow
+def test_a_cloud_that_cannot_be_asked_hides_no_other(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could be had is booked and shown; exit 7 says that the rest is missing, why, and which command asks for it again."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    files = {name: str(project / "none") for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")}
+    nothing = {"AWS_EC2_METADATA_DISABLED": "true", **files}
+    use(project)
+    asked = ["cost", "ingest", "--provider", "aws", "--provider", "local", "--since", "2026-10-01"]
+    partly = run([*asked, "-o", "json"], cwd=project, env=nothing)
+    assert partly.code == 7, partly.err
+    assert [(item["origin"], item["rows"]) for item in json.loads(partly.out)["items"]] == [("local", 2)]
+    assert "the bill of aws failed; done: local" in partly.err
+    assert "mcml cost ingest --provider aws --since 2026-10-01" in partly.err
 
 
 def test_a_report_on_a_terminal_and_in_a_pipe(project: Path) -> None:
