@@ -8,6 +8,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 
 from mcml.core.clock import Clock
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, Unavailable
+from mcml.providers.azure.management_errors import ManagementError, management_error
 
 MOST_SKEW_SECONDS = 300.0  # signed requests are refused beyond 15 minutes, fresh tokens beyond 5
 
@@ -80,6 +81,9 @@ def translate(failed: Exception, what: str, *, clock: Clock, tenant: str = "", a
         step = "set REQUESTS_CA_BUNDLE to the file of the authority that signed it"
         return InvalidRequest(f"cannot {what}", why="the server's certificate is not trusted", next_step=step)
     if "Failed to resolve" in str(failed) or "NameResolutionError" in str(failed):
+        if not account:
+            why = "the service's name does not resolve: offline, or it does not exist"
+            return Unavailable(f"cannot {what}", why=why, next_step="mcml doctor")
         why = f"the name of storage account {account!r} does not resolve: offline, or it does not exist"
         return Unavailable(f"cannot {what}", why=why, next_step=f"az storage account show --name {account}")
     return Unavailable(f"cannot {what}", why=f"no whole answer came: {reason}", next_step="mcml doctor")
@@ -87,7 +91,11 @@ def translate(failed: Exception, what: str, *, clock: Clock, tenant: str = "", a
 
 def _answered(failed: HttpResponseError, what: str, clock: Clock, tenant: str, account: str) -> McmlError:
     headers = failed.response.headers
-    code = str(headers.get("x-ms-error-code") or getattr(failed.error_code, "value", failed.error_code) or "")
+    said = management_error(failed)
+    if said is not None:
+        return _managed(failed, said, what, clock, tenant)
+    named = getattr(failed, "error_code", None)  # only the storage client sets one
+    code = str(headers.get("x-ms-error-code") or getattr(named, "value", named) or "")
     status = int(failed.status_code or failed.response.status_code)
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (Unavailable if status >= 500 else InvalidRequest)
     kind = NotAuthenticated if isinstance(failed, ClientAuthenticationError) else kind
@@ -99,13 +107,34 @@ def _answered(failed: HttpResponseError, what: str, clock: Clock, tenant: str, a
     return kind(f"cannot {what}", why=told, next_step=_NEXT_STEP.get(code, "").format(account=account))
 
 
+def _managed(failed: HttpResponseError, said: ManagementError, what: str, clock: Clock, tenant: str) -> McmlError:
+    """Return an error of Azure Resource Manager (or of a service that speaks as it does) in our words."""
+    headers = failed.response.headers
+    status = int(failed.status_code or failed.response.status_code)  # 200 for an operation that failed after it had begun
+    meaning = said.meaning(tenant)
+    kind = meaning.kind if meaning else _BY_STATUS.get(status) or (Unavailable if status >= 500 else InvalidRequest)
+    kind = Unavailable if status == 429 else kind
+    why = f"{(meaning.why if meaning else '') or said.message} ({', '.join(part for part in (str(status), said.code) if part)})"
+    if kind is Unavailable:
+        return Unavailable(f"cannot {what}", why=why, next_step="try again later", retry_after=retry_after(headers, clock))
+    ahead = _skew(headers, clock)
+    if kind is NotAuthenticated and abs(ahead) > MOST_SKEW_SECONDS:
+        return _wrong_clock(what, why, ahead)
+    step = meaning.step if meaning else _login(tenant) if kind is NotAuthenticated else ""
+    return kind(f"cannot {what}", why=why, next_step=step)
+
+
+def _wrong_clock(what: str, told: str, ahead: float) -> NotAuthenticated:
+    why = f"this machine's clock is {abs(ahead) / 60:.0f} minutes {'ahead of' if ahead > 0 else 'behind'} Azure's; {told}"
+    return NotAuthenticated(f"cannot {what}", why=why, next_step="sudo timedatectl set-ntp true")
+
+
 def _refused(
     headers: Mapping[str, str], what: str, told: str, code: str, clock: Clock, tenant: str, account: str
 ) -> NotAuthenticated:
     ahead = _skew(headers, clock)
     if abs(ahead) > MOST_SKEW_SECONDS:
-        told = f"this machine's clock is {abs(ahead) / 60:.0f} minutes {'ahead of' if ahead > 0 else 'behind'} Azure's; {told}"
-        return NotAuthenticated(f"cannot {what}", why=told, next_step="sudo timedatectl set-ntp true")
+        return _wrong_clock(what, told, ahead)
     if code in _AUTHENTICATION or not code:
         return NotAuthenticated(f"cannot {what}", why=told, next_step=_login(tenant))
     if code == "KeyBasedAuthenticationNotPermitted":

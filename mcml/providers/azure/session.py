@@ -48,6 +48,11 @@ class Session:
         self.credential: TokenCredential = credential or TenantCredential(self.settings)
 
     @property
+    def read_seconds(self) -> float:
+        """How long an answer may take."""
+        return self._read_seconds
+
+    @property
     def subscription(self) -> str:
         """The subscription's id, or "" when none is set."""
         return self.settings.subscription or os.environ.get("AZURE_SUBSCRIPTION_ID", "")
@@ -92,6 +97,8 @@ class Session:
         Its own retries are off, long-running operations are polled with our time-outs; a client of the whole tenant (Cost Management)
         is made with `of_subscription=False`. Raises Usage when no subscription is named.
         """
+        from mcml.providers.azure.registration import NoRegistration
+
         with self._lock:
             if kind not in self._managers:
                 named = (self.named_subscription(),) if of_subscription else ()
@@ -100,6 +107,7 @@ class Session:
                     *named,
                     base_url=self.settings.management,
                     credential_scopes=[MANAGEMENT_SCOPE],
+                    custom_hook_policy=NoRegistration(),
                     retry_total=0,
                     connection_timeout=CONNECT_SECONDS,
                     read_timeout=self._read_seconds,

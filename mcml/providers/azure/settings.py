@@ -38,7 +38,39 @@ class Settings(BaseModel):
         description="Address of Azure Resource Manager: other clouds, or a test; always https, tokens go there.",
         pattern=r"^https://[^\s?#@;]+$",
     )
+    prices: str = Field(
+        default="https://prices.azure.com",
+        description="Address of the public price list (no login), or of a test.",
+        pattern=r"^https?://[^\s?#@;]+$",
+    )
+    subnet: str = Field(default="", description="Id of the subnet of machines that mcml starts (az network vnet subnet show --query id).")
+    image: str = Field(
+        default="",
+        pattern=r"^(/subscriptions/\S+|[^\s:/]+(:[^\s:/]+){3})?$",
+        description="Image of machines that mcml starts: publisher:offer:sku:version, or the id of one of your own; Linux with cloud-init.",
+    )
+    ssh_public_key: str = Field(default="", description="Public SSH key that machines let in (user mcml); empty: nobody can log in.")
     resource_group: str = Field(default="", description="Resource group of what names none (clusters, endpoints, databases, machines).")
+    workspace: str = Field(default="", description="Azure Machine Learning workspace of endpoints and jobs: its name, or its whole id.")
+    compute: str = Field(default="", description="Compute cluster of that workspace that jobs run on, where they name none.")
+    serving_image: str = Field(default="", description="Image of a v2 model server, for endpoints that are made from a model's files.")
+    registry: str = Field(
+        default="",
+        pattern=r"^([a-z0-9-]+(\.[a-z0-9-]+)*(:\d+)?)?$",
+        description="Container registry: its name (acmeml), or its login server (acmeml.azurecr.io).",
+    )
+
+    billing_export: str = Field(
+        default="",
+        pattern=r"^(az://[a-z0-9$-]{3,63}/\S+)?$",
+        description="Where a FocusCost export puts the bill (CSV): az://CONTAINER/DIRECTORY/EXPORT; empty: Cost Management is asked.",
+    )
+    billing_scope: str = Field(
+        default="",
+        pattern=r"^(/(subscriptions|providers)/[^\s?#]+)?$",
+        description="Whose costs: /providers/Microsoft.Billing/billingAccounts/ID, a management group, ...; empty: the subscription.",
+    )
+    billing_tag: str = Field(default="", description="The tag whose values Cost Management is asked to tell; exports have them all.")
 
     @field_validator("endpoint")
     @classmethod

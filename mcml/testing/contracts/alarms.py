@@ -23,9 +23,15 @@ class Steady:
 
 
 class AlarmsContract:
-    """Give `alarms` and `steady`. `patience` is how many seconds an alarm may take to come to its state."""
+    """Give `alarms` and `steady`. `patience` is how many seconds an alarm may take to come to its state.
+
+    `meanings` are those of missing data that the provider's rules know, `periods` how many steps a rule can look at (at least); another
+    meaning, or more steps than one where `periods` is 1, must be refused.
+    """
 
     patience = 30.0
+    meanings: tuple[Literal["breaching", "ok", "ignore"], ...] = ("breaching", "ok", "ignore")
+    periods = 2
 
     @pytest.fixture
     def alarms(self) -> Alarms:
@@ -40,7 +46,7 @@ class AlarmsContract:
     @pytest.fixture
     def alarm(self, steady: Steady) -> Alarm:
         """Return a rule whose threshold the value is beyond."""
-        return Alarm("mcml-contract", steady.series, ">", steady.value - 1, steady.period, 2, tags={"team": "risk"})
+        return Alarm("mcml-contract", steady.series, ">", steady.value - 1, steady.period, self.periods, tags={"team": "risk"})
 
     def state(self, alarms: Alarms, name: str, wanted: Literal["ok", "alarm", "no data"]) -> AlarmStatus:
         """Wait until an alarm is in a state."""
@@ -52,7 +58,7 @@ class AlarmsContract:
 
     def test_kept_as_it_was_put(self, alarms: Alarms, alarm: Alarm) -> None:
         """Every field; putting it again changes nothing, putting another of its name changes it."""
-        for asked in (alarm, alarm, replace(alarm, threshold=alarm.threshold + 5, comparison="<=", missing="breaching", tags={})):
+        for asked in (alarm, alarm, replace(alarm, threshold=alarm.threshold + 5, comparison="<=", missing=self.meanings[0], tags={})):
             alarms.put(asked)
             (found,) = alarms.list("mcml-contract")
             assert found.alarm == asked
@@ -81,8 +87,13 @@ class AlarmsContract:
             ("breaching", "alarm"), ("ok", "ok"), ("ignore", "no data"),
         )  # fmt: skip
         for missing, wanted in cases:
-            alarms.put(replace(alarm, series=steady.silent, missing=missing))
-            self.state(alarms, alarm.name, wanted)
+            silent = replace(alarm, series=steady.silent, missing=missing)
+            if missing in self.meanings:
+                alarms.put(silent)
+                self.state(alarms, alarm.name, wanted)
+            else:
+                with pytest.raises(InvalidRequest):
+                    alarms.put(silent)
 
     def test_deleted_once(self, alarms: Alarms, alarm: Alarm) -> None:
         """The second time there is none."""
@@ -93,7 +104,8 @@ class AlarmsContract:
 
     def test_rules_that_cannot_be_are_refused(self, alarms: Alarms, alarm: Alarm) -> None:
         """No name, no periods, no time; and nothing is kept of them."""
-        for wrong in (replace(alarm, name=""), replace(alarm, periods=0), replace(alarm, period=timedelta(0))):
+        wrongs = [replace(alarm, name=""), replace(alarm, periods=0), replace(alarm, period=timedelta(0))]
+        for wrong in wrongs if self.periods > 1 else [*wrongs, replace(alarm, periods=2)]:
             with pytest.raises(InvalidRequest):
                 alarms.put(wrong)
         assert alarms.list("mcml-contract") == []

@@ -45,6 +45,11 @@ class InstancesContract:
         """Return a running spot machine."""
         return self.wait(instances, instances.request_spot(request_for_spot).id, "running")
 
+    @pytest.fixture
+    def resizable(self, spot: Instance) -> Instance:
+        """Return a running machine whose type can be changed: another one where that of a spot machine cannot."""
+        return spot
+
     def now(self, instances: Instances, instance: str) -> Instance:
         """Return a machine as the listing has it."""
         (found,) = (one for one in instances.list() if one.id == instance)
@@ -86,18 +91,18 @@ class InstancesContract:
             started = self.wait(instances, spot.id, "running")
         assert (stopped.machine, started.machine, started.tags) == (spot.machine, spot.machine, spot.tags)
 
-    def test_resized_when_it_is_stopped(self, instances: Instances, spot: Instance, other_machine: str) -> None:
+    def test_resized_when_it_is_stopped(self, instances: Instances, resizable: Instance, other_machine: str) -> None:
         """Not while it runs, and not to a type that does not exist."""
         with pytest.raises(Conflict):
-            instances.resize(spot.id, other_machine)
-        instances.stop(spot.id)
-        self.wait(instances, spot.id, "stopped")
+            instances.resize(resizable.id, other_machine)
+        instances.stop(resizable.id)
+        self.wait(instances, resizable.id, "stopped")
         with pytest.raises(InvalidRequest):
-            instances.resize(spot.id, "mcml-no-such-machine")
-        assert instances.resize(spot.id, other_machine).machine == other_machine
-        assert instances.resize(spot.id, other_machine).machine == other_machine
-        instances.start(spot.id)
-        assert self.wait(instances, spot.id, "running").machine == other_machine
+            instances.resize(resizable.id, "mcml-no-such-machine")
+        assert instances.resize(resizable.id, other_machine).machine == other_machine
+        assert instances.resize(resizable.id, other_machine).machine == other_machine
+        instances.start(resizable.id)
+        assert self.wait(instances, resizable.id, "running").machine == other_machine
 
     def test_taken_away(self, instances: Instances, spot: Instance, take_away: Callable[[str], None]) -> None:
         """It shows as interrupted."""

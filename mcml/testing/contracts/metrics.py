@@ -12,7 +12,12 @@ LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 class MetricsContract:
-    """Give `metrics`, and `measured`: a query and a window in which at least one step has a value, and nothing changes any more."""
+    """Give `metrics`, and `measured`: a query and a window in which at least one step has a value, and nothing changes any more.
+
+    `percentiles` is False where the provider keeps none: then asking for one is an InvalidRequest.
+    """
+
+    percentiles = True
 
     @pytest.fixture
     def metrics(self) -> Metrics:
@@ -42,7 +47,7 @@ class MetricsContract:
         """Long ago nothing ran here, whatever the statistic."""
         hour = timedelta(hours=1)
         statistics: tuple[Statistic, ...] = ("average", "sum", "count", "p99")
-        for statistic in statistics:
+        for statistic in statistics if self.percentiles else statistics[:-1]:
             points = metrics.query(replace(measured[0], statistic=statistic), Window(LONG_AGO, LONG_AGO + 2 * hour, hour))
             assert points == [Point(LONG_AGO, None), Point(LONG_AGO + hour, None)]
 
@@ -50,7 +55,9 @@ class MetricsContract:
         """The minimum is at most the median, and so on; the average lies between minimum and maximum."""
         series, window = measured
         names: tuple[Statistic, ...] = ("minimum", "p50", "p90", "p99", "maximum", "average", "count")
-        columns = [[point.value for point in metrics.query(replace(series, statistic=name), window)] for name in names]
+        asked = [name for name in names if self.percentiles or not name.startswith("p")]
+        told = {name: [point.value for point in metrics.query(replace(series, statistic=name), window)] for name in asked}
+        columns = [told.get(name, [None] * len(told["count"])) for name in names]
         for minimum, p50, p90, p99, maximum, average, count in zip(*columns, strict=True):
             if count is None:
                 continue
@@ -60,8 +67,15 @@ class MetricsContract:
             assert count >= 1
             slack = 1e-9 * max(abs(minimum), abs(maximum), 1)
             assert minimum - slack <= average <= maximum + slack
-            told = [value for value in (minimum, p50, p90, p99, maximum) if value is not None]
-            assert told == sorted(told)
+            known = [value for value in (minimum, p50, p90, p99, maximum) if value is not None]
+            assert known == sorted(known)
+
+    def test_a_percentile_that_is_not_kept_is_refused(self, metrics: Metrics, measured: tuple[SeriesQuery, Window]) -> None:
+        """Nothing to show where the provider keeps them."""
+        series, window = measured
+        if not self.percentiles:
+            with pytest.raises(InvalidRequest):
+                metrics.query(replace(series, statistic="p99"), window)
 
     def test_wrong_questions_are_refused(self, metrics: Metrics, measured: tuple[SeriesQuery, Window]) -> None:
         """A metric that does not exist, a window that ends before it starts, a step of no length."""

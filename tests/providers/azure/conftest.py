@@ -5,6 +5,7 @@ import datetime
 import ipaddress
 import json
 import os
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from mcml.providers.api.spec import ProviderContext
 from mcml.providers.azure.session import Session
 from mcml.providers.azure.settings import Settings
 from mcml.providers.resilience import Budget, Policy
+from mcml.testing.stubs.azure_arm import ArmStub
 from tests.providers.azure import azurite_server
 from tests.providers.azure.azurite_server import ACCOUNT, WELL_KNOWN_KEY, AzuriteMissing, Server
 
@@ -165,3 +167,30 @@ def fresh_name() -> str:
 def new_bucket(fresh_name: str) -> str:
     """The same, for the tests outside of the contract classes (which have a fixture of this name)."""
     return fresh_name
+
+
+@pytest.fixture
+def server_tls(certificate: tuple[Path, Path]) -> dict[str, ssl.SSLContext]:
+    """What a FaultProxy needs to speak HTTPS on both sides: FaultProxy(arm.url, **server_tls)."""
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.load_cert_chain(*certificate)
+    return {"tls": ours, "server_tls": ssl.create_default_context(cafile=str(certificate[0]))}
+
+
+@pytest.fixture
+def arm(certificate: tuple[Path, Path], trusted: None) -> Iterator[ArmStub]:
+    """A stub of Azure Resource Manager; a request or an answer that does not fit the SDK fails the test at its end."""
+    with ArmStub(*certificate) as stub:
+        yield stub
+
+
+@pytest.fixture
+def arm_session(arm: ArmStub, make_session: MakeSession) -> Session:
+    """A session of the resource group "ml" at that stub, that does not wait between its attempts."""
+    return management_session(make_session, arm.url)
+
+
+def management_session(make_session: MakeSession, url: str, **options: Any) -> Session:
+    """Return a session at a stub of Azure Resource Manager, or at a FaultProxy in front of it."""
+    given = {"management": url, "subscription": SUBSCRIPTION, "resource_group": "ml", "policy": Waits().policy(), **options}
+    return make_session(given.pop("endpoint", "https://{account}.blob.example"), **{"credential": GivenToken(), **given})

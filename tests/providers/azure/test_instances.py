@@ -1,0 +1,252 @@
+"""Virtual machines against the ARM stub and a stub of the price list: the contract, faults, and what Azure has of its own."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from mcml.core.errors import InvalidRequest, NotFound, QuotaExceeded, Unavailable, Usage
+from mcml.providers.api.instances import Instances, SpotRequest
+from mcml.providers.azure.instance_states import (
+    first_boot,
+    image_reference,
+    last_change_is_eviction,
+    offered_price,
+    state_of,
+)
+from mcml.providers.azure.instances import AzureInstances
+from mcml.providers.azure.prices import newest, to_price
+from mcml.providers.azure.session import Session
+from mcml.testing.contracts.instances import InstancesContract
+from mcml.testing.stubs.azure_arm import ArmStub, throttled
+from mcml.testing.stubs.faults import Answer, FaultProxy, HalfBody, Reset
+from tests.providers.azure import prices_stub
+from tests.providers.azure.compute_world import IMAGE, SUBNET, ComputeWorld, id_of
+from tests.providers.azure.conftest import MakeSession, Waits, management_session
+from tests.providers.azure.prices_stub import row
+
+REQUEST = SpotRequest("Standard_D2s_v3", "t-1", ("python", "train.py", "--name", "a b"), tags={"team": "risk"})
+
+
+@pytest.fixture(scope="module")
+def price_list() -> Iterator[str]:
+    with prices_stub.serving() as url:
+        yield url
+
+
+@pytest.fixture
+def session(arm: ArmStub, make_session: MakeSession, price_list: str) -> Session:
+    return management_session(make_session, arm.url, prices=price_list, subnet=SUBNET, image=IMAGE)
+
+
+@pytest.fixture
+def world(arm: ArmStub) -> ComputeWorld:
+    return ComputeWorld(arm)
+
+
+@pytest.fixture
+def instances(session: Session, world: ComputeWorld) -> AzureInstances:
+    return AzureInstances(session, "westeurope", "az-weu")
+
+
+class TestInstances(InstancesContract):
+    """The contract."""
+
+    @pytest.fixture
+    def instances(self, session: Session, world: ComputeWorld) -> Instances:
+        return AzureInstances(session, "westeurope", "az-weu")
+
+    @pytest.fixture
+    def request_for_spot(self) -> SpotRequest:
+        return REQUEST
+
+    @pytest.fixture
+    def other_machine(self, arm: ArmStub) -> Iterator[str]:
+        yield "Standard_D4s_v3"
+        arm.problems[:] = [told for told in arm.problems if "'mcml-no-such-machine' is none of" not in told]
+
+    @pytest.fixture
+    def take_away(self, world: ComputeWorld) -> Callable[[str], None]:
+        return world.evict
+
+
+def test_what_is_asked_for_a_spot_machine(instances: AzureInstances, arm: ArmStub) -> None:
+    instances.request_spot(replace(REQUEST, max_price=Decimal("0.1234567")))
+    (put,) = arm.sent("PUT")
+    said = put.body["properties"]
+    assert (said["priority"], said["evictionPolicy"], said["billingProfile"]) == ("Spot", "Deallocate", {"maxPrice": 0.12345})
+    (card,) = said["networkProfile"]["networkInterfaceConfigurations"]
+    assert said["networkProfile"]["networkApiVersion"] == "2020-11-01"
+    assert card["properties"]["ipConfigurations"][0]["properties"] == {"primary": True, "subnet": {"id": SUBNET}}
+    assert "publicIPAddressConfiguration" not in json.dumps(put.body)
+    login = said["osProfile"]
+    assert "adminPassword" not in login
+    assert login["linuxConfiguration"]["ssh"]["publicKeys"][0]["keyData"].startswith("ssh-rsa ")
+    assert "exec python train.py --name 'a b'" in base64.b64decode(login["customData"]).decode()
+    assert put.headers["if-none-match"] == "*"
+    assert put.body["tags"]["managed-by"] == "mcml"
+
+
+def test_the_name_comes_of_the_token_and_the_target(instances: AzureInstances, session: Session) -> None:
+    one = instances.request_spot(REQUEST)
+    assert one.id.startswith(id_of("Microsoft.Compute/virtualMachines", "mcml-spot-"))
+    assert AzureInstances(session, "westeurope", "other").request_spot(REQUEST).id != one.id
+    with pytest.raises(InvalidRequest) as caught:
+        instances.request_spot(replace(REQUEST, command=("rm",)))
+    assert "another command" in caught.value.why
+    with pytest.raises(InvalidRequest):
+        instances.request_spot(replace(REQUEST, token=""))
+
+
+def test_a_machine_that_gets_no_place_is_removed(instances: AzureInstances, world: ComputeWorld) -> None:
+    world.no_capacity = True
+    with pytest.raises(QuotaExceeded, match="cannot start a spot Standard_D2s_v3") as caught:
+        instances.request_spot(REQUEST)
+    assert "none of these machines free" in caught.value.why
+    assert "az vm list-skus" in caught.value.next_step
+    assert world.machines == {}
+
+
+def test_no_capacity_at_a_start(instances: AzureInstances, world: ComputeWorld) -> None:
+    at = world.add("m1", power="deallocated")
+    world.no_capacity = True
+    with pytest.raises(QuotaExceeded, match="cannot start machine m1"):
+        instances.start(at)
+
+
+def test_a_stop_deallocates_also_what_was_shut_down_inside(instances: AzureInstances, world: ComputeWorld) -> None:
+    at = world.add("m1", power="stopped")
+    assert instances.list()[0].state == "stopped"
+    assert instances.stop(at).state == "stopped"
+    assert world.power["m1"] == "deallocated"
+
+
+def test_a_stopped_spot_machine_was_not_taken_away(instances: AzureInstances, world: ComputeWorld) -> None:
+    spot = instances.request_spot(REQUEST)
+    world.evict(spot.id)
+    assert instances.list()[0].state == "interrupted"
+    instances.start(spot.id)
+    assert instances.stop(spot.id).state == "stopped"
+
+
+def test_listed_of_its_region_page_by_page(instances: AzureInstances, world: ComputeWorld, session: Session) -> None:
+    for number in range(3):
+        world.add(f"m{number}", zones=["2"], tags={"Team": "risk"})
+    world.add("far", location="brazilsouth")
+    found = instances.list({"team": "risk"})
+    assert [one.id for one in found] == [id_of("Microsoft.Compute/virtualMachines", f"m{number}") for number in range(3)]
+    assert {one.zone for one in found} == {"westeurope-2"}
+    assert len(AzureInstances(session).list()) == 4
+
+
+def test_named_by_its_name_alone(instances: AzureInstances, world: ComputeWorld, make_session: MakeSession, arm: ArmStub) -> None:
+    world.add("m1")
+    assert instances.stop("m1").id == id_of("Microsoft.Compute/virtualMachines", "m1")
+    for wrong in ("", "a/b", "../x", id_of("Microsoft.Compute/disks", "m1")):
+        with pytest.raises(NotFound):
+            instances.stop(wrong)
+    nowhere = AzureInstances(management_session(make_session, arm.url, resource_group=""))
+    with pytest.raises(Usage) as caught:
+        nowhere.stop("m1")
+    assert "resource_group" in caught.value.next_step
+
+
+@pytest.mark.parametrize("lacking", ["subnet", "image"])
+def test_settings_that_a_machine_needs(make_session: MakeSession, arm: ArmStub, world: ComputeWorld, lacking: str) -> None:
+    given = {"subnet": SUBNET, "image": IMAGE, lacking: ""}
+    with pytest.raises(Usage) as caught:
+        AzureInstances(management_session(make_session, arm.url, **given), "westeurope").request_spot(REQUEST)
+    assert f"set {lacking} in [providers.azure]" in caught.value.next_step
+
+
+def test_prices_are_of_linux_and_of_today(instances: AzureInstances) -> None:
+    small, large, without = instances.prices()
+    assert (small.on_demand, small.spot, small.currency, small.region) == (Decimal("0.12"), Decimal("0.024"), "USD", "westeurope")
+    assert (large.machine, large.vcpus, large.memory_gib) == ("Standard_D4s_v3", Decimal(4), Decimal(16))
+    assert (without.on_demand, without.spot) == (None, None)
+    with pytest.raises(InvalidRequest) as caught:
+        instances.prices(["Standard_D2s_v4"])
+    assert "did you mean" in caught.value.why
+    with pytest.raises(Usage):
+        AzureInstances(instances.session).prices()
+
+
+@pytest.mark.parametrize("fault", [Reset(), Answer(500), Answer(429, {"Retry-After": "3"}), HalfBody()], ids=str)
+def test_the_price_list_is_asked_again(make_session: MakeSession, arm: ArmStub, world: ComputeWorld, price_list: str, fault: Any) -> None:
+    waits = Waits()
+    with FaultProxy(price_list) as proxy:
+        session = management_session(make_session, arm.url, prices=proxy.url, policy=waits.policy())
+        proxy.script(fault)
+        assert AzureInstances(session, "westeurope").prices(["Standard_D2s_v3"])[0].spot == Decimal("0.024")
+        assert len(waits.seconds) == 1
+        assert waits.seconds[0] >= (3 if isinstance(fault, Answer) and fault.status == 429 else 0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "why"),
+    [
+        (Answer(503), Unavailable, "answers 503"),
+        (Answer(400), InvalidRequest, "answers 400"),
+        (Answer(200, {}, b"<html>hotel</html>"), Unavailable, "not the price list"),
+        (Reset(), Unavailable, "no whole answer came"),
+    ],
+)
+def test_a_price_list_that_fails(
+    make_session: MakeSession, arm: ArmStub, world: ComputeWorld, price_list: str, fault: Any, kind: type[Exception], why: str
+) -> None:
+    with FaultProxy(price_list) as proxy:
+        session = management_session(make_session, arm.url, prices=proxy.url)
+        proxy.script(*[fault] * 9)
+        with pytest.raises(kind, match="cannot read Azure's prices") as caught:
+            AzureInstances(session, "westeurope").prices(["Standard_D2s_v3"])
+        assert why in caught.value.why  # type: ignore[attr-defined]
+        assert caught.value.next_step  # type: ignore[attr-defined]
+
+
+def test_throttled_with_a_wait(world: ComputeWorld, arm: ArmStub, make_session: MakeSession) -> None:
+    waits, at = Waits(), world.add("m1")
+    arm.fail(throttled(7))
+    AzureInstances(management_session(make_session, arm.url, policy=waits.policy())).stop(at)
+    assert waits.seconds[0] >= 7
+
+
+@pytest.mark.parametrize(
+    ("provisioning", "power", "evicted", "state"),
+    [
+        ("Succeeded", "running", False, "running"), ("Creating", "", False, "pending"), ("Updating", "starting", False, "pending"),
+        ("Succeeded", "deallocating", True, "running"), ("Succeeded", "deallocated", False, "stopped"),
+        ("Succeeded", "deallocated", True, "interrupted"), ("Succeeded", "stopped", True, "stopped"), ("Failed", "", True, "stopped"),
+        ("Deleting", "running", False, "terminated"), ("Succeeded", "unknown", False, "pending"),
+    ],
+)  # fmt: skip
+def test_states(provisioning: str, power: str, evicted: bool, state: str) -> None:
+    assert state_of(provisioning, power, lambda: evicted) == state
+
+
+def test_the_last_change_counts() -> None:
+    at = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
+    evict, start = "Microsoft.Compute/virtualMachines/evictSpotVM/action", "Microsoft.Compute/virtualMachines/start/action"
+    assert last_change_is_eviction([(at[1], evict), (at[0], start)])
+    assert not last_change_is_eviction([(at[1], evict), (at[2], start)])
+    assert last_change_is_eviction([(at[0], "MICROSOFT.COMPUTE/VIRTUALMACHINES/SIMULATEEVICTION/ACTION"), (at[1], "Microsoft.Tags/write")])
+    assert not last_change_is_eviction([])
+
+
+def test_small_things() -> None:
+    assert [offered_price(price) for price in (None, Decimal("0.5"), Decimal("0.000019"), Decimal("0.000009"))] == [-1, 0.5, 0.00001, None]
+    assert image_reference("/subscriptions/x/y") == {"id": "/subscriptions/x/y"}
+    assert image_reference(IMAGE)["sku"] == "server"
+    config = json.loads(base64.b64decode(first_boot(["sleep", "1"])).decode().partition("\n")[2])
+    assert config["write_files"][0]["path"].startswith("/var/lib/cloud/scripts/per-boot/")
+
+
+def test_rows_of_other_units_and_currencies_do_not_count() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert newest([row("m", 5.0, unitOfMeasure="1 Month")], now) is None
+    assert newest([row("m", 5.0, effectiveStartDate=(now + timedelta(days=1)).isoformat())], now) is None
+    assert to_price("m", "r", {"vCPUs": "2"}, [row("m", 5.0, currencyCode="EUR")], now).on_demand is None
