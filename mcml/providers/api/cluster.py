@@ -9,13 +9,25 @@ from mcml.core.secret import Secret
 
 
 @dataclass(frozen=True)
+class ExecLogin:
+    """The program that gives kubectl a fresh token (a client-go credential plugin), and how to install it: never a token itself.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
+    """
+
+    argv: tuple[str, ...]
+    install: str = ""
+
+
+@dataclass(frozen=True)
 class ClusterAccess:
-    """Endpoint URL, CA bundle (PEM) and a bearer token that holds until `expires` (None: for good)."""
+    """Endpoint URL, CA bundle (PEM), a bearer token that holds until `expires` (None: for good), and how kubectl gets one of its own."""
 
     endpoint: str
     ca: str
     token: Secret
     expires: datetime | None
+    exec: ExecLogin | None = None
 
 
 @dataclass(frozen=True)

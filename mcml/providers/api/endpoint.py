@@ -46,13 +46,20 @@ class EndpointRequest:
 
 @dataclass(frozen=True)
 class InvokeTarget:
-    """Where and how to send an inference request: URL base, the path of the call, and how to authenticate there."""
+    """Where and how to send an inference request: URL base, the path of the call, and how to authenticate there.
+
+    `health_path` is empty where only the provider's own API tells whether it is ready. `headers` go with every request (they choose the
+    version, where the path does not); `service` and `region` are what a "sigv4" signature is for.
+    """
 
     url: str
     infer_path: str
     health_path: str
     auth: Literal["none", "bearer", "sigv4"] = "none"
     token: Secret | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    service: str = ""
+    region: str = ""
 
 
 class ModelEndpoint(Protocol):

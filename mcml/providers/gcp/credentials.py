@@ -1,7 +1,8 @@
 """Whose credentials are in force: Google's own default chain, an account to act as on top of it, and none for an emulator.
 
 The chain: the file that GOOGLE_APPLICATION_CREDENTIALS names, `gcloud auth application-default login`, the machine's service account
-(https://cloud.google.com/docs/authentication/application-default-credentials). With STORAGE_EMULATOR_HOST there are none, as in the SDK.
+(https://cloud.google.com/docs/authentication/application-default-credentials). With STORAGE_EMULATOR_HOST or
+BIGQUERY_EMULATOR_HOST there are none: a real token never goes to an emulator.
 """
 
 import os
@@ -19,6 +20,7 @@ from mcml.providers.gcp.settings import Settings
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 EMULATOR = "STORAGE_EMULATOR_HOST"
+BIGQUERY_EMULATOR = "BIGQUERY_EMULATOR_HOST"
 UNKNOWN_USER = "a user whose name Google does not tell"
 
 
@@ -31,9 +33,9 @@ class Found:
     method: str
 
 
-def emulator_url() -> str:
-    """Return the storage emulator's URL that the environment names, or ""."""
-    host = os.environ.get(EMULATOR, "").rstrip("/")
+def emulator_url(name: str = EMULATOR) -> str:
+    """Return the emulator's URL that a variable of the environment names (by default the storage emulator's), or ""."""
+    host = os.environ.get(name, "").rstrip("/")
     return host if not host or "://" in host else f"http://{host}"
 
 
@@ -42,9 +44,10 @@ def find(settings: Settings, request: Any) -> Found:
 
     Raises google.auth.exceptions.DefaultCredentialsError where there are none.
     """
-    if emulator_url():
+    emulator = next((name for name in (EMULATOR, BIGQUERY_EMULATOR) if emulator_url(name)), "")
+    if emulator:
         project = settings.project or os.environ.get("GOOGLE_CLOUD_PROJECT", "") or "emulator"
-        return Found(AnonymousCredentials(), project, f"no credentials: {EMULATOR} is set")
+        return Found(AnonymousCredentials(), project, f"no credentials: {emulator} is set")
     try:
         source, project = google.auth.default(scopes=SCOPES, request=request)
     except (AttributeError, TypeError) as broken:  # JSON, but nothing that a credentials file may be

@@ -1,6 +1,7 @@
 """What an error of Google's SDKs means in our words, and what a person may be told of it: never a URL, a token or a signature.
 
-Reasons: https://cloud.google.com/storage/docs/json_api/v1/status-codes; delays: the Retry-After header, RetryInfo (https://google.aip.dev/193).
+Reasons: https://cloud.google.com/storage/docs/json_api/v1/status-codes, ErrorInfo's: https://cloud.google.com/apis/design/errors; delays:
+the Retry-After header, RetryInfo (https://google.aip.dev/193). An error over gRPC is read as the HTTP answer that it stands for.
 """
 
 import re
@@ -10,11 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
-from google.api_core.exceptions import GoogleAPICallError
+from google.api_core.exceptions import DeadlineExceeded, GoogleAPICallError
 from google.auth import exceptions as auth
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+from google.protobuf.json_format import ParseError
 from urllib3.exceptions import HTTPError, ProtocolError
 from urllib3.exceptions import TimeoutError as ReadTimeout
 
@@ -25,16 +28,26 @@ LOGIN = "gcloud auth application-default login"
 SET_CLOCK = "sudo timedatectl set-ntp true"
 MOST_SKEW = timedelta(minutes=5)
 MOST_TEXT = 300
+NOT_IMPLEMENTED = 501
+STORAGE = "storage.googleapis.com"
 
 Kind = type[McmlError]
 
+_QUOTAS = "gcloud alpha services quota list --service=SERVICE --consumer=projects/PROJECT"
+_BILLING = "gcloud billing projects describe PROJECT"
 BY_REASON: dict[str, tuple[Kind, str]] = {
     "rateLimitExceeded": (Unavailable, ""),
     "userRateLimitExceeded": (Unavailable, ""),
-    "quotaExceeded": (QuotaExceeded, "gcloud alpha services quota list --service=storage.googleapis.com --consumer=projects/PROJECT"),
-    "dailyLimitExceeded": (QuotaExceeded, "gcloud alpha services quota list --service=storage.googleapis.com --consumer=projects/PROJECT"),
-    "accessNotConfigured": (InvalidRequest, "gcloud services enable storage.googleapis.com"),
-    "accountDisabled": (InvalidRequest, "gcloud billing projects describe PROJECT"),
+    "RATE_LIMIT_EXCEEDED": (Unavailable, ""),
+    "quotaExceeded": (QuotaExceeded, _QUOTAS),
+    "dailyLimitExceeded": (QuotaExceeded, _QUOTAS),
+    "RESOURCE_QUOTA_EXCEEDED": (QuotaExceeded, _QUOTAS),
+    "accessNotConfigured": (InvalidRequest, "gcloud services enable SERVICE"),
+    "SERVICE_DISABLED": (InvalidRequest, "gcloud services enable SERVICE"),
+    "accountDisabled": (InvalidRequest, _BILLING),
+    "BILLING_DISABLED": (InvalidRequest, _BILLING),
+    "resourceInUseByAnotherResource": (Conflict, ""),
+    "resourceNotReady": (Conflict, ""),
 }
 BY_STATUS: dict[int, tuple[Kind, str]] = {
     400: (InvalidRequest, ""),
@@ -120,17 +133,30 @@ def _is_unreadable(failed: Exception) -> bool:
 
 def from_response(doing: str, response: Any, clue: Clue) -> McmlError:
     """Return what an HTTP answer that is an error means."""
-    status, body = response.status_code, _body(response)
+    host = str(urlsplit(str(response.url or "")).hostname or "")
+    service = host if host.endswith(".googleapis.com") else STORAGE
+    return _meant(doing, response.status_code, response.headers, _body(response), response.reason or "", service, clue)
+
+
+def _meant(
+    doing: str, status: int, headers: Mapping[str, str], body: Mapping[str, Any], otherwise: str, service: str, clue: Clue
+) -> McmlError:
     reasons = list(_reasons(body))
     kind, step = next((BY_REASON[reason] for reason in reasons if reason in BY_REASON), BY_STATUS.get(status, (InvalidRequest, "")))
-    if status >= 500 or _DAMAGED in _said(body):
+    if (status >= 500 and status != NOT_IMPLEMENTED) or _DAMAGED in _said(body):
         kind, step = Unavailable, ""
-    why = f"Google answered {status}" + (f": {said}" if (said := clue.clean(_said(body) or response.reason or "")) else "")
+    why = f"Google answered {status}" + (f": {said}" if (said := clue.clean(_said(body) or otherwise)) else "")
     if kind is NotAuthenticated and clue.skew:
         why, step = f"{clue.skew}; {why}", SET_CLOCK
     if kind is Unavailable:
-        return Unavailable(doing, why=why, retry_after=retry_after(response.headers, body))
-    return kind(doing, why=why, next_step=step)
+        return Unavailable(doing, why=why, retry_after=retry_after(headers, body))
+    return kind(doing, why=why, next_step=clue.fill(step.replace("SERVICE", _service(body) or service)))
+
+
+def _service(body: Mapping[str, Any]) -> str:
+    """Return the API that an error's ErrorInfo names, or ""."""
+    told = (detail["metadata"].get("service", "") for detail in _details(body) if isinstance(detail.get("metadata"), Mapping))
+    return next((str(name) for name in told if re.fullmatch(r"[a-z0-9.-]+", str(name))), "")
 
 
 def retry_after(headers: Mapping[str, str], body: Mapping[str, Any]) -> float | None:
@@ -173,8 +199,21 @@ def _said(body: Mapping[str, Any]) -> str:
 
 def _api_call(doing: str, failed: Any, clue: Clue) -> McmlError:
     if getattr(failed.response, "status_code", None) is None:
-        return Unavailable(doing, why=clue.clean(str(failed.message)))
+        return _from_grpc(doing, failed, clue)
     return from_response(doing, failed.response, clue)
+
+
+def _from_grpc(doing: str, failed: Any, clue: Clue) -> McmlError:
+    said = str(failed.message or "")
+    if failed.code is None or "failed to connect" in said.lower():
+        return Unavailable(doing, why=f"no connection: {clue.clean(said).rpartition(': ')[2]}")
+    if isinstance(failed, DeadlineExceeded) and not failed.details:
+        return Unavailable(doing, why="no answer in time")
+    details: list[dict[str, Any]] = [{"reason": failed.reason, "metadata": dict(failed.metadata or {})}] if failed.reason else []
+    for detail in failed.details:
+        if hasattr(detail, "retry_delay"):
+            details.append({"retryDelay": f"{detail.retry_delay.ToNanoseconds() / 1e9:f}s"})
+    return _meant(doing, int(failed.code), {}, {"message": said, "details": details}, "", "", clue)
 
 
 def _bad_response(doing: str, failed: Any, clue: Clue) -> McmlError:
@@ -261,6 +300,7 @@ _TABLE: tuple[tuple[type[Exception], Callable[[str, Any, Clue], McmlError]], ...
     (auth.TransportError, _no_transport),
     (auth.GoogleAuthError, _no_credentials),
     (requests.exceptions.JSONDecodeError, _not_json),
+    (ParseError, _not_json),  # of a client library that speaks REST
     (requests.RequestException, _no_connection),
     (HTTPError, _no_connection),  # raw downloads let urllib3's own through
 )

@@ -42,7 +42,7 @@ class Session:
     policy: Policy = field(default_factory=Policy)
     clue: Clue = field(default_factory=Clue, repr=False)
     _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
-    _services: dict[type, Any] = field(default_factory=dict, repr=False)
+    _services: dict[tuple[type, str], Any] = field(default_factory=dict, repr=False)
 
     @property
     def settings(self) -> Settings:
@@ -68,16 +68,29 @@ class Session:
         with self._lock:
             return self._storage
 
-    def service(self, kind: type) -> Any:
+    @property
+    def bigquery(self) -> Any:
+        """The SDK's BigQuery client. Inside `call` only."""
+        with self._lock:
+            return self._bigquery
+
+    @property
+    def bigquery_url(self) -> str:
+        """Where BigQuery's REST API is, without a slash at the end. Inside `call` only."""
+        own_url = self.settings.endpoint or own.emulator_url(own.BIGQUERY_EMULATOR)
+        return own_url or f"https://bigquery.{self.found.credentials.universe_domain}"
+
+    def service(self, kind: type, host: str = "") -> Any:
         """Return the SDK's client of a service (`container_v1.ClusterManagerClient`), made once. Inside `call` only.
 
         Over REST, like everything else here; the clients of Monitoring and Logging speak gRPC only. Every call takes `**rpc_options`.
+        `host` is that of a region, for the services that have one in each (Vertex AI: `europe-west1-aiplatform.googleapis.com`).
         """
         with self._lock:
-            if kind not in self._services:
+            if (kind, host) not in self._services:
                 over = "grpc" if kind.__module__.startswith(GRPC_ONLY) else "rest"
-                self._services[kind] = kind(transport=self._grpc(kind) if over == "grpc" else self._rest(kind))
-            return self._services[kind]
+                self._services[kind, host] = kind(transport=self._grpc(kind) if over == "grpc" else self._rest(kind, host))
+            return self._services[kind, host]
 
     @property
     def rpc_options(self) -> dict[str, Any]:
@@ -104,6 +117,10 @@ class Session:
         """Return what an exception of the SDK means; for callers that must not let it through."""
         told = translate(doing, self.clue)(failed)
         return told or Unavailable(doing, why=type(failed).__name__)
+
+    def ask_for_token(self, *args: Any, **keywords: Any) -> Any:
+        """Do what google.auth asks its transport for, within our time-outs."""
+        return Request(self.plain_http)(*args, **{**keywords, "timeout": self.timeout})
 
     def project(self) -> str:
         """Return the project to work in. Raises NotAuthenticated when there is none."""
@@ -143,22 +160,30 @@ class Session:
         project = found.project or None
         return storage.Client(project=project, credentials=found.credentials, _http=self._http, client_options=options)
 
-    def _rest(self, kind: Any) -> Any:
-        where = {}
+    @cached_property
+    def _bigquery(self) -> Any:
+        from google.cloud import bigquery
+
+        found = self._found
+        options = {"universe_domain": found.credentials.universe_domain, "api_endpoint": self.bigquery_url}
+        return bigquery.Client(project=found.project or None, credentials=found.credentials, _http=self._http, client_options=options)
+
+    def _rest(self, kind: Any, host: str) -> Any:
+        where = {"host": host} if host else {}
         if self.settings.endpoint:
             scheme, _, host = self.settings.endpoint.partition("://")
             where = {"url_scheme": scheme, "host": host}
         transport = kind.get_transport_class("rest")(credentials=self.found.credentials, **where)
-        transport._session = self.http  # the SDK makes one without our adapters and without our look at the answers' dates
+        transport._session._auth_request = Request(self.plain_http)  # the client's methods hold this session: it is wired in its place
+        self._wired(transport._session)
         return transport
 
     def _grpc(self, kind: Any) -> Any:
-        make = kind.get_transport_class("grpc")
-        if not self.settings.grpc_endpoint:
-            return make(credentials=self.found.credentials)
-        import grpc
+        from mcml.providers.gcp.grpc_channel import open_channel
 
-        return make(channel=grpc.insecure_channel(self.settings.grpc_endpoint))
+        here = self.settings.grpc_endpoint
+        channel = open_channel(here or f"{kind.DEFAULT_ENDPOINT}:443", self.found.credentials, self.ask_for_token, encrypted=not here)
+        return kind.get_transport_class("grpc")(channel=channel)
 
     def _wired(self, http: Any) -> Any:
         clue, clock = self.clue, self.ctx.clock  # no `self`: google.auth copies its transport, and the hook with it

@@ -22,11 +22,39 @@ class Settings(BaseModel):
         description="One base URL instead of Google's for every API (tests, a private gateway); https, or http on this machine.",
     )
 
+    billing_table: str = Field(
+        default="",
+        pattern=r"^([^.`\s]+\.[^.`\s]+\.[^.`\s]+)?$",
+        description="PROJECT.DATASET.TABLE of the billing export to BigQuery (standard, detailed or FOCUS).",
+    )
+    pricing_table: str = Field(
+        default="",
+        pattern=r"^([^.`\s]+\.[^.`\s]+\.[^.`\s]+)?$",
+        description="PROJECT.DATASET.cloud_pricing_export; empty: prices come from the Cloud Billing Catalog.",
+    )
+    zone: str = Field(
+        default="",
+        pattern=r"^([a-z]+-[a-z]+\d+-[a-z])?$",
+        description="Zone of new machines and disks (europe-west1-b); empty: the first of the target's region that has room.",
+    )
+    network: str = Field(default="global/networks/default", description="VPC network of new machines; they get no address outside it.")
+    subnetwork: str = Field(default="", description="Subnetwork of new machines (regions/REGION/subnetworks/NAME); or the network's.")
+    image: str = Field(
+        default="projects/debian-cloud/global/images/family/debian-12", description="Image or image family that new machines boot from."
+    )
+    service_account: str = Field(
+        default="",
+        pattern=r"^([^@\s/]+@[^@\s/]+)?$",
+        description="Email of the service account that new machines run as; empty: none, they reach no Google API.",
+    )
     grpc_endpoint: str = Field(
         default="",
         pattern=r"^((localhost|127\.0\.0\.1|\[::1\]):\d+)?$",
         description="host:port on this machine instead of Google's, in plain text, for the APIs that speak gRPC only (tests).",
     )
+
+    serving_image: str = Field(default="", description="Image of a v2 model server, for endpoints that are made from a package folder.")
+    staging_bucket: str = Field(default="", description="Bucket that such package folders are copied to, without gs://.")
 
     @field_validator("endpoint")
     @classmethod

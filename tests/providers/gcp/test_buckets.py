@@ -15,6 +15,7 @@ from mcml.providers.gcp.object_store import open_object_store
 from mcml.testing.contracts.buckets import BucketsContract
 from mcml.testing.contracts.object_store import MIB, content
 from tests.providers.gcp.conftest import PROJECT, MakeContext
+from tests.providers.gcp.gcs_state import number_of
 from tests.providers.gcp.google_stub import GoogleStub
 
 
@@ -97,7 +98,7 @@ def buckets(make_context: MakeContext) -> Buckets:
 def test_a_new_bucket_is_private_and_where_the_target_is(make_context: MakeContext, google: GoogleStub) -> None:
     open_buckets(make_context(region="europe-west1")).create("models")
     made = google.storage.buckets["models"]
-    assert (made["location"], made["project"]) == ("europe-west1", PROJECT)
+    assert (made["location"], made["projectNumber"]) == ("europe-west1", number_of(PROJECT))
     assert made["iamConfiguration"]["uniformBucketLevelAccess"]["enabled"] is True
     assert made["iamConfiguration"]["publicAccessPrevention"] == "enforced"
 

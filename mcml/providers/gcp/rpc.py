@@ -1,0 +1,83 @@
+"""Calls of Google's client libraries, waiting for what Google does in the background, and what such an operation's failure means."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from mcml.core.errors import InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, StillRunning, Unavailable
+from mcml.providers.gcp.session import Session
+
+T = TypeVar("T")
+FIRST_SECONDS = 1.0
+LONGEST_SECONDS = 15.0
+KINDS: dict[int, type[McmlError]] = {
+    4: Unavailable,
+    5: NotFound,
+    7: NotAuthenticated,
+    8: QuotaExceeded,
+    13: Unavailable,
+    14: Unavailable,
+    16: NotAuthenticated,
+}
+"""What a `google.rpc.Code` means; any other is an InvalidRequest: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto."""
+
+_NO_ROOM = ("QUOTA", "STOCKOUT", "RESOURCE_POOL_EXHAUSTED", "RESOURCES ARE INSUFFICIENT")
+
+
+def rpc(
+    session: Session, doing: str, kind: type, method: str, request: Any, *, host: str = "", repeatable: bool = True, next_step: str = ""
+) -> Any:
+    """Call a method of a client (`rpc(session, "cannot ...", JobServiceClient, "get_custom_job", {"name": n})`); raises core errors."""
+
+    def call() -> Any:
+        return getattr(session.service(kind, host), method)(request, **session.rpc_options)
+
+    return session.call(doing, call, repeatable=repeatable, next_step=next_step)
+
+
+def rpc_pages(
+    session: Session, doing: str, kind: type, method: str, request: dict[str, Any], field: str, *, host: str = ""
+) -> Iterator[Any]:
+    """Call a listing method and yield the items of all its pages; each page is a call of its own, with its own retries."""
+    token = ""
+    while True:
+        asked = {**request, "page_token": token}
+
+        def page(asked: dict[str, Any] = asked) -> Any:
+            listed = getattr(session.service(kind, host), method)(asked, **session.rpc_options)
+            return next(iter(listed.pages))
+
+        answer = session.call(doing, page)
+        yield from getattr(answer, field)
+        token = answer.next_page_token
+        if not token:
+            return
+
+
+def wait_for(session: Session, doing: str, look: Callable[[], T | None], *, patience: float, next_step: str = "") -> T:
+    """Return what `look` returns as soon as it is not None; the pauses grow from 1 to 15 s.
+
+    Raises StillRunning when the pauses together would be longer than `patience` seconds: the work goes on at Google's.
+    """
+    waited, pause = 0.0, FIRST_SECONDS
+    while (found := look()) is None:
+        if waited + pause > patience:
+            raise StillRunning(doing, why=f"it is not over after {patience:.0f} s, and goes on", next_step=next_step)
+        session.policy.sleep(pause)
+        waited, pause = waited + pause, min(LONGEST_SECONDS, pause * 1.5)
+    return found
+
+
+def plain_time(time: Any) -> datetime:
+    """Return a time of a client library as one of Python's own, in UTC."""
+    return datetime.fromtimestamp(time.timestamp(), UTC)
+
+
+def failure(session: Session, doing: str, code: int, message: str) -> McmlError:
+    """Return what the error of an operation or a job means (`google.rpc.Status`, https://google.aip.dev/193)."""
+    said = session.clue.clean(message)
+    kind = KINDS.get(code, InvalidRequest)
+    if any(word in said.upper() for word in _NO_ROOM):
+        kind = QuotaExceeded
+    step = "gcloud compute project-info describe --project=PROJECT   # its quotas" if kind is QuotaExceeded else ""
+    return kind(doing, why=said or f"Google gives no reason but the code {code}", next_step=session.clue.fill(step))

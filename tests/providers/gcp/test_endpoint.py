@@ -1,0 +1,332 @@
+"""Endpoints of Vertex AI, against the API as its discovery document has it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcml.core.errors import InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, Unavailable, Usage
+from mcml.providers.api.endpoint import EndpointRequest
+from mcml.providers.gcp import endpoint_parts as parts
+from mcml.providers.gcp.endpoint import VertexEndpoint, open_model_endpoint
+from mcml.providers.gcp.object_store import GcsObjectStore
+from mcml.providers.gcp.session import Session
+from mcml.providers.gcp.vertex import labels, stable_id, stable_number
+from mcml.testing.contracts.endpoint import EndpointContract, MakeRequest
+from mcml.testing.stubs.faults import FaultProxy
+from mcml.testing.stubs.google_discovery import DiscoveryStub, GoogleError
+from tests.providers.gcp.conftest import MakeContext, MakeSession
+from tests.providers.gcp.disturb import SLOW, assert_undisturbed
+from tests.providers.gcp.google_stub import GoogleStub
+from tests.providers.gcp.vertex_stub import BROKEN, NEVER_READY, Vertex
+
+REGION, TARGET = "europe-west1", "gcp-euw1"
+IMAGE = "europe-west1-docker.pkg.dev/stub-project/models/fraud"
+TAGS = {"mcml:project": "acme-ml", "team": "Fraud & Risk"}
+
+
+@pytest.fixture
+def stub(google: GoogleStub) -> Iterator[DiscoveryStub]:
+    with DiscoveryStub("aiplatform.v1", accepts=lambda token: token in google.tokens) as standing:
+        yield standing
+
+
+@pytest.fixture
+def vertex(stub: DiscoveryStub) -> Vertex:
+    made = Vertex()
+    made.serve(stub)
+    return made
+
+
+def a_request(name: str, version: str, *, content: int = 1, **more: Any) -> EndpointRequest:
+    digest = hashlib.sha256(str(content).encode()).hexdigest()
+    return EndpointRequest(name, version, digest, **{"source": f"{IMAGE}:{content}", "tags": TAGS, **more})
+
+
+def opened(session: Session, region: str, target: str) -> VertexEndpoint:
+    return VertexEndpoint(session, region, target, GcsObjectStore(session))
+
+
+class TestContract(EndpointContract):
+    @pytest.fixture
+    def endpoints(self, stub: DiscoveryStub, vertex: Vertex, make_session: MakeSession) -> VertexEndpoint:
+        return opened(make_session(endpoint=stub.url), REGION, TARGET)
+
+    @pytest.fixture
+    def make_request(self) -> MakeRequest:
+        return a_request
+
+    @pytest.fixture
+    def broken_request(self) -> EndpointRequest:
+        return EndpointRequest("fraud", "1", "d1", BROKEN, tags=TAGS)
+
+
+@pytest.fixture
+def endpoints(stub: DiscoveryStub, vertex: Vertex, make_session: MakeSession) -> VertexEndpoint:
+    return opened(make_session(endpoint=stub.url), REGION, TARGET)
+
+
+def test_what_is_made(endpoints: VertexEndpoint, vertex: Vertex) -> None:
+    resources = {"machine": "g2-standard-8", "accelerator": "nvidia-l4", "replicas": "2", "max_replicas": "5", "spot": "true"}
+    from google.cloud.aiplatform_v1 import AcceleratorType
+
+    l4 = AcceleratorType.NVIDIA_L4.value  # the clients send numbers
+    endpoints.create(a_request("fraud", "2024.1", environment={"THREADS": "4"}, resources=resources))
+    ((path, endpoint),) = vertex.endpoints.items()
+    ((model_path, model),) = vertex.models.items()
+    assert path.startswith("projects/stub-project/locations/europe-west1/endpoints/mcml-fraud-")
+    assert endpoint["labels"] == {"mcml_project": "acme-ml", "team": "fraud___risk", "mcml_managed": "true"}
+    assert json.loads(endpoint["description"]) == {"mcml": {"model": "fraud", "target": TARGET, "tags": TAGS}}
+    (deployed,) = endpoint["deployedModels"]
+    assert deployed["model"] == model_path
+    assert deployed["displayName"] == "2024.1 " + a_request("fraud", "1").digest
+    assert deployed["dedicatedResources"] == {
+        "machineSpec": {"machineType": "g2-standard-8", "acceleratorType": l4, "acceleratorCount": 1},
+        "minReplicaCount": 2,
+        "maxReplicaCount": 5,
+        "spot": True,
+    }
+    assert model["containerSpec"] == {
+        "imageUri": f"{IMAGE}:1",
+        "env": [{"name": "THREADS", "value": "4"}],
+        "ports": [{"containerPort": 8080}],
+        "predictRoute": "/v2/models/fraud/infer",
+        "healthRoute": "/v2/health/ready",
+    }
+
+
+def test_where_requests_go(
+    endpoints: VertexEndpoint, vertex: Vertex, google: GoogleStub, stub: DiscoveryStub, make_session: MakeSession
+) -> None:
+    endpoints.create(a_request("fraud", "1"))
+    where = endpoints.invoke_target("fraud", "1")
+    (path,) = vertex.endpoints
+    assert (where.url, where.infer_path, where.health_path) == (stub.url, f"/v1/{path}:rawPredict", f"/v1/{path}")
+    assert where.auth == "bearer"
+    assert where.token is not None
+    assert where.token.reveal() == google.given[-1]
+    assert google.given[-1] not in repr(where)
+    at_google = opened(make_session(endpoint=""), REGION, TARGET)
+    assert at_google._vertex.url == "https://europe-west1-aiplatform.googleapis.com"
+    assert endpoints.describe("fraud")[0].variants[0].address == f"{stub.url}/v1/{path}"
+
+
+def test_the_client_goes_to_the_regions_host(make_session: MakeSession) -> None:
+    """No request: only where it would go."""
+    at_google = opened(make_session(endpoint=""), REGION, TARGET)
+    from mcml.providers.gcp.vertex import client
+
+    made = at_google._session.service(client("EndpointServiceClient"), at_google._vertex.host)
+    assert made.transport._host == "https://europe-west1-aiplatform.googleapis.com"
+    assert at_google._session.service(client("EndpointServiceClient"), at_google._vertex.host) is made
+    assert at_google._session.service(client("EndpointServiceClient"), "us-east1-aiplatform.googleapis.com") is not made
+
+
+def test_endpoints_of_other_targets_are_not_ours(
+    endpoints: VertexEndpoint, vertex: Vertex, stub: DiscoveryStub, make_session: MakeSession
+) -> None:
+    """More of them than fit on a page."""
+    other = opened(make_session(endpoint=stub.url), REGION, "staging")
+    for name in ("a", "b", "c"):
+        endpoints.create(a_request(name, "1"))
+        other.create(a_request(name, "1"))
+    vertex.endpoints["foreign"] = {"name": "foreign", "displayName": "fraud", "labels": {"mcml_managed": "true"}, "deployedModels": []}
+    assert [one.name for one in endpoints.describe()] == ["a", "b", "c"]
+    assert {one.target for one in other.describe()} == {"staging"}
+    assert len(stub.calls("endpoints.list")) == 8
+    assert endpoints.delete("a")
+    assert [one.name for one in other.describe()] == ["a", "b", "c"]
+
+
+def test_new_tags_of_a_version_that_runs(endpoints: VertexEndpoint) -> None:
+    endpoints.create(a_request("fraud", "1"))
+    assert endpoints.create(a_request("fraud", "1", tags={"team": "other"})).tags == {"team": "other"}
+    assert endpoints.describe("fraud")[0].tags == {"team": "other"}
+
+
+def test_traffic_of_a_deleted_version_goes_to_the_others(endpoints: VertexEndpoint, vertex: Vertex) -> None:
+    for number in ("1", "2", "3"):
+        endpoints.create(a_request("fraud", number, content=int(number)))
+    endpoints.shift_traffic("fraud", {"1": 50, "2": 30, "3": 20})
+    assert endpoints.delete("fraud", "1") is True
+    assert {one.version: one.weight for one in endpoints.describe("fraud")[0].variants} == {"2": 60, "3": 40}
+    assert len(vertex.models) == 2
+    assert endpoints.delete("fraud") is True
+    assert (vertex.models, vertex.endpoints) == ({}, {})
+
+
+def test_a_model_that_does_not_come_up(endpoints: VertexEndpoint, vertex: Vertex) -> None:
+    """Another version that runs is not disturbed; nothing of the broken one is left."""
+    before = endpoints.create(a_request("fraud", "1"))
+    with pytest.raises(InvalidRequest) as broken:
+        endpoints.create(EndpointRequest("fraud", "2", "d2", BROKEN, tags=TAGS))
+    assert broken.value.message == "cannot deploy fraud version 2 on gcp-euw1"
+    assert broken.value.why == NEVER_READY
+    assert broken.value.next_step.startswith("gcloud logging read 'resource.type=\"aiplatform.googleapis.com/Endpoint\"")
+    assert endpoints.describe("fraud") == [before]
+    assert len(vertex.models) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"code": 8, "message": "Quota exceeded for custom_model_serving_nvidia_l4_gpus"}, QuotaExceeded),
+        ({"code": 13, "message": "Machine type temporarily unavailable, stockout"}, QuotaExceeded),
+        ({"code": 14, "message": "try later"}, Unavailable),
+    ],
+)
+def test_a_deployment_that_fails_says_why(endpoints: VertexEndpoint, vertex: Vertex, error: dict[str, Any], kind: type[McmlError]) -> None:
+    vertex.error = error
+    with pytest.raises(McmlError) as failed:
+        endpoints.create(a_request("fraud", "1"))
+    assert (type(failed.value), failed.value.why) == (kind, error["message"])
+    assert endpoints.describe() == []
+    vertex.error = {}
+    assert endpoints.create(a_request("fraud", "1")).variants[0].state == "ready"
+
+
+def test_a_version_that_no_longer_answers(endpoints: VertexEndpoint, vertex: Vertex) -> None:
+    endpoints.create(a_request("fraud", "1"))
+    (endpoint,) = vertex.endpoints.values()
+    endpoint["deployedModels"][0]["status"] = {"message": "container exited", "availableReplicaCount": 0}
+    (variant,) = endpoints.describe("fraud")[0].variants
+    assert (variant.state, variant.detail) == ("failed", "container exited")
+
+
+def test_a_folder_is_copied_to_the_bucket_and_served_by_the_image(
+    vertex: Vertex, stub: DiscoveryStub, google: GoogleStub, make_session: MakeSession, tmp_path: Path
+) -> None:
+    folder = tmp_path / "fraud"
+    for name in ("model.onnx", "sub/vocabulary.txt", ".git/config"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    google.storage.create_bucket("stub-project", {"name": "models-bucket"})
+    request = a_request("fraud", "1", source=str(folder))
+    with pytest.raises(InvalidRequest) as unset:
+        opened(make_session(endpoint=stub.url), REGION, TARGET).create(request)
+    assert unset.value.next_step == "set serving_image and staging_bucket in [providers.gcp] of mcml.toml"
+    session = make_session(endpoint=stub.url, serving_image=f"{IMAGE}-server:3", staging_bucket="models-bucket")
+    VertexEndpoint(session, REGION, TARGET, GcsObjectStore(make_session())).create(request)  # Cloud Storage is another server here
+    (model,) = vertex.models.values()
+    assert model["artifactUri"] == f"gs://models-bucket/mcml/models/fraud/{request.digest}"
+    assert model["containerSpec"]["imageUri"] == f"{IMAGE}-server:3"
+    keys = {key.removeprefix(f"mcml/models/fraud/{request.digest}/") for key in google.storage.objects["models-bucket"]}
+    assert keys == {"model.onnx", "sub/vocabulary.txt"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"version": "1 2"}, "the version '1 2' is not made of"),
+        ({"digest": "x" * 127}, "longer than the 127 characters"),
+        ({"resources": {"gpu": "1"}}, "no resource 'gpu'"),
+        ({"resources": {"replicas": "none"}}, "replicas = 'none' is no number"),
+    ],
+)
+def test_what_vertex_cannot_hold_is_refused_first(
+    endpoints: VertexEndpoint, stub: DiscoveryStub, change: dict[str, Any], said: str
+) -> None:
+    about = {"name": "fraud", "version": "1", "digest": "d", "source": f"{IMAGE}:1"}
+    with pytest.raises(InvalidRequest) as refused:
+        endpoints.create(EndpointRequest(**{**about, **change}))
+    assert said in refused.value.why
+    assert [call for call in stub.requests if call.body] == []
+
+
+def test_a_source_that_is_nothing(endpoints: VertexEndpoint) -> None:
+    with pytest.raises(NotFound) as missing:
+        endpoints.create(a_request("fraud", "1", source="models/nothing"))
+    assert missing.value.why == "'models/nothing' is neither a folder nor an image in a registry"
+
+
+def test_a_target_without_a_region(make_session: MakeSession) -> None:
+    with pytest.raises(Usage, match="Vertex AI needs a region"):
+        opened(make_session(), "", TARGET).describe()
+
+
+METHODS: dict[str, Callable[[VertexEndpoint], object]] = {
+    "describe": lambda one: (one.describe(), one.describe("fraud")),
+    "create": lambda one: one.create(a_request("fraud", "2", content=2)),
+    "create the first": lambda one: one.create(a_request("other", "1", content=2)),
+    "shift_traffic": lambda one: one.shift_traffic("fraud", {"1": 100}),
+    "invoke_target": lambda one: one.invoke_target("fraud").infer_path,
+    "delete a version": lambda one: one.delete("fraud", "1"),
+    "delete": lambda one: one.delete("fraud"),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gets_over_what_passes(method: str, vertex: Vertex, stub: DiscoveryStub, make_session: MakeSession) -> None:
+    opened(make_session(endpoint=stub.url), REGION, TARGET).create(a_request("fraud", "1"))
+    if method == "delete a version":
+        opened(make_session(endpoint=stub.url), REGION, TARGET).create(a_request("fraud", "2", content=2))
+    before = vertex.snapshot()
+    with FaultProxy(stub.url) as proxy:
+        session = make_session(endpoint=proxy.url, timeout=2.0)
+
+        def run() -> tuple[object, object]:
+            vars(vertex).update(vars(before.snapshot()))
+            answer = METHODS[method](opened(session, REGION, TARGET))
+            return answer, [_timeless(vertex.endpoints), _timeless(vertex.models), sorted(effect for effect, _ in vertex.effects.values())]
+
+        assert_undisturbed(proxy, session, run)
+
+
+def _timeless(things: dict[str, Any]) -> object:
+    return json.loads(json.dumps(things), object_hook=lambda one: {key: value for key, value in one.items() if key != "createTime"})
+
+
+def test_a_slow_answer_an_expired_token_and_no_rights(
+    endpoints: VertexEndpoint, vertex: Vertex, stub: DiscoveryStub, google: GoogleStub, make_session: MakeSession
+) -> None:
+    endpoints.create(a_request("fraud", "1"))
+    with FaultProxy(stub.url) as proxy:
+        session = make_session(endpoint=proxy.url, timeout=0.5, attempts=1)
+        hurried = opened(session, REGION, TARGET)
+        assert hurried.describe()
+        proxy.script(SLOW)
+        with pytest.raises(Unavailable) as late:
+            hurried.describe()
+        assert late.value.why == "no answer in time"
+    google.tokens.clear()
+    assert endpoints.describe("fraud")
+
+    def forbidden(_: Any) -> None:
+        raise GoogleError(403, "Permission 'aiplatform.endpoints.get' denied.", reason="forbidden")
+
+    stub.on("aiplatform.projects.locations.endpoints.get", forbidden)
+    with pytest.raises(NotAuthenticated) as refused:
+        endpoints.describe("fraud")
+    assert refused.value.why == "Google answered 403: Permission 'aiplatform.endpoints.get' denied."
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.integers(0, 100)), st.lists(st.sampled_from("abcd"), min_size=1, unique=True))
+def test_the_shares_always_add_up(stored: dict[str, int], ids: list[str]) -> None:
+    shares = parts.spread(stored, ids)
+    assert sum(shares.values()) == 100
+    assert list(shares) == ids
+
+
+@given(st.dictionaries(st.text(max_size=80), st.text(max_size=80)))
+def test_tags_come_back_exactly_and_labels_are_valid(tags: dict[str, str]) -> None:
+    about = parts.About("fraud", "t", tags)
+    assert parts.read_about(about.text()) == about
+    assert all(set(text) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-") for pair in labels(tags).items() for text in pair)
+
+
+def test_ids_are_stable_and_differ() -> None:
+    assert re.fullmatch("mcml-fraud-model-v2-[0-9a-f]{12}", stable_id("Fraud_Model.v2", "t"))
+    assert len(stable_id("long" * 30, "t")) <= 40
+    assert stable_id("a", "bc") != stable_id("ab", "c")
+    assert stable_number("1", "d").isdigit()
+    assert len(stable_number("1", "d")) == 10
+
+
+def test_opening_needs_neither_credentials_nor_network(make_context: MakeContext) -> None:
+    assert isinstance(open_model_endpoint(make_context(region=REGION)), VertexEndpoint)

@@ -1,0 +1,187 @@
+"""Instances over Google's own client against the small Compute Engine, and prices out of the piece of a catalog."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from mcml.core.errors import Conflict, InvalidRequest, QuotaExceeded, StillRunning
+from mcml.providers.api.instances import Instances, SpotRequest
+from mcml.providers.gcp.compute import Compute
+from mcml.providers.gcp.instances import GcpInstances, open_instances
+from mcml.testing.contracts.instances import InstancesContract
+from mcml.testing.stubs.google_discovery import DiscoveryStub
+from tests.providers.gcp.catalog_world import SKUS, serve_catalog
+from tests.providers.gcp.compute_world import MACHINES, REGION, ComputeWorld
+from tests.providers.gcp.conftest import MakeContext, MakeSession
+from tests.providers.gcp.google_stub import GoogleStub
+
+SPOT = SpotRequest("e2-medium", "token-1", ("python", "-m", "train it"), tags={"team": "risk"})
+
+
+@pytest.fixture
+def stub(google: GoogleStub) -> Iterator[DiscoveryStub]:
+    with DiscoveryStub("compute.v1", "cloudbilling.v1", accepts=lambda token: token in google.tokens) as stub:
+        serve_catalog(stub)
+        yield stub
+
+
+@pytest.fixture
+def world(stub: DiscoveryStub) -> ComputeWorld:
+    return ComputeWorld(stub)
+
+
+@pytest.fixture
+def make(stub: DiscoveryStub, world: ComputeWorld, make_session: MakeSession) -> Callable[..., GcpInstances]:
+    def make(region: str = REGION, **settings: Any) -> GcpInstances:
+        return GcpInstances(Compute(make_session(endpoint=stub.url, region=region, **settings), region))
+
+    return make
+
+
+class TestInstances(InstancesContract):
+    @pytest.fixture
+    def instances(self, make: Callable[..., GcpInstances]) -> Instances:
+        return make()
+
+    @pytest.fixture
+    def request_for_spot(self) -> SpotRequest:
+        return SPOT
+
+    @pytest.fixture
+    def other_machine(self) -> str:
+        return "n2-standard-8"
+
+    @pytest.fixture
+    def take_away(self, world: ComputeWorld) -> Callable[[str], None]:
+        return world.preempt
+
+
+def test_opened_from_a_context(stub: DiscoveryStub, world: ComputeWorld, make_context: MakeContext) -> None:
+    world.add_instance("europe-west1-c", "web", labels={"team": "risk"})
+    world.add_instance("us-central1-a", "far")
+    (found,) = open_instances(make_context(endpoint=stub.url, region=REGION)).list()
+    assert (found.id, found.machine, found.zone, found.tags) == ("europe-west1-c/web", "e2-medium", "europe-west1-c", {"team": "risk"})
+    assert found.launched.utcoffset() is not None
+
+
+def test_listed_over_all_zones_and_pages(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
+    for number in range(7):
+        world.add_instance(("europe-west1-b", "us-central1-a")[number % 2], f"m{number}")
+    world.page = 3
+    assert [one.id.partition("/")[2] for one in make(region="").list()] == [f"m{number}" for number in range(7)]
+    assert len(make().list()) == 4
+
+
+def test_a_name_alone_must_be_one_machines(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
+    for zone in ("europe-west1-b", "us-central1-a"):
+        world.add_instance(zone, "twin", status="TERMINATED")
+    with pytest.raises(InvalidRequest) as two:
+        make(region="").start("twin")
+    assert (two.value.message, two.value.why) == ("which instance 'twin'?", "there is one in europe-west1-b, us-central1-a")
+    assert make(region="").start("us-central1-a/twin").state == "running"
+    assert make().start("twin").id == "europe-west1-b/twin"
+
+
+def test_what_a_spot_machine_is_made_of(stub: DiscoveryStub, world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
+    make(zone="europe-west1-c", service_account="runner@stub-project.iam.gserviceaccount.com").request_spot(SPOT)
+    (call,) = stub.calls("instances.insert")
+    body = call.body
+    assert call["zone"] == "europe-west1-c"
+    assert body["scheduling"] == {
+        "provisioningModel": "SPOT", "instanceTerminationAction": "STOP", "automaticRestart": False, "onHostMaintenance": "TERMINATE",
+    }  # fmt: skip
+    assert body["metadata"]["items"] == [{"key": "startup-script", "value": "#!/bin/sh\nexec python -m 'train it'\n"}]
+    assert body["serviceAccounts"][0]["email"].startswith("runner@")
+    assert body["networkInterfaces"] == [{"network": "global/networks/default"}]
+
+
+def test_the_next_zone_when_one_has_none(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
+    world.broken["europe-west1-b"] = "ZONE_RESOURCE_POOL_EXHAUSTED"
+    assert make().request_spot(SPOT).zone == "europe-west1-c"
+    world.broken["europe-west1-c"] = "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS"
+    with pytest.raises(QuotaExceeded) as full:
+        make().request_spot(replace(SPOT, token="token-2"))
+    assert full.value.message == "cannot start a spot e2-medium in europe-west1-c"
+    assert full.value.why.startswith("Google answered ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS: The zone does not have enough")
+    assert full.value.next_step == "try another zone, machine type or time"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "step"),
+    [
+        ("QUOTA_EXCEEDED", QuotaExceeded, "gcloud compute project-info describe --project=stub-project"),
+        ("RESOURCE_NOT_READY", Conflict, ""),
+        ("SOMETHING_NEW", InvalidRequest, ""),
+    ],
+)
+def test_what_the_error_of_an_operation_means(
+    world: ComputeWorld, make: Callable[..., GcpInstances], code: str, kind: type[Exception], step: str
+) -> None:
+    world.add_instance("europe-west1-b", "web", status="TERMINATED")
+    world.broken["europe-west1-b"] = code
+    with pytest.raises(kind) as told:
+        make().start("web")
+    assert str(told.value) == "cannot start instance 'web'"
+    assert told.value.next_step == step  # type: ignore[attr-defined]
+
+
+def test_an_operation_is_waited_for_and_not_for_ever(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
+    world.add_instance("europe-west1-b", "web")
+    world.polls = 5
+    instances = make()
+    assert instances.stop("web").state == "stopped"
+    world.polls = 10_000
+    with pytest.raises(StillRunning) as slow:
+        instances.start("web")
+    assert slow.value.message.startswith("start instance 'web': still under way after 6")
+    assert slow.value.next_step.startswith("gcloud compute operations describe operation-")
+
+
+def test_a_machine_that_sleeps_wakes_up(stub: DiscoveryStub, world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
+    world.add_instance("europe-west1-b", "web", status="SUSPENDED")
+    assert make().start("web").state == "running"
+    assert len(stub.calls("instances.resume")) == 1
+
+
+def test_without_a_region_there_is_no_place_and_no_price(make: Callable[..., GcpInstances]) -> None:
+    for act in (lambda: make(region="").request_spot(SPOT), lambda: make(region="").prices()):
+        with pytest.raises(InvalidRequest) as nowhere:
+            act()
+        assert nowhere.value.why == "neither the target has a region nor [providers.gcp] a zone"
+
+
+def test_a_type_that_is_nowhere_has_a_near_one(make: Callable[..., GcpInstances]) -> None:
+    with pytest.raises(InvalidRequest) as typo:
+        make().prices(["e2-mediun"])
+    assert typo.value.why == "did you mean 'e2-medium'?"
+
+
+def test_prices_are_composed(make: Callable[..., GcpInstances]) -> None:
+    found = {price.machine: price for price in make().prices()}
+    assert set(found) == set(MACHINES)
+    told = {name: (price.vcpus, price.memory_gib, price.on_demand, price.spot) for name, price in found.items()}
+    some = Decimal
+    assert told["e2-medium"] == (some(1), some(4), some("0.032"), some("0.008"))  # 1 x 0.02 + 4 x 0.003
+    assert told["e2-standard-4"][2:] == (some("0.128"), some("0.032"))
+    assert told["n2-standard-8"][2:] == (some("0.368"), some("0.092"))
+    assert told["c2-standard-4"][2:] == (some("0.232"), some("0.058"))
+    assert told["g2-standard-4"][2:] == (some("0.7064"), some("0.2366"))  # with its GPU: 0.56, Spot 0.2
+    assert told["m1-megamem-96"][2:] == (None, None)
+    assert told["c3-standard-4-lssd"][2:] == (None, None)
+    assert {(price.region, price.currency) for price in found.values()} == {(REGION, "USD")}
+
+
+def test_the_catalog_is_read_once(stub: DiscoveryStub, make: Callable[..., GcpInstances]) -> None:
+    instances = make()
+    instances.prices(["e2-medium"])
+    instances.prices(["e2-medium"])
+    assert len(stub.calls("skus.list")) == -(-len(SKUS) // 10)
+
+
+def test_no_bid_without_a_price(make: Callable[..., GcpInstances]) -> None:
+    with pytest.raises(QuotaExceeded) as unknown:
+        make().request_spot(SpotRequest("m1-megamem-96", "token-3", max_price=Decimal(100)))
+    assert unknown.value.why == "its price in europe-west1 is not known, at most 100 was offered"
