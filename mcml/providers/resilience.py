@@ -16,6 +16,8 @@ T = TypeVar("T")
 Translate = Callable[[Exception], McmlError | None]
 """A provider's error table: the McmlError that an exception of its SDK means, or None for a bug that must stay one."""
 
+NEXT_STEP = "mcml doctor"
+"""Of what stays unavailable, where the error table has nothing better: it tells whether the cloud answers us at all."""
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 
@@ -62,6 +64,8 @@ def guarded(call: Callable[[], T], translate: Translate, policy: Policy, *, repe
                 raise
             last = attempt == policy.attempts - 1
             if last or not repeatable or not isinstance(told, Unavailable) or not _waited(told, attempt, policy):
+                if isinstance(told, Unavailable):
+                    told.next_step = told.next_step or NEXT_STEP
                 if told is failed:
                     raise
                 raise told from failed

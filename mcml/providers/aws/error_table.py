@@ -20,6 +20,9 @@ from mcml.providers.resilience import Translate
 
 SET_CLOCK = "sudo timedatectl set-ntp true"
 WHO_AM_I = "aws sts get-caller-identity"
+QUOTAS = "aws service-quotas list-service-quotas --service-code {service}"
+SERVICE = "Service"
+"""In an answer's ResponseMetadata (put there by the session): whose it is, as the quotas name it."""
 MOST_SKEW = timedelta(minutes=5)
 MOST_TEXT = 500
 
@@ -35,7 +38,9 @@ _CLOCK = "RequestTimeTooSkewed RequestExpired RequestInTheFuture"
 _CODES: tuple[tuple[Kind, str], ...] = (
     (NotAuthenticated, _NO_LOGIN + _FORBIDDEN + " " + _CLOCK),
     (Conflict, "PreconditionFailed BucketNotEmpty NoSuchUpload InvalidBucketState DependencyViolation IncorrectInstanceState"),
+    (Conflict, "IncorrectState IncorrectSpotRequestState ScalingActivityInProgress OperationNotPermitted"),
     (QuotaExceeded, "TooManyBuckets ServiceQuotaExceededException ServiceLimitExceeded MaxMessageLengthExceeded"),
+    (QuotaExceeded, "InsufficientInstanceCapacity InsufficientHostCapacity SpotMaxPriceTooLow MaxSpotInstanceCountExceeded"),
     (InvalidRequest, "NotImplemented EntityTooLarge EntityTooSmall"),
     (
         Unavailable,
@@ -43,16 +48,16 @@ _CODES: tuple[tuple[Kind, str], ...] = (
         SlowDown RequestLimitExceeded BandwidthLimitExceeded ProvisionedThroughputExceededException TooManyRequestsException
         PriorRequestNotComplete ServiceUnavailable InternalError InternalFailure InternalServerError RequestTimeout RequestTimeoutException
         OperationAborted ConditionalRequestConflict BadDigest IncompleteBody XAmzContentChecksumMismatch XAmzContentSHA256Mismatch
-        InsufficientInstanceCapacity InsufficientCapacity IDPCommunicationError
+        ResourceContention InsufficientCapacity IDPCommunicationError
         """,
     ),
 )
 BY_CODE: Mapping[str, Kind] = {code: kind for kind, codes in _CODES for code in codes.split()}
 BY_PATTERN: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r"Throttl"), Unavailable),
-    (re.compile(r"^NoSuch|NotFound(Exception|Fault)?$|DoesNotExist"), NotFound),
+    (re.compile(r"^NoSuch|NotFound(Exception|Fault)?$|DoesNotExist|NonExistent|^Invalid\w+I[dD]\.Malformed$"), NotFound),
     (re.compile(r"LimitExceeded|QuotaExceeded"), QuotaExceeded),
-    (re.compile(r"AlreadyExists|AlreadyOwned|InUse|Conflict"), Conflict),
+    (re.compile(r"AlreadyExists|AlreadyOwned|InUse|Conflict|^InvalidDB\w+State"), Conflict),
 )
 BY_STATUS: Mapping[int, Kind] = {
     401: NotAuthenticated,
@@ -154,7 +159,9 @@ def _answered(doing: str, failed: Any, clue: Clue) -> McmlError:
     why = _why(code, status, clue.clean(str(failed.response.get("Error", {}).get("Message", ""))))
     if kind is Unavailable:
         return Unavailable(doing, why=why, retry_after=retry_after(headers))
-    step = ""
+    step = _STEPS.get(code, "")
+    if kind is QuotaExceeded and not _NO_ROOM.search(code):
+        step = QUOTAS.format(service=meta.get(SERVICE) or "SERVICE")
     if kind is NotAuthenticated:
         skew = skew_of(failed.response, clue.clock())
         if skew or code in _CLOCK.split() or "Signature expired" in why or "Signature not yet current" in why:
@@ -202,6 +209,8 @@ def skew_of(response: Mapping[str, Any], now: datetime) -> str:
     return f"the clock of this machine is {minutes} minutes {'ahead of' if ahead > timedelta() else 'behind'} that of AWS"
 
 
+_NO_ROOM = re.compile(r"Capacity$|SpotMaxPrice")  # AWS has none left, or not at that price: no limit of the account
+_STEPS = {"NoSuchBucket": "aws s3 ls"}
 _BARE = {404: "there is none by that name", 403: "AWS forbids it, and does not say why"}
 
 

@@ -14,11 +14,11 @@ import boto3
 import botocore.session
 from botocore.config import Config
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
-from botocore.exceptions import BotoCoreError, IncompleteReadError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, NoCredentialsError
 from botocore.loaders import create_loader
 
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.aws.error_table import Clue, translate
+from mcml.providers.aws.error_table import SERVICE, Clue, translate
 from mcml.providers.aws.settings import Settings
 from mcml.providers.resilience import CONNECT_SECONDS, READ_SECONDS, Policy, guarded
 
@@ -49,12 +49,13 @@ class Session:
         clue = Clue(self.ctx.clock, self.login_command, self.settings.role_arn.rpartition("/")[2], self._secrets)
         return guarded(call, translate(doing, clue, next_step), self.policy, repeatable=repeatable)
 
-    def client(self, service: str) -> Any:
-        """Return the SDK's client of a service, made once. Inside `call` only: raises what the SDK raises."""
+    def client(self, service: str, region: str = "") -> Any:
+        """Return the SDK's client of a service, in our region or another, made once. Inside `call` only: raises what the SDK raises."""
         with self._lock:
-            if service not in self._clients:
-                self._clients[service] = self._make(self._boto, service)
-            return self._clients[service]
+            name = f"{service} {region}"
+            if name not in self._clients:
+                self._clients[name] = self._make(self._boto, service, region=region)
+            return self._clients[name]
 
     def credentials(self) -> Any:
         """Return the credentials in force, or None. Inside `call` only."""
@@ -103,7 +104,7 @@ class Session:
         session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
         return session
 
-    def _make(self, session: Any, service: str, **keys: str) -> Any:
+    def _make(self, session: Any, service: str, *, region: str = "", **keys: str) -> Any:
         connect, read = self.timeout
         config = Config(
             connect_timeout=connect,
@@ -118,9 +119,10 @@ class Session:
             response_checksum_validation="when_required",
         )
         make = session.client if isinstance(session, boto3.Session) else session.create_client
-        where = {"region_name": self.region or SOME_REGION, "endpoint_url": self.settings.endpoint_url or None}
+        where = {"region_name": region or self.region or SOME_REGION, "endpoint_url": self.settings.endpoint_url or None}
         client = make(service, **where, config=config, **keys)
         client.meta.events.register("before-parse", _must_be_whole)
+        client.meta.events.register("after-call", _note_service)
         return client
 
     def _secrets(self) -> set[str]:
@@ -145,6 +147,20 @@ def _must_be_whole(operation_model: Any, response_dict: Mapping[str, Any], **_: 
     body, told = response_dict["body"], response_dict["headers"].get("content-length", "")
     if isinstance(body, bytes) and told.isdigit() and int(told) != len(body) and operation_model.http.get("method") != "HEAD":
         raise IncompleteReadError(actual_bytes=len(body), expected_bytes=int(told))
+    if response_dict["status_code"] >= 300 and not _is_of_protocol(operation_model.service_model.resolved_protocol, body):
+        status, headers = response_dict["status_code"], response_dict["headers"]  # the SDK would lose them over the body
+        metadata = {"HTTPStatusCode": status, "HTTPHeaders": {name.lower(): value for name, value in headers.items()}}
+        raise ClientError({"Error": {"Code": str(status), "Message": ""}, "ResponseMetadata": metadata}, operation_model.name)
+
+
+def _note_service(parsed: dict[str, Any], model: Any, **_: object) -> None:
+    """Leave the service's name in the answer: it is in the error that the SDK makes of it, and in the command that shows its quotas."""
+    parsed.setdefault("ResponseMetadata", {})[SERVICE] = model.service_model.signing_name
+
+
+def _is_of_protocol(protocol: str, body: object) -> bool:
+    """Tell whether the body of an error can be AWS's own, not empty nor of something between: those of queries are XML with a code."""
+    return not isinstance(body, bytes) or protocol not in ("query", "ec2") or b"<Code>" in body
 
 
 class _Role:

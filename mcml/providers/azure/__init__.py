@@ -20,7 +20,59 @@ spec = ProviderSpec(
         "Buckets": Offer(
             Support.PARTIAL,
             f"{_HERE}.buckets:open_buckets",
-            "versioning and expiry are settings of the whole storage account and are not changed from here; encryption is always on",
+            "with a login and a subscription; versioning goes on for the whole storage account and never off; an old version's days"
+            " count from when it was written; with an account key alone, versioning and expiry are not changed",
+        ),
+        "Cluster": Offer(
+            Support.PARTIAL,
+            f"{_HERE}.cluster:open_cluster",
+            "a cluster with local accounts only cannot be entered; a pool of several machine types is not scaled",
+        ),
+        "ModelEndpoint": Offer(
+            Support.FULL,
+            f"{_HERE}.endpoint:open_model_endpoint",
+            "Azure ML managed online endpoints; a package folder or a registered model needs serving_image",
+        ),
+        "Jobs": Offer(
+            Support.PARTIAL,
+            f"{_HERE}.jobs:open_jobs",
+            "Azure ML command jobs: containers only, on a compute cluster that is there; the exit code as far as Azure's words name it",
+        ),
+        "Registry": Offer(Support.FULL, f"{_HERE}.registry:open_registry"),
+        "Warehouse": Offer(
+            Support.IMPOSSIBLE,
+            note="SQL over blobs is Synapse serverless or Fabric, over TDS, in a workspace that is not mcml's; what answers over HTTP is "
+            "no way round: Blob query knows one blob, Data Explorer speaks another language, Databricks is an account of its own",
+        ),
+        "Billing": Offer(
+            Support.PARTIAL,
+            f"{_HERE}.billing:open_billing",
+            "exports in Parquet go through `mcml data cp` and `mcml cost ingest`; the query API knows sums, no quantities or list prices",
+        ),
+        "Instances": Offer(
+            Support.PARTIAL,
+            f"{_HERE}.instances:open_instances",
+            "a machine whose command has ended runs on until it is stopped; that a spot machine was taken away shows minutes later",
+        ),
+        "Groups": Offer(Support.FULL, f"{_HERE}.groups:open_groups"),
+        "Snapshots": Offer(
+            Support.PARTIAL, f"{_HERE}.snapshots:open_snapshots", "managed disks; Azure SQL keeps backups of its own (az sql db restore)"
+        ),
+        "Inventory": Offer(Support.FULL, f"{_HERE}.inventory:open_inventory"),
+        "Database": Offer(
+            Support.PARTIAL,
+            f"{_HERE}.database:open_database",
+            "Azure SQL Database only; how far a geo-replica lags is told by the database itself and not by Azure's API",
+        ),
+        "Metrics": Offer(
+            Support.PARTIAL,
+            f"{_HERE}.metrics:open_metrics",
+            "platform metrics of the resource that the label `resource` names, by the eight steps that Azure has; no percentiles",
+        ),
+        "Alarms": Offer(
+            Support.PARTIAL,
+            f"{_HERE}.alarms:open_alarms",
+            "a rule looks at one period of one resource, and cannot fire for missing data",
         ),
     },
     schemes=("az",),

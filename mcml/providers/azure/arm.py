@@ -126,20 +126,25 @@ def has_tags(tags: Mapping[str, str] | None, wanted: Mapping[str, str] | None) -
     return all(has.get(key.lower()) == value for key, value in (wanted or {}).items())
 
 
-def rest_pages(session: Session, what: str, path: str, api: str) -> Iterator[dict[str, Any]]:
-    """Yield all of a listing of Resource Manager that no installed SDK client has, by its path and api-version; follows nextLink."""
+def rest_get(session: Session, what: str, path: str, client: Any = None) -> tuple[dict[str, Any], Mapping[str, str]]:
+    """Return what is at a path of Resource Manager (with its query) that no installed SDK client has, and the headers of the answer."""
     from azure.core.rest import HttpRequest
     from azure.mgmt.resource.resources import ResourceManagementClient
 
-    client, query = session.management(ResourceManagementClient), f"api-version={api}"
+    sender = client or session.management(ResourceManagementClient)
 
-    def get() -> dict[str, Any]:
-        answer = client.send_request(HttpRequest("GET", f"{path}?{query}"))
+    def get() -> tuple[dict[str, Any], Mapping[str, str]]:
+        answer = sender.send_request(HttpRequest("GET", path))
         answer.raise_for_status()
-        page: dict[str, Any] = answer.json()
-        return page
+        return answer.json(), answer.headers
 
+    return session.call(what, get)
+
+
+def rest_pages(session: Session, what: str, path: str, api: str, client: Any = None) -> Iterator[dict[str, Any]]:
+    """Yield all of a listing of Resource Manager that no installed SDK client has, by its path and api-version; follows nextLink."""
+    query = f"api-version={api}"
     while query:
-        page = session.call(what, get)
+        page, _ = rest_get(session, what, f"{path}?{query}", client)
         yield from page.get("value") or ()
         query = urlsplit(page.get("nextLink") or "").query

@@ -1,7 +1,8 @@
 """Buckets on Azure Blob Storage: a bucket is a container of a storage account.
 
-What belongs to the whole storage account is not changed from here, and `configure` returns it as it is: versioning (found out by writing
-an empty object and looking whether it got a version) and expiry (unknown, so None). Everything is encrypted at rest, always. Public access
+Versioning and expiry belong to the whole storage account (see `bucket_account`): they are changed with a login, where a subscription is
+named. With the account's key alone (or without a subscription) `configure` returns them as they are: versioning is found out by writing an
+empty object and looking whether it got a version, and expiry is unknown, so None. Everything is encrypted at rest, always. Public access
 is taken away when asked, and never given.
 """
 
@@ -16,11 +17,12 @@ from uuid import uuid4
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 from azure.storage.blob import BlobClient, BlobProperties, ContainerClient
 
-from mcml.core.errors import Conflict, McmlError, NotFound, StillRunning
+from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, StillRunning
 from mcml.providers.api.buckets import BucketConfig, Buckets
 from mcml.providers.api.object_store import ObjectStat
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.azure.blob_write import WRITE_ID, once
+from mcml.providers.azure.bucket_account import Expiry, account_of
 from mcml.providers.azure.error_table import ContainerMissing
 from mcml.providers.azure.names import check_container, check_key
 from mcml.providers.azure.object_store import blobs_of, properties, to_stat
@@ -62,7 +64,14 @@ class AzureBuckets:
         return once(self.session, f"create az://{bucket}", bucket, send, lambda: _is_made_by(container, ours))
 
     def configure(self, bucket: str, config: BucketConfig) -> BucketConfig:
-        """Take public access away if asked; return how it is now. Raises NotFound."""
+        """Take public access away, turn versioning on (for the whole account, and never off), set what expires; return how it is now.
+
+        Raises NotFound (also when the subscription does not show the storage account), NotAuthenticated when the login may not manage it,
+        InvalidRequest for less than one day, QuotaExceeded when the account's lifecycle policy is full.
+        """
+        for days in (config.expire_days, config.expire_old_days):
+            if days is not None and days < 1:
+                raise InvalidRequest(f"bucket {bucket!r} cannot expire objects after {days} days", why="it must be 1 or more")
         container, what = self.session.container(bucket), f"configure az://{bucket}"
 
         def block() -> bool:
@@ -74,7 +83,12 @@ class AzureBuckets:
             return config.block_public
 
         private = self.session.call(what, block, bucket=bucket)
-        return BucketConfig(versioning=self._is_versioned(bucket), encryption=True, block_public=private)
+        account = account_of(self.session, bucket)
+        if account is None:
+            return BucketConfig(versioning=self._is_versioned(bucket), encryption=True, block_public=private)
+        versioning = account.keep_versions(config.versioning)
+        expiry = account.expire(bucket, Expiry(config.expire_days, config.expire_old_days))
+        return BucketConfig(versioning, True, private, expiry.days, expiry.old_days)
 
     def versions(self, bucket: str, key: str) -> list[ObjectStat]:
         """Return all versions of a key, newest first. Raises NotFound for the bucket."""

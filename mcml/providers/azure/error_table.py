@@ -10,6 +10,7 @@ from mcml.core.clock import Clock
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, Unavailable
 from mcml.providers.azure.management_errors import ManagementError, management_error
 
+SET_CLOCK = "sudo timedatectl set-ntp true"
 MOST_SKEW_SECONDS = 300.0  # signed requests are refused beyond 15 minutes, fresh tokens beyond 5
 
 
@@ -117,7 +118,7 @@ def _managed(failed: HttpResponseError, said: ManagementError, what: str, clock:
     why = f"{(meaning.why if meaning else '') or said.message} ({', '.join(part for part in (str(status), said.code) if part)})"
     if kind is Unavailable:
         return Unavailable(f"cannot {what}", why=why, next_step="try again later", retry_after=retry_after(headers, clock))
-    ahead = _skew(headers, clock)
+    ahead = skew(headers, clock)
     if kind is NotAuthenticated and abs(ahead) > MOST_SKEW_SECONDS:
         return _wrong_clock(what, why, ahead)
     step = meaning.step if meaning else _login(tenant) if kind is NotAuthenticated else ""
@@ -125,14 +126,18 @@ def _managed(failed: HttpResponseError, said: ManagementError, what: str, clock:
 
 
 def _wrong_clock(what: str, told: str, ahead: float) -> NotAuthenticated:
-    why = f"this machine's clock is {abs(ahead) / 60:.0f} minutes {'ahead of' if ahead > 0 else 'behind'} Azure's; {told}"
-    return NotAuthenticated(f"cannot {what}", why=why, next_step="sudo timedatectl set-ntp true")
+    return NotAuthenticated(f"cannot {what}", why=f"{told_skew(ahead)}; {told}", next_step=SET_CLOCK)
+
+
+def told_skew(ahead: float) -> str:
+    """Say how wrong this machine's clock is, by how many seconds it is ahead of Azure's."""
+    return f"the clock of this machine is {abs(ahead) / 60:.0f} minutes {'ahead of' if ahead > 0 else 'behind'} Azure's"
 
 
 def _refused(
     headers: Mapping[str, str], what: str, told: str, code: str, clock: Clock, tenant: str, account: str
 ) -> NotAuthenticated:
-    ahead = _skew(headers, clock)
+    ahead = skew(headers, clock)
     if abs(ahead) > MOST_SKEW_SECONDS:
         return _wrong_clock(what, told, ahead)
     if code in _AUTHENTICATION or not code:
@@ -159,7 +164,7 @@ def _login(tenant: str) -> str:
     return f"az login --tenant {tenant}" if tenant else "az login"
 
 
-def _skew(headers: Mapping[str, str], clock: Clock) -> float:
+def skew(headers: Mapping[str, str], clock: Clock) -> float:
     """Return by how many seconds our clock is ahead of the answer's; 0 when the answer has no date."""
     try:
         return (clock() - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()

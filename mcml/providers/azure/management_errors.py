@@ -80,6 +80,7 @@ _MEANINGS: dict[str, Meaning] = {
     "TooManyRequests": _LATER,
     "SubscriptionRequestsThrottled": _LATER,
     "OperationTimedOut": _LATER,
+    "StorageAccountOperationInProgress": _LATER,
     "RetryableError": _LATER,
     "ServerTimeout": _LATER,
     "InternalServerError": _LATER,

@@ -52,7 +52,11 @@ class Versioned:
         until, answer = self._known.get(bucket, (0.0, False))
         if time.monotonic() < until:
             return answer
-        answer = self.session.call(f"cannot look at bucket {bucket!r}", lambda: self._ask(bucket))
+        try:
+            answer = self.session.call(f"cannot look at bucket {bucket!r}", lambda: self._ask(bucket))
+        except NotFound as missing:
+            step = self.session.clue.fill("gcloud storage buckets list --project=PROJECT")
+            raise NotFound(missing.message, why=missing.why, next_step=step) from missing
         self._known[bucket] = (time.monotonic() + KNOWN_SECONDS, answer)
         return answer
 

@@ -11,11 +11,12 @@ In tests/providers/azure the fixtures `arm` (this stub) and `arm_session` (our S
 
 `on`: the path template and the api-version must be those of an operation of the SDK package (`ValueError` at once if it has no such);
 `body` and `answer` name models of that package ("VirtualMachine"; "[VirtualMachine]" is a page of them; "object" is not checked; "" is
-none). What has no SDK: `sdk=""`, `api=` names the version ("" for none), and nothing but "object" can be said. A handler returns
+none). What has no SDK: `sdk=""`, `api=` names the version ("" for any), and instead of names there are "object" and an `azure_models.Shape`
+of one's own; `anonymous=True` is for what is asked without a token. A handler returns
 
     {...}                                                        # 200 with this body
     None                                                         # 204
-    Reply(201, {...}, {"ETag": "..."})
+    Reply(201, {...}, {"ETag": "..."})                           # a body of bytes goes out as it is
     arm.page(request, items, size=2)                             # a page and its nextLink
     arm.operation(request, done, ...)                            # a long-running operation: `done()` is called once, when it succeeds
     raise missing("virtualMachines/m1") / ArmError(409, "ScopeLocked", "...") / throttled(7)
@@ -38,7 +39,7 @@ from types import TracebackType
 from typing import Any
 
 from mcml.testing.stubs.azure_arm_server import Server, serve
-from mcml.testing.stubs.azure_models import model, normal, problems, routes
+from mcml.testing.stubs.azure_models import Shape, model, normal, problems, routes
 from mcml.testing.stubs.faults import Answer
 
 
@@ -58,7 +59,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: its status, its JSON body (None: none), and headers."""
+    """An answer: its status, its JSON body (None: none; bytes: as they are), and headers."""
 
     status: int
     body: Any = None
@@ -105,6 +106,7 @@ class Route:
     versions: frozenset[str]
     body: Any
     answer: Any
+    anonymous: bool
 
 
 @dataclass
@@ -135,7 +137,16 @@ class ArmStub:
         self.url = f"https://127.0.0.1:{self._server.server_address[1]}"
 
     def on(
-        self, method: str, template: str, handler: Handler, *, sdk: str, body: str = "", answer: str = "", api: str = ""
+        self,
+        method: str,
+        template: str,
+        handler: Handler,
+        *,
+        sdk: str,
+        body: str | Shape = "",
+        answer: str | Shape = "",
+        api: str = "",
+        anonymous: bool = False,
     ) -> None:
         """Answer an operation; a later handler takes the place of an earlier one. Raises ValueError when the SDK has no such operation."""
         versions = frozenset({api} - {""})
@@ -146,12 +157,12 @@ class ArmStub:
             if api and api not in known:
                 raise ValueError(f"{sdk} sends {', '.join(sorted(known))} for {method} {template}, not {api}")
             versions = versions or frozenset(known)
-        elif {body, answer} - {"", "object"}:
+        elif {name for name in (body, answer) if isinstance(name, str)} - {"", "object"}:
             raise ValueError("models come from an SDK package: name it")
         pattern = re.compile(_pattern(template), re.IGNORECASE)
-        models = [model(sdk, name) if name else None for name in (body, answer)]
+        takes, gives = (name if isinstance(name, Shape) else model(sdk, name) if name else None for name in (body, answer))
         with self._lock:
-            self._routes.insert(0, Route(method, template, pattern, handler, versions, *models))
+            self._routes.insert(0, Route(method, template, pattern, handler, versions, takes, gives, anonymous))
 
     def fail(self, *errors: ArmError, only: Callable[[Request], bool] | None = None) -> None:
         """Answer the next requests (those that `only` picks) with these errors; the handlers do not see them."""
@@ -230,26 +241,28 @@ class ArmStub:
             return reply
 
     def _answer(self, request: Request) -> Reply:
-        if not re.fullmatch(r"Bearer \S+", request.headers.get("authorization", "")):
+        route = self._route(request)
+        if not (route and route.anonymous) and not re.fullmatch(r"Bearer \S+", request.headers.get("authorization", "")):
             raise ArmError(401, "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
         if self._errors and (self._only is None or self._only(request)):
             raise self._errors.popleft()
         polled = re.fullmatch(r"/subscriptions/stub/providers/Microsoft.Stub/locations/here/(operation\w+)/([\w-]+)", request.path)
         if polled and polled[2] in self._operations:
             return self._poll(self._operations[polled[2]], polled[2], polled[1])
-        route = self._route(request)
+        if route is None:
+            raise self._refusal(501, f"no handler for {request.method} {request.path} (api-version {request.query.get('api-version')})")
         self._check_request(route, request)
         told = route.handler(request)
         reply = told if isinstance(told, Reply) else Reply(200 if told is not None else 204, told)
         return self._checked(route, reply)
 
-    def _route(self, request: Request) -> Route:
+    def _route(self, request: Request) -> Route | None:
         for route in self._routes:
             found = route.pattern.fullmatch(request.path) if route.method == request.method else None
             if found:
                 request.parts = {_spelled(route.template)[name]: value for name, value in found.groupdict().items()}
                 return route
-        raise self._refusal(501, f"no handler for {request.method} {request.path} (api-version {request.query.get('api-version')})")
+        return None
 
     def _check_request(self, route: Route, request: Request) -> None:
         place = f"{route.method} {route.template}"
@@ -264,7 +277,8 @@ class ArmStub:
             self._refuse(400, *(f"{place}: in the request, {told}" for told in problems(route.body, request.body, request=True)))
 
     def _checked(self, route: Route, reply: Reply) -> Reply:
-        if reply.status >= 400 or (reply.body is None and (reply.status in (202, 204) or route.answer is None)):
+        nothing = reply.body is None and (reply.status in (202, 204) or route.answer is None)
+        if reply.status >= 400 or nothing or isinstance(reply.body, bytes):
             return reply
         place = f"{route.method} {route.template}"
         if route.answer is None:

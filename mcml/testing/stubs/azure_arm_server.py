@@ -86,12 +86,13 @@ class _Connection(BaseHTTPRequestHandler):
         request = Request(self.command, unquote(url.path), dict(parse_qsl(url.query)), headers, body, origin)
         reply = self.server.take(request)
         request.headers = {name: value for name, value in headers.items() if name != "authorization"}
-        content = b"" if reply.body is None else json.dumps(reply.body).encode()
+        plain = isinstance(reply.body, bytes)
+        content = reply.body if plain else b"" if reply.body is None else json.dumps(reply.body).encode()
         self.send_response(reply.status)
         for name, value in {"x-ms-request-id": str(uuid.uuid4()), **reply.headers}.items():
             self.send_header(name, value)
         if content:
-            self.send_header("Content-Type", "application/json; charset=utf-8")
+            self.send_header("Content-Type", "application/octet-stream" if plain else "application/json; charset=utf-8")
         if reply.status != 204:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()

@@ -202,6 +202,7 @@ def price_rows(meters: Iterable[str]) -> list[dict[str, Any]]:
             for since, factor in (("2024-01-01T00:00:00Z", 2), ("2025-01-01T00:00:00Z", 1)):
                 named = dict.fromkeys(("meterName", "productName", "skuName"), sku.name)
                 price_row: dict[str, Any] = {"currencyCode": "USD", "tierMinimumUnits": 0.0, "retailPrice": float(price * factor)}
-                price_row |= {"armRegionName": region, "effectiveStartDate": since, "meterId": meter, "unitOfMeasure": f"1 {NAMES.units[sku.unit]}"}
+                price_row |= {"armRegionName": region, "effectiveStartDate": since, "meterId": meter}
+                price_row["unitOfMeasure"] = f"1 {NAMES.units[sku.unit]}"
                 found.append({**price_row, **named, "type": "Consumption", "armSkuName": ""})
     return found

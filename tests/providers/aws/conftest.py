@@ -1,10 +1,6 @@
 """A moto server of this test process, an environment with known credentials and nothing else of AWS, and sessions that are closed."""
 
 import os
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +15,10 @@ from mcml.providers.aws.session import Session
 from mcml.providers.aws.settings import Settings
 from mcml.providers.resilience import Budget, Policy
 from mcml.testing.stubs.faults import FaultProxy
+from tests.providers.aws import moto_server
 
 pytest.register_assert_rewrite("mcml.testing.contracts")
 
-LAUNCHER = Path(__file__).with_name("moto_launcher.py")
-READY_SECONDS = 60
 KEY_ID = "AKIATESTKEY000000001"
 SECRET = "mcml-test-secret/key+that-no-text-may-hold"
 TOKEN = "mcml-test-session-token-that-no-text-may-hold"
@@ -35,34 +30,9 @@ MakeSession = Callable[..., Session]
 
 @pytest.fixture(scope="session")
 def moto_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server that is ours: its process lives, and it knows our proof."""
-    folder, proof = tmp_path_factory.mktemp("moto"), uuid4().hex
-    out = folder / "out"
-    with out.open("wb") as log, (folder / "err").open("wb") as errors:
-        argv = [sys.executable, str(LAUNCHER), proof]
-        server = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=log, stderr=errors)
-    try:
-        port = waited(server, out)
-        url = f"http://127.0.0.1:{port}"
-        with urllib.request.urlopen(f"{url}/proof", timeout=10) as answer:
-            assert answer.read().decode() == proof
+    """The address of a moto server of this test process."""
+    with moto_server.running(tmp_path_factory.mktemp("moto")) as url:
         yield url
-        assert server.poll() is None, (folder / "err").read_text()[-2000:]
-    finally:
-        assert server.stdin is not None
-        server.stdin.close()
-        server.kill()
-        server.wait(10)
-
-
-def waited(server: subprocess.Popen[bytes], out: Path) -> int:
-    until = time.monotonic() + READY_SECONDS
-    while time.monotonic() < until:
-        assert server.poll() is None, out.with_name("err").read_text()[-2000:]
-        if (said := out.read_text()).endswith("\n"):
-            return int(said)
-        time.sleep(0.02)
-    raise TimeoutError(f"moto did not start in {READY_SECONDS} s")
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +101,12 @@ def session(make_context: MakeContext) -> Iterator[Session]:
     opened = Session(make_context())
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def machine_image() -> str:
+    """The one image that our moto server has (moto_amis.json)."""
+    return "ami-03cf127a"
 
 
 @pytest.fixture

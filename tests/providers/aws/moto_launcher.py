@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -28,6 +29,8 @@ class OneWriterAtATime:
         if environ["PATH_INFO"] == "/proof":
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [self.proof.encode()]
+        if "/eks/aws4_request" in environ.get("HTTP_AUTHORIZATION", ""):
+            eks()
         if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
             return self.moto(environ, start_response)  # type: ignore[no-any-return]
         if "HTTP_X_AMZ_CHECKSUM_SHA256" in environ:  # S3 keeps a checksum that comes alone, moto asks for its name beside it
@@ -50,12 +53,19 @@ def ec2() -> Any:
     return module
 
 
+@cache
+def eks() -> None:
+    """Correct moto's EKS (imported on use: it takes a second)."""
+    import_module("moto_eks").install()
+
+
 def end_with_stdin() -> None:
     sys.stdin.read()
     os._exit(0)
 
 
 def main() -> None:
+    os.environ["MOTO_AMIS_PATH"] = str(Path(__file__).with_name("moto_amis.json"))  # those that moto brings cost seconds
     handler = MotoRequestHandler
     handler.disable_nagle_algorithm = True
     server = make_server("127.0.0.1", 0, OneWriterAtATime(sys.argv[1]), threaded=True, request_handler=handler)

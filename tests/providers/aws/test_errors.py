@@ -31,6 +31,7 @@ sso_region = eu-west-1
 sso_start_url = https://acme.awsapps.com/start
 """
 
+QUOTAS = "aws service-quotas list-service-quotas --service-code s3"
 TABLE = [
     (error(403, "ExpiredToken", "The provided token has expired."), "NotAuthenticated", "aws configure sso"),
     (error(403, "InvalidAccessKeyId", "does not exist in our records"), "NotAuthenticated", "aws configure sso"),
@@ -38,24 +39,24 @@ TABLE = [
     (error(403, "AccessDenied", "not authorized to perform: s3:GetObject"), "NotAuthenticated", "aws sts get-caller-identity"),
     (error(403, "RequestTimeTooSkewed", "too large"), "NotAuthenticated", "sudo timedatectl set-ntp true"),
     (error(403, "SomethingNew"), "NotAuthenticated", "aws configure sso"),
-    (error(404, "NoSuchBucket"), "NotFound", ""),
+    (error(404, "NoSuchBucket"), "NotFound", "aws s3 ls"),
     (error(404, "NoSuchKey"), "NotFound", ""),
     (error(400, "ResourceNotFoundException"), "NotFound", ""),
     (error(412, "PreconditionFailed"), "Conflict", ""),
     (error(409, "BucketNotEmpty"), "Conflict", ""),
     (error(400, "ResourceInUseException"), "Conflict", ""),
-    (error(400, "TooManyBuckets"), "QuotaExceeded", ""),
-    (error(400, "ServiceQuotaExceededException"), "QuotaExceeded", ""),
-    (error(400, "VpcLimitExceeded"), "QuotaExceeded", ""),
+    (error(400, "TooManyBuckets"), "QuotaExceeded", QUOTAS),
+    (error(400, "ServiceQuotaExceededException"), "QuotaExceeded", QUOTAS),
+    (error(400, "VpcLimitExceeded"), "QuotaExceeded", QUOTAS),
     (error(400, "InvalidArgument"), "InvalidRequest", ""),
     (error(501, "NotImplemented"), "InvalidRequest", ""),
-    (error(400, "RequestTimeout"), "Unavailable", ""),
-    (error(503, "SlowDown"), "Unavailable", ""),
-    (error(400, "ThrottlingException"), "Unavailable", ""),
-    (error(400, "BadDigest"), "Unavailable", ""),
-    (error(500, "SomethingNew"), "Unavailable", ""),
-    (Answer(429), "Unavailable", ""),
-    (Answer(200, {"Content-Type": "application/xml"}, b"<html>a login page</html"), "Unavailable", ""),
+    (error(400, "RequestTimeout"), "Unavailable", "mcml doctor"),
+    (error(503, "SlowDown"), "Unavailable", "mcml doctor"),
+    (error(400, "ThrottlingException"), "Unavailable", "mcml doctor"),
+    (error(400, "BadDigest"), "Unavailable", "mcml doctor"),
+    (error(500, "SomethingNew"), "Unavailable", "mcml doctor"),
+    (Answer(429), "Unavailable", "mcml doctor"),
+    (Answer(200, {"Content-Type": "application/xml"}, b"<html>a login page</html"), "Unavailable", "mcml doctor"),
 ]
 
 

@@ -7,12 +7,12 @@ from mcml.providers.aws.settings import Settings
 
 
 def test_nothing_is_needed() -> None:
-    assert Settings().model_dump() == {"profile": "", "role_arn": "", "region": "", "endpoint_url": ""}
+    assert {name for name, value in Settings().model_dump().items() if value} == {"image"}
 
 
 def test_what_is_right() -> None:
     said = {"profile": "dev", "role_arn": "arn:aws:iam::123456789012:role/team/ml", "region": "eu-west-1", "endpoint_url": "http://127.0.0.1:9000"}
-    assert Settings.model_validate(said).model_dump() == said
+    assert Settings.model_validate(said).model_dump(exclude_unset=True) == said
     gov = Settings(role_arn="arn:aws-us-gov:iam::123456789012:role/ml", region="us-gov-west-1", endpoint_url="https://minio.example.com/s3")
     assert (gov.profile, gov.region) == ("", "us-gov-west-1")
 

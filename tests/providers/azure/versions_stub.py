@@ -8,6 +8,7 @@ Credentials are not checked; there are no blocks, leases, snapshots or condition
 import base64
 import hashlib
 import re
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,8 +66,8 @@ class Account:
 
 
 @contextmanager
-def serving() -> Iterator[tuple[str, Account]]:
-    """Serve an empty account; yield its origin and what is in it."""
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, Account]]:
+    """Serve an empty account, over HTTPS with `tls`; yield its origin and what is in it."""
     account, lock = Account(), threading.Lock()
 
     class Handler(_Handler):
@@ -74,10 +75,12 @@ def serving() -> Iterator[tuple[str, Account]]:
 
     Handler.account, Handler.lock = account, lock
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", account
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}", account
     finally:
         server.shutdown()
         server.server_close()

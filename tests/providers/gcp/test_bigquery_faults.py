@@ -2,6 +2,7 @@
 
 import json
 import time
+import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -165,6 +166,19 @@ def catalogue_sku(name: str) -> dict[str, object]:
     rate = {"startUsageAmount": 0, "unitPrice": {"currencyCode": "USD", "units": "1", "nanos": 0}}
     info = {"effectiveTime": "2026-01-01T00:00:00Z", "pricingExpression": {"usageUnit": "h", "tieredRates": [rate]}}
     return {"name": f"services/S/skus/{name}", "skuId": name, "pricingInfo": [info]}
+
+
+def test_the_key_to_an_upload_is_in_no_traceback(
+    direct: ProviderContext, bq_proxy: FaultProxy, prepared: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bq_proxy.url)
+    session = Session(direct, policy=Policy(attempts=1))
+    bq_proxy.script(Reset(), only=lambda request: request.method == "PUT")
+    with pytest.raises(Unavailable) as broken:
+        METHODS["load a file"](session, {**prepared, "table": "t"})
+    (upload_id,) = [request.path.partition("upload_id=")[2] for request in bq_proxy.requests if request.method == "PUT"]
+    assert len(upload_id) > 15
+    assert upload_id not in "".join(traceback.format_exception(broken.value))
 
 
 def test_an_expired_login_and_a_wrong_clock(google: GoogleStub, make_session: MakeSession) -> None:

@@ -10,6 +10,7 @@ from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticat
 from mcml.providers.gcp import bigquery as jobs
 from mcml.providers.gcp import warehouse as module
 from mcml.providers.gcp.bigquery_values import fields, parameters, row
+from mcml.providers.gcp.billing import GcpBilling
 from mcml.providers.gcp.session import Session
 from mcml.providers.gcp.warehouse import BigQueryWarehouse
 from mcml.providers.gcp.warehouse_sources import Source
@@ -200,6 +201,37 @@ def test_a_load_says_what_it_asks_for(stub: DiscoveryStub, session: Session, tmp
         "sourceUris": ["gs://b/k*"],
         "writeDisposition": "WRITE_APPEND",
     }
+
+
+def test_the_prices_of_what_was_used_come_from_the_catalogue(make_session: MakeSession) -> None:
+    """In the currency of the bill, for the services and SKUs that the export names, of one region or of all."""
+    used = [("S1", "A", "EUR"), ("S1", "B", "EUR"), ("S2", "C", "EUR")]
+    rate = {"startUsageAmount": 0, "unitPrice": {"currencyCode": "EUR", "units": "2", "nanos": 0}}
+    info = {"effectiveTime": "2026-01-01T00:00:00Z", "pricingExpression": {"usageUnit": "h", "tieredRates": [rate]}}
+
+    def skus(call: Call) -> dict[str, Any]:
+        assert call["currencyCode"] == "EUR"
+        regions = {"A": ["us-east1", "europe-west1"], "B": ["us-east1"], "C": [], "never used": ["us-east1"]}
+        return {"skus": [{"skuId": name, "serviceRegions": places, "pricingInfo": [info]} for name, places in regions.items()]}
+
+    def rows(_: Call) -> dict[str, Any]:
+        schema = {"fields": [{"name": name, "type": "STRING"} for name in ("service", "sku", "currency")]}
+        found = [{"f": [{"v": text} for text in one]} for one in used]
+        return {"jobComplete": True, "schema": schema, "totalRows": "3", "rows": found}
+
+    with BigQueryStub("bigquery.v2", "cloudbilling.v1") as stub:
+        Jobs(stub, DONE)
+        stub.on("bigquery.jobs.getQueryResults", rows)
+        table = {"tableReference": {"projectId": "p", "datasetId": "d", "tableId": "t"}, "schema": {"fields": []}}
+        stub.on("bigquery.tables.get", lambda _: table)
+        stub.on("cloudbilling.services.skus.list", skus)
+        billing = GcpBilling(make_session(endpoint=stub.url, billing_table="p.d.gcp_billing_export_v1_X"))
+        prices = billing.unit_prices()
+        assert [(price.sku, price.region) for price in prices] == [
+            ("A", "us-east1"), ("A", "europe-west1"), ("B", "us-east1"), ("C", "global"),
+        ]  # fmt: skip
+        assert billing.unit_prices("europe-west1") == [price for price in prices if price.region == "europe-west1"]
+        assert {call["parent"] for call in stub.calls("skus.list")} == {"services/S1", "services/S2"}
 
 
 def test_no_digit_is_lost() -> None:

@@ -89,7 +89,8 @@ FOCUS = [
 FOCUS_LINE = {
     "BillingAccountId": "A", "BillingCurrency": "EUR", "ChargeCategory": "Usage", "ProviderName": "Google Cloud",
     "PublisherName": "Google",
-    "InvoiceIssuerName": "Google Cloud", "ServiceName": "Compute Engine", "ServiceCategory": "Compute", "SkuId": "S", "RegionId": "us-east1",
+    "InvoiceIssuerName": "Google Cloud", "ServiceName": "Compute Engine", "ServiceCategory": "Compute", "SkuId": "S",
+    "RegionId": "us-east1",
     "PricingUnit": "hour", "BilledCost": "1.5", "EffectiveCost": "1.25", "ListCost": "3", "ContractedCost": "2", "ListUnitPrice": "1.5",
     "PricingQuantity": "2", "ChargePeriodStart": "2026-01-02T00:00:00Z", "ChargePeriodEnd": "2026-01-02T01:00:00Z",
     "BillingPeriodStart": "2026-01-01T08:00:00Z", "BillingPeriodEnd": "2026-02-01T08:00:00Z", "x_ExportTime": "2026-01-04T00:00:00Z",

@@ -1,0 +1,94 @@
+"""What machines of EC2 cost: the price list (on demand), the spot price history, and the sizes of the types.
+
+https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-price-list-query-api.html
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from mcml.core.errors import InvalidRequest
+from mcml.providers.api.instances import MachinePrice
+from mcml.providers.aws.paging import paged
+from mcml.providers.aws.session import SOME_REGION, Session
+
+PRICING_REGION = "us-east-1"  # the price list of all regions is asked for there
+MOST_NAMES = 100
+_LINUX = {"operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used"}
+
+
+def read_prices(session: Session, machines: Sequence[str]) -> list[MachinePrice]:
+    """Return the prices of the named machine types in their order, or of all in the region. Raises InvalidRequest for an unknown type."""
+    region = session.call("cannot tell the region", lambda: session.region) or SOME_REGION
+    sizes = _sizes(session, machines)
+    missing = [name for name in machines if name not in sizes]
+    if missing:
+        raise InvalidRequest(f"cannot find the price of {missing[0]!r}", why=f"EC2 has no such type in {region}")
+    spot, demand = _spot(session, machines), _on_demand(session, region, machines)
+    now = session.ctx.clock()
+    found = []
+    for name in machines or sorted(sizes):
+        price, currency = demand.get(name, (None, "USD"))
+        vcpus, memory = sizes[name]
+        found.append(MachinePrice(name, region, vcpus, memory, price, spot.get(name), currency, now))
+    return found
+
+
+def listed_prices(texts: Iterable[str]) -> dict[str, tuple[Decimal, str]]:
+    """Return the hourly price on demand and its currency by type, from the documents of a price list; the lowest of several."""
+    found: dict[str, tuple[Decimal, str]] = {}
+    for text in texts:
+        said = json.loads(text)
+        name = said["product"]["attributes"].get("instanceType", "")
+        for term in said.get("terms", {}).get("OnDemand", {}).values():
+            for dimension in term["priceDimensions"].values():
+                for currency, amount in dimension["pricePerUnit"].items():
+                    price = Decimal(amount)
+                    if dimension.get("unit") == "Hrs" and price > 0 and (name not in found or price < found[name][0]):
+                        found[name] = (price.normalize(), currency)
+    return found
+
+
+def _on_demand(session: Session, region: str, machines: Sequence[str]) -> dict[str, tuple[Decimal, str]]:
+    fields = {**_LINUX, "regionCode": region}
+    texts: list[str] = []
+    for name in machines or ("",):
+        wanted = {**fields, "instanceType": name} if name else fields
+        filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in sorted(wanted.items())]
+        asked: dict[str, Any] = {"ServiceCode": "AmazonEC2", "Filters": filters, "FormatVersion": "aws_v1"}
+        texts += paged(session, "cannot read the price list", "pricing", "get_products", "PriceList", region=PRICING_REGION, **asked)
+    return listed_prices(texts)
+
+
+def _spot(session: Session, machines: Sequence[str]) -> dict[str, Decimal]:
+    """Return the price of the cheapest zone. A history that starts now is the price in force."""
+    asked: dict[str, Any] = {"ProductDescriptions": ["Linux/UNIX"], "StartTime": session.ctx.clock()}
+    lowest: dict[str, Decimal] = {}
+    for names in _portions(machines):
+        some = {**asked, **({"InstanceTypes": names} if names else {})}
+        for one in paged(session, "cannot read the spot prices", "ec2", "describe_spot_price_history", "SpotPriceHistory", **some):
+            price = Decimal(one["SpotPrice"])
+            lowest[one["InstanceType"]] = min(price, lowest.get(one["InstanceType"], price))
+    return lowest
+
+
+def _sizes(session: Session, machines: Sequence[str]) -> dict[str, tuple[Decimal, Decimal]]:
+    """Return virtual CPUs and GiB of memory by type."""
+    found: dict[str, tuple[Decimal, Decimal]] = {}
+    for names in _portions(machines):
+        some: dict[str, Any] = {"InstanceTypes": names} if names else {}
+        doing = f"cannot describe the machine types {' '.join(names)}".rstrip()
+        for one in paged(session, doing, "ec2", "describe_instance_types", "InstanceTypes", **some):
+            found[one["InstanceType"]] = _size(one)
+    return found
+
+
+def _size(said: Mapping[str, Any]) -> tuple[Decimal, Decimal]:
+    return Decimal(said["VCpuInfo"]["DefaultVCpus"]), Decimal(said["MemoryInfo"]["SizeInMiB"]) / 1024
+
+
+def _portions(machines: Sequence[str]) -> Iterable[list[str]]:
+    """Yield the names in portions that a request may hold; of no names, one portion without any."""
+    names = list(dict.fromkeys(machines))
+    return (names[start : start + MOST_NAMES] for start in range(0, max(1, len(names)), MOST_NAMES))

@@ -1,0 +1,176 @@
+"""Metrics of CloudWatch: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
+
+A metric is named `NAMESPACE:NAME` ("AWS/ApplicationELB:RequestCount"), labels are its dimensions, units are CloudWatch's own.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mcml.core.errors import InvalidRequest, unknown
+from mcml.providers.api.metrics import Metrics, Point, SeriesQuery, Statistic, Window
+from mcml.providers.api.spec import ProviderContext
+from mcml.providers.aws.paging import paged
+from mcml.providers.aws.session import Session
+from mcml.providers.resilience import Policy
+
+STATISTICS: Mapping[Statistic, str] = {
+    "average": "Average",
+    "sum": "Sum",
+    "minimum": "Minimum",
+    "maximum": "Maximum",
+    "count": "SampleCount",
+    "p50": "p50",
+    "p90": "p90",
+    "p99": "p99",
+}
+MOST_POINTS = 100_000
+SHORT_STEPS = (1, 5, 10, 20, 30)
+Dimensions = Mapping[str, str]
+Steps = dict[int, float]
+"""A number by the seconds since 1970 at which its base step begins."""
+
+
+def open_metrics(ctx: ProviderContext) -> Metrics:
+    """Return the CloudWatch metrics of the context's region."""
+    return CloudWatchMetrics(Session(ctx, policy=Policy(budget=ctx.budget)))
+
+
+@dataclass(frozen=True)
+class CloudWatchMetrics:
+    """Metrics of one region. `page` is how many points are asked for at once."""
+
+    session: Session
+    page: int = MOST_POINTS
+
+    def query(self, series: SeriesQuery, window: Window) -> list[Point]:
+        """Return one point a step, over all series that carry the labels; one that has exactly these dimensions is taken alone.
+
+        CloudWatch counts in steps that begin at multiples of their length: a window that begins elsewhere is put together of shorter steps.
+        A percentile of several series, or of such a window, cannot be put together: InvalidRequest. A step is 1, 5, 10, 20, 30 seconds or
+        whole minutes; short ones are kept for three hours, minutes for 15 days, five minutes for 63, hours for 455. Raises NotFound for a
+        metric that was not measured for two weeks, nor in the window.
+        """
+        namespace, name = self._split(series.metric)
+        steps, base = steps_of(window), base_of(window)
+        matching = self._matching(namespace, name, series.labels)
+        whole = base == int(window.step.total_seconds())
+        if series.statistic.startswith("p") and (len(matching) > 1 or not whole):
+            raise _no_percentile(series, matching, window)
+        parts = [self._fetch(namespace, name, labels, series.statistic, window, base) for labels in matching or [series.labels]]
+        values = fold(series.statistic, parts, window, steps)
+        if not matching and all(value is None for value in values):
+            self._must_exist(series.metric)
+        return [Point(window.start + number * window.step, value) for number, value in enumerate(values)]
+
+    def names(self) -> list[str]:
+        """Return the names of the metrics that were measured in the last two weeks, as `NAMESPACE:NAME`."""
+        found = paged(self.session, "cannot list the metrics", "cloudwatch", "list_metrics", "Metrics")
+        return sorted({f"{one['Namespace']}:{one['MetricName']}" for one in found})
+
+    def _split(self, metric: str) -> tuple[str, str]:
+        namespace, colon, name = metric.partition(":")
+        if not (colon and namespace and name):
+            self._must_exist(metric)
+        return namespace, name
+
+    def _must_exist(self, metric: str) -> None:
+        known = self.names()
+        if metric not in known:
+            raise unknown("metric", metric, known, next_step="aws cloudwatch list-metrics   # named NAMESPACE:NAME")
+
+    def _matching(self, namespace: str, name: str, labels: Dimensions) -> Sequence[Dimensions]:
+        """Return the dimensions of every series that carries the labels; only those that are meant where one has no others."""
+        dimensions = [{"Name": key, "Value": value} for key, value in labels.items()]
+        asked: dict[str, Any] = {"Namespace": namespace, "MetricName": name, "Dimensions": dimensions}
+        listed = paged(self.session, f"cannot find the metric {namespace}:{name}", "cloudwatch", "list_metrics", "Metrics", **asked)
+        found = [{one["Name"]: one["Value"] for one in metric.get("Dimensions", ())} for metric in listed]
+        carrying = [one for one in found if labels.items() <= one.items()]
+        return [labels] if dict(labels) in carrying else [*carrying]
+
+    def _fetch(self, namespace: str, name: str, labels: Dimensions, statistic: Statistic, window: Window, base: int) -> list[Steps]:
+        """Return the numbers of one series by base step; of an average the sums and the counts."""
+        dimensions = [{"Name": key, "Value": value} for key, value in labels.items()]
+        metric = {"Namespace": namespace, "MetricName": name, "Dimensions": dimensions}
+        wanted = ("Sum", "SampleCount") if statistic == "average" else (STATISTICS[statistic],)
+        queries = [
+            {"Id": f"m{number}", "MetricStat": {"Metric": metric, "Period": base, "Stat": stat}} for number, stat in enumerate(wanted)
+        ]
+        asked: dict[str, Any] = {"MetricDataQueries": queries, "StartTime": window.start, "EndTime": window.end}
+        asked["MaxDatapoints"] = self.page
+        found: list[Steps] = [{} for _ in wanted]
+        doing = f"cannot read the metric {namespace}:{name}"
+        for one in paged(self.session, doing, "cloudwatch", "get_metric_data", "MetricDataResults", **asked):
+            into = found[int(one["Id"][1:])]
+            into |= {int(at.timestamp()): value for at, value in zip(one["Timestamps"], one["Values"], strict=True)}
+        return found
+
+
+def steps_of(window: Window) -> int:
+    """Return how many steps a window has. Raises InvalidRequest for one that CloudWatch cannot answer."""
+    if window.start.tzinfo is None or window.end.tzinfo is None:
+        raise InvalidRequest("the window has no time zone", why="a time without one means something else on every machine")
+    step = window.step.total_seconds()
+    if step <= 0 or window.end <= window.start:
+        raise InvalidRequest("the window is empty", why=f"{window.start} to {window.end} in steps of {window.step}")
+    if step not in SHORT_STEPS and step % 60:
+        why = f"CloudWatch counts in steps of {', '.join(map(str, SHORT_STEPS))} seconds, or of whole minutes"
+        raise InvalidRequest(f"the step of {window.step} cannot be answered", why=why, next_step="take whole minutes")
+    steps = -((window.start - window.end) // window.step)
+    if steps > MOST_POINTS:
+        raise InvalidRequest(f"the window has {steps} steps", why=f"at most {MOST_POINTS} are answered", next_step="take a longer step")
+    return steps
+
+
+def base_of(window: Window) -> int:
+    """Return the longest step in seconds, one that CloudWatch has, of which the window's steps can be put together.
+
+    A start within a minute counts from the minute on, as CloudWatch itself does.
+    """
+    step = int(window.step.total_seconds())
+    start = math.floor(window.start.timestamp())
+    if step < 60:
+        return step
+    return math.gcd(step, start - start % 60)
+
+
+def fold(statistic: Statistic, parts: Iterable[Sequence[Steps]], window: Window, steps: int) -> list[float | None]:
+    """Fold base steps of several series into the window's steps; None where nothing was measured.
+
+    Of each series there is one mapping, and of an average two: sums and counts.
+    """
+    folded: list[list[Sequence[float]]] = [[] for _ in range(steps)]
+    start = window.start.timestamp()
+    first = start - start % 60 if window.step >= timedelta(minutes=1) else start - start % window.step.total_seconds()
+    for series in parts:
+        for at, value in series[0].items():
+            number = int((at - first) // window.step.total_seconds())
+            if 0 <= number < steps:
+                folded[number].append((value, *(other.get(at, 0.0) for other in series[1:])))
+    return [_one(statistic, values) for values in folded]
+
+
+def _one(statistic: Statistic, values: Sequence[Sequence[float]]) -> float | None:
+    if not values:
+        return None
+    firsts = [value[0] for value in values]
+    if statistic == "average":
+        counts = math.fsum(value[1] for value in values)
+        return math.fsum(firsts) / counts if counts else None
+    if statistic in ("sum", "count"):
+        return math.fsum(firsts)
+    return min(firsts) if statistic == "minimum" else max(firsts)
+
+
+def _no_percentile(series: SeriesQuery, matching: Sequence[Dimensions], window: Window) -> InvalidRequest:
+    doing = f"cannot tell the {series.statistic} of {series.metric}"
+    if len(matching) > 1:
+        some = "; ".join(",".join(f"{key}={value}" for key, value in sorted(one.items())) for one in matching[:3])
+        why = f"{len(matching)} series match, and percentiles do not add up: {some}"
+        return InvalidRequest(doing, why=why, next_step="name one by its labels")
+    seconds = int(window.step.total_seconds())
+    whole = datetime.fromtimestamp(window.start.timestamp() // seconds * seconds, UTC)
+    why = f"the steps of {window.step} begin at multiples of it, and percentiles do not add up"
+    return InvalidRequest(doing, why=why, next_step=f"begin the window at {whole.isoformat()}")

@@ -1,0 +1,214 @@
+"""Rows of FOCUS 1.4 out of the texts of an export: any version from 1.0 on, gzip or plain, read as it streams in; pure but for the stream.
+
+https://focus.finops.org/focus-specification. Older columns are renamed: ProviderName and PublisherName (removed in 1.4) become
+ServiceProviderName and x_PublisherName. Columns that FOCUS does not know keep their value under an `x_` name.
+"""
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from mcml.core.errors import InvalidRequest, Unavailable
+from mcml.providers.api.billing import Period
+
+Row = dict[str, object]
+PIECE_BYTES = 1 << 20
+COSTS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")
+NUMBERS = frozenset(
+    (*COSTS, "ListUnitPrice", "ContractedUnitPrice", "PricingQuantity", "ConsumedQuantity", "CommitmentDiscountQuantity",
+    "PricingCurrencyListUnitPrice", "PricingCurrencyContractedUnitPrice", "PricingCurrencyEffectiveCost")
+)  # fmt: skip
+TIMES = frozenset(("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd"))
+_TEXTS = """
+    BillingCurrency BillingAccountId BillingAccountName BillingAccountType SubAccountId SubAccountName SubAccountType InvoiceIssuerName
+    ServiceProviderName HostProviderName InvoiceId InvoiceDetailId ChargeCategory ChargeClass ChargeDescription ChargeFrequency
+    PricingCategory PricingUnit PricingCurrency ConsumedUnit ServiceCategory ServiceSubcategory ServiceName SkuId SkuMeter SkuPriceId
+    SkuPriceDetails RegionId RegionName AvailabilityZone ResourceId ResourceName ResourceType Tags CommitmentDiscountId
+    CommitmentDiscountName CommitmentDiscountType CommitmentDiscountCategory CommitmentDiscountStatus CommitmentDiscountUnit
+    CommitmentProgramEligibilityDetails ContractApplied CapacityReservationId CapacityReservationStatus AllocatedMethodId
+    AllocatedMethodDetails AllocatedResourceId AllocatedResourceName AllocatedTags
+"""
+TEXTS = frozenset(_TEXTS.split())
+COLUMNS = NUMBERS | TIMES | TEXTS
+_LOWER = {name.lower(): name for name in COLUMNS} | {"providername": "ProviderName", "publishername": "PublisherName"}
+NULLS = frozenset(("", "NULL", "null"))
+NULLABLE = ("BillingAccountName", "HostProviderName", "ChargeClass", "ChargeDescription", "PricingQuantity", "PricingUnit")
+_SLASHED = ("%m/%d/%Y", "%m/%d/%Y %H:%M:%S")
+
+
+def focus_row(record: Mapping[str, str]) -> Row:
+    """Return a record of an export as a row of FOCUS 1.4; what is mandatory there and may be null is there.
+
+    A service category, an issuer or a list price's cost that the export leaves out is filled with what FOCUS says for the unknown
+    ("Other"; the provider; the cost that was billed), and x_Filled names it. Raises InvalidRequest for a number or a time that is none.
+    """
+    row: Row = {}
+    for name, text in record.items():
+        column = _LOWER.get(name.lower(), name if name.startswith("x_") else f"x_{name}")
+        value = _value(column, text)
+        if value is not None or column in NULLABLE:
+            row[column] = value
+    publisher, provider = row.pop("PublisherName", None), row.pop("ProviderName", None)
+    if publisher is not None:
+        row.setdefault("x_PublisherName", publisher)
+    row.setdefault("ServiceProviderName", provider or publisher)
+    return _filled(dict.fromkeys(NULLABLE) | row)
+
+
+def _filled(row: Row) -> Row:
+    billed = row.get("BilledCost")
+    usual: Row = {
+        "EffectiveCost": billed,
+        "ContractedCost": billed,
+        "ListCost": row.get("ContractedCost", billed),
+        "InvoiceIssuerName": row.get("ServiceProviderName"),
+        "ServiceCategory": "Other",
+        "ServiceName": row.get("x_PublisherName") or "Other",
+    }
+    filled = [name for name in usual if row.get(name) is None]
+    row.update({name: usual[name] for name in filled})
+    if filled:
+        row["x_Filled"] = ", ".join(filled)
+    return row
+
+
+def _value(column: str, text: str) -> object:
+    text = text.strip()
+    if text in NULLS:
+        return None
+    if column in NUMBERS:
+        return number(column, text)
+    return moment(column, text) if column in TIMES else text
+
+
+def number(column: str, text: str) -> Decimal:
+    """Return a number with all its digits. Raises InvalidRequest."""
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        found = Decimal("NaN")
+    if not found.is_finite():
+        raise InvalidRequest(f"the bill says {column} {text[:60]!r}", why="that is no number")
+    return found
+
+
+def moment(column: str, text: str) -> datetime:
+    """Return a time; one without a zone is UTC, as FOCUS says. Raises InvalidRequest."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = _slashed(column, text)
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _slashed(column: str, text: str) -> datetime:
+    for form in _SLASHED:
+        try:
+            return datetime.strptime(text, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    raise InvalidRequest(f"the bill says {column} {text[:60]!r}", why="that is no time")
+
+
+def month_of(moment: datetime) -> datetime:
+    """Return the first moment of a month (UTC)."""
+    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def month_after(moment: datetime) -> datetime:
+    """Return the first moment of the month after."""
+    return month_of(month_of(moment) + timedelta(days=32))
+
+
+def months_of(period: Period) -> Iterator[datetime]:
+    """Yield the first moments of the months that a period touches."""
+    month = month_of(period.start)
+    while month < period.end:
+        yield month
+        month = month_after(month)
+
+
+def first_day(moment: datetime) -> datetime:
+    """Return the first midnight (UTC) that is not before a moment: the first day that starts in a period beginning there."""
+    midnight = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight if midnight == moment else midnight + timedelta(days=1)
+
+
+def starts_in(row: Mapping[str, object], period: Period) -> bool:
+    """Tell whether a row's charge starts in a period."""
+    start = row["ChargePeriodStart"]
+    return isinstance(start, datetime) and period.start <= start < period.end
+
+
+def tags_of(text: str, *prefixes: str) -> str | None:
+    """Return tags (a JSON object as text) with the prefixes of their keys taken away and empty values dropped; None for none at all."""
+    try:
+        found = json.loads(text) if text.strip() not in NULLS else {}
+    except ValueError:
+        return text
+    cleaned = {_bare(str(key), prefixes): str(value) for key, value in found.items() if value not in (None, "")}
+    return json.dumps(cleaned, sort_keys=True) if cleaned else None
+
+
+def _bare(key: str, prefixes: tuple[str, ...]) -> str:
+    return next((key[len(prefix) :] for prefix in prefixes if key.startswith(prefix)), key)
+
+
+def records(chunks: Iterable[bytes], name: str, *, gzipped: bool) -> Iterator[dict[str, str]]:
+    """Yield the records of a CSV file from its bytes, as they come; at most some pieces are in memory.
+
+    Raises InvalidRequest for what is no CSV, Unavailable for gzip that breaks off or is damaged, and what `chunks` raises.
+    """
+    raw: Any = io.BufferedReader(_Stream(iter(chunks)), PIECE_BYTES)
+    try:
+        with gzip.GzipFile(fileobj=raw) if gzipped else raw as data, io.TextIOWrapper(data, "utf-8-sig", newline="") as text:
+            reader = csv.DictReader(text, strict=True)
+            for record in reader:
+                if None in record or None in record.values():
+                    raise InvalidRequest(f"{name}, line {reader.line_num} has not as many fields as the first line", why="it is no CSV row")
+                yield record
+    except (EOFError, gzip.BadGzipFile, zlib.error) as broken:
+        why = "its gzip is damaged or breaks off: it is being written, or was not written whole"
+        raise Unavailable(f"cannot read {name}", why=why, next_step="try again after the next delivery") from broken
+    except (csv.Error, UnicodeDecodeError) as broken:
+        raise InvalidRequest(f"{name} is no CSV file in UTF-8", why=str(broken)[:200]) from broken
+
+
+class _Stream(io.RawIOBase):
+    """A file to read out of pieces."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._rest = chunks, memoryview(b"")
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        """Fill a buffer as far as one piece goes; 0 at the end."""
+        while not self._rest:
+            piece = next(self._chunks, None)
+            if piece is None:
+                return 0
+            self._rest = memoryview(bytes(piece))
+        room = memoryview(buffer)  # type: ignore[arg-type]
+        size = min(len(room), len(self._rest))
+        room[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+
+def latest(found: Iterable[Mapping[str, object]], key: Callable[[Mapping[str, object]], object]) -> list[Mapping[str, object]]:
+    """Return of the rows with the same key the one whose charge starts last."""
+    newest: dict[object, Mapping[str, object]] = {}
+    for row in found:
+        known = newest.get(key(row))
+        if known is None or str(known["ChargePeriodStart"]) <= str(row["ChargePeriodStart"]):
+            newest[key(row)] = row
+    return list(newest.values())

@@ -1,0 +1,250 @@
+"""Instances on Compute Engine. An id is "ZONE/NAME" (a name alone will do where only one zone has it).
+
+https://cloud.google.com/compute/docs/reference/rest/v1/instances. A stopped spot machine is `interrupted` when Google's operations
+(kept for some weeks) tell that it was preempted since its last start: https://cloud.google.com/compute/docs/instances/spot.
+"""
+
+import builtins
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from mcml.core.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded, did_you_mean
+from mcml.providers.api.instances import Instance, Instances, InstanceState, MachinePrice, SpotRequest
+from mcml.providers.api.spec import ProviderContext
+from mcml.providers.gcp.compute import Compute, OutOfStock, Place, carries, last, moment, open_compute, token_name
+from mcml.providers.gcp.prices import Rates, Shape, hourly, read_rates, shape_of
+from mcml.providers.gcp.settings import Settings
+
+CURRENCY = "USD"
+PREEMPTED = 'operationType = "compute.instances.preempted"'
+_STATES: Mapping[str, InstanceState] = {
+    "PROVISIONING": "pending", "STAGING": "pending", "REPAIRING": "pending", "STOPPING": "pending", "SUSPENDING": "pending",
+    "PENDING": "pending", "PENDING_STOP": "pending", "DEPROVISIONING": "terminated",
+    "RUNNING": "running", "TERMINATED": "stopped", "STOPPED": "stopped", "SUSPENDED": "stopped",
+}  # fmt: skip
+_BEGINNING_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def open_instances(ctx: ProviderContext) -> Instances:
+    """Return the machines of the target's region, or of all regions without one."""
+    return GcpInstances(open_compute(ctx))
+
+
+class GcpInstances:
+    """Machines of one project."""
+
+    def __init__(self, compute: Compute) -> None:
+        self._compute = compute
+        self._settings: Settings = compute.session.settings
+        self._rates: dict[str, Rates] = {}
+
+    def list(self, tags: Mapping[str, str] | None = None) -> builtins.list[Instance]:
+        """Return the machines that carry all these labels, by the time they were started."""
+        found = self._compute.everywhere("list the instances", "Instances", "instances")
+        return sorted(self._read([one for one in found if carries(one[1].labels, tags)]), key=lambda one: (one.launched, one.id))
+
+    def prices(self, machines: Sequence[str] = ()) -> builtins.list[MachinePrice]:
+        """Return the list prices of the named machine types, or of all in the region, in US dollars; None for what `prices` does not cover.
+
+        Raises InvalidRequest for an unknown type, and without a region (the target's, or that of the setting `zone`).
+        """
+        region = self._region()
+        shapes = {name: shape_of(self._machine(name)) for name in machines} if machines else self._all_shapes(region)
+        rates, now = self._rates_of(region), self._compute.session.ctx.clock()
+        return [
+            MachinePrice(
+                name,
+                region,
+                shape.vcpus,
+                shape.memory_gib,
+                hourly(shape, rates, "on demand"),
+                hourly(shape, rates, "spot"),
+                CURRENCY,
+                now,
+            )
+            for name, shape in shapes.items()
+        ]
+
+    def start(self, instance: str) -> Instance:
+        """Start one that does not run, and wait for it. Raises NotFound, QuotaExceeded (quota, or no stock in its zone)."""
+        place, found = self._find(instance)
+        if found.status in ("TERMINATED", "STOPPED", "SUSPENDED"):
+            method = "resume" if found.status == "SUSPENDED" else "start"
+            self._compute.change(f"start instance {instance!r}", "Instances", method, instance=found.name, **place.fields)
+        return self._now(place, found.name)
+
+    def stop(self, instance: str) -> Instance:
+        """Stop one, and wait for it; one that is stopped stays so. Raises NotFound."""
+        place, found = self._find(instance)
+        if found.status not in ("TERMINATED", "STOPPED", "SUSPENDED"):
+            self._compute.change(f"stop instance {instance!r}", "Instances", "stop", instance=found.name, **place.fields)
+        return self._now(place, found.name)
+
+    def resize(self, instance: str, machine: str) -> Instance:
+        """Change the type of one that is stopped. Raises NotFound, Conflict when it is not, InvalidRequest for a type its zone has not."""
+        place, found = self._find(instance)
+        if last(found.machine_type) == machine:
+            return self._now(place, found.name)
+        if found.status not in ("TERMINATED", "STOPPED"):
+            why = f"it is {found.status.lower()} as {last(found.machine_type)}"
+            raise Conflict(f"cannot resize instance {instance!r} to {machine}", why=why, next_step="stop it first")
+        self._machine(machine, place.name)
+        wanted = {"machine_type": f"zones/{place.name}/machineTypes/{machine}"}
+        self._compute.change(
+            f"resize instance {instance!r} to {machine}",
+            "Instances",
+            "set_machine_type",
+            instance=found.name,
+            instances_set_machine_type_request_resource=wanted,
+            **place.fields,
+        )
+        return self._now(place, found.name)
+
+    def request_spot(self, request: SpotRequest) -> Instance:
+        """Start a spot machine, in the first zone that has room; Google stops it, and keeps its disk, when it takes it away.
+
+        Its name comes from the token: the same token gives the one that is there, whatever has become of it. The command runs at every
+        boot. `max_price` is held against the list price: Google takes no bids. Raises QuotaExceeded when no zone has one or the price is
+        above `max_price` or unknown, InvalidRequest for an unknown type.
+        """
+        self._region()
+        name = token_name("mcml-spot", request.token)
+        zones = self._zones_of(request.machine)
+        there = self._named(name)
+        if there is None:
+            self._check_price(request)
+            self._insert(request, name, zones)
+            there = self._named(name)
+        if there is None:
+            raise NotFound(f"spot instance {name} is gone", why="it was there a moment ago: somebody deleted it")
+        return there
+
+    def _insert(self, request: SpotRequest, name: str, zones: Sequence[str]) -> None:
+        full: OutOfStock | None = None
+        for zone in zones:
+            body = _body(request, name, zone, self._settings)
+            try:
+                self._compute.change(f"start a spot {request.machine} in {zone}", "Instances", "insert", zone=zone, instance_resource=body)
+                return
+            except OutOfStock as failed:
+                full = failed
+            except Conflict:  # of that name: an earlier request with this token made it
+                return
+        if full is not None:
+            raise full
+
+    def _check_price(self, request: SpotRequest) -> None:
+        if request.max_price is None:
+            return
+        shape, region = shape_of(self._machine(request.machine)), self._region()
+        price = hourly(shape, self._rates_of(region), "spot")
+        if price is None or price > request.max_price:
+            known = f"an hour costs {price} {CURRENCY}" if price is not None else f"its price in {region} is not known"
+            why = f"{known}, at most {request.max_price} was offered"
+            raise QuotaExceeded(f"no spot {request.machine} at that price", why=why, next_step="offer more, or start it on demand")
+
+    def _find(self, instance: str) -> tuple[Place, Any]:
+        return self._compute.find("instance", instance, "Instances", "instances")
+
+    def _named(self, name: str) -> Instance | None:
+        try:
+            found = self._find(name)
+        except NotFound:
+            return None
+        return self._read([found])[0]
+
+    def _now(self, place: Place, name: str) -> Instance:
+        found = self._compute.ask(f"look at instance {name!r}", "Instances", "get", instance=name, **place.fields)
+        return self._read([(place, found)])[0]
+
+    def _read(self, found: Sequence[tuple[Place, Any]]) -> builtins.list[Instance]:
+        taken: dict[int, datetime] = {}
+        if any(_is_spot(one) and one.status == "TERMINATED" for _, one in found):
+            for _, told in self._compute.everywhere("look for preemptions", "GlobalOperations", "operations", filter=PREEMPTED):
+                taken[told.target_id] = max(taken.get(told.target_id, _BEGINNING_OF_TIME), moment(told.insert_time) or _BEGINNING_OF_TIME)
+        return [_instance(place, one, taken.get(one.id)) for place, one in found]
+
+    def _region(self) -> str:
+        region = self._compute.region or self._settings.zone.rpartition("-")[0]
+        if not region:
+            why = "neither the target has a region nor [providers.gcp] a zone"
+            raise InvalidRequest("no region to work in", why=why, next_step="write zone under [providers.gcp] in mcml.toml")
+        return region
+
+    def _rates_of(self, region: str) -> Rates:
+        if region not in self._rates:
+            self._rates[region] = read_rates(self._compute.session, region)
+        return self._rates[region]
+
+    def _all_shapes(self, region: str) -> dict[str, Shape]:
+        found = self._compute.everywhere("list the machine types", "MachineTypes", "machine_types")
+        return dict(sorted((machine.name, shape_of(machine)) for place, machine in found if place.region == region))
+
+    def _machine(self, machine: str, zone: str = "") -> Any:
+        """Return a machine type of a zone, or of the first that has it. Raises InvalidRequest."""
+        where = zone or self._zones_of(machine)[0]
+        try:
+            return self._compute.ask(f"look at machine type {machine!r}", "MachineTypes", "get", zone=where, machine_type=machine)
+        except NotFound as unknown:
+            raise InvalidRequest(f"no machine type {machine!r} in {where}", why=unknown.why, next_step=_types(where)) from unknown
+
+    def _zones_of(self, machine: str) -> builtins.list[str]:
+        """Return where a machine of this type can be started. Raises InvalidRequest when it is nowhere."""
+        only = self._settings.zone
+        if "custom-" in machine:  # in no listing, though there are some
+            return [only] if only else self._compute.zones()
+        found = self._compute.everywhere("look for the machine type", "MachineTypes", "machine_types")
+        offers = {(place.name, one.name) for place, one in found}
+        zones = sorted(zone for zone, name in offers if name == machine and only in ("", zone))
+        if not zones:
+            where, known = only or self._compute.region or "any region", {name for _, name in offers}
+            raise InvalidRequest(f"no machine type {machine!r} in {where}", why=_near(machine, known), next_step=_types(only))
+        return zones
+
+
+def _instance(place: Place, found: Any, preempted: datetime | None) -> Instance:
+    launched = moment(found.last_start_timestamp) or moment(found.creation_timestamp) or _BEGINNING_OF_TIME
+    state = _STATES.get(found.status, "pending")
+    if state == "stopped" and preempted is not None and preempted >= launched:
+        state = "interrupted"
+    where = f"{place.name}/{found.name}"
+    return Instance(where, last(found.machine_type), place.name, state, launched, _is_spot(found), dict(found.labels))
+
+
+def _is_spot(found: Any) -> bool:
+    return found.scheduling.provisioning_model == "SPOT" or bool(found.scheduling.preemptible)
+
+
+def _body(request: SpotRequest, name: str, zone: str, settings: Settings) -> dict[str, Any]:
+    network = {"network": settings.network, **({"subnetwork": settings.subnetwork} if settings.subnetwork else {})}
+    body: dict[str, Any] = {
+        "name": name,
+        "machine_type": f"zones/{zone}/machineTypes/{request.machine}",
+        "labels": dict(request.tags),
+        "disks": [{"boot": True, "auto_delete": True, "initialize_params": {"source_image": settings.image}}],
+        "network_interfaces": [network],
+        "scheduling": {
+            "provisioning_model": "SPOT",
+            "instance_termination_action": "STOP",
+            "automatic_restart": False,
+            "on_host_maintenance": "TERMINATE",
+        },
+    }
+    if request.command:
+        script = f"#!/bin/sh\nexec {shlex.join(request.command)}\n"
+        body["metadata"] = {"items": [{"key": "startup-script", "value": script}]}
+    if settings.service_account:
+        scope = "https://www.googleapis.com/auth/cloud-platform"
+        body["service_accounts"] = [{"email": settings.service_account, "scopes": [scope]}]
+    return body
+
+
+def _near(machine: str, known: set[str]) -> str:
+    hint = did_you_mean(machine, known)
+    return hint if hint.startswith("did you mean") else "no such type is offered there"
+
+
+def _types(zone: str) -> str:
+    return "gcloud compute machine-types list" + (f" --zones={zone}" if zone else "")

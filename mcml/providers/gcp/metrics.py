@@ -1,0 +1,144 @@
+"""Metrics on Cloud Monitoring (gRPC only): `ListTimeSeries` folds where it can, the rest is folded here from the samples.
+
+https://cloud.google.com/monitoring/api/ref_v3/rpc/google.monitoring.v3. A name is the metric's type
+("compute.googleapis.com/instance/cpu/utilization"), its values have the type's own unit. A label is one of the metric's or else of the
+monitored resource's ("instance_id"); write "resource.NAME" where both have it. All series that match are folded into one. A sample
+belongs to the step in which it ends, the step's end included, as Monitoring has it. `metrics_plan` says what is folded where.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from mcml.core.errors import InvalidRequest, NotFound
+from mcml.providers.api.metrics import Metrics, Point, SeriesQuery, Window
+from mcml.providers.api.spec import ProviderContext
+from mcml.providers.gcp.metrics_plan import MINUTE, Aggregation, Kind, fold, fold_distribution, plan, sampling
+from mcml.providers.gcp.rpc import rpc, rpc_pages
+from mcml.providers.gcp.session import Session
+from mcml.providers.resilience import Policy
+
+PAGE = 1000
+MOST_STEPS = 100_000
+_LABEL = re.compile(r"(?:(metric|resource)\.)?([A-Za-z_]\w*)")
+
+
+def open_metrics(ctx: ProviderContext) -> Metrics:
+    """Return the metrics of the project."""
+    return GcpMetrics(Session(ctx, policy=Policy(budget=ctx.budget)))
+
+
+class GcpMetrics:
+    """Metrics of one project."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._descriptors: dict[str, Any] = {}
+
+    def query(self, series: SeriesQuery, window: Window) -> list[Point]:
+        """Return one point a step; None where no sample ended. Raises NotFound, InvalidRequest (see `metrics_plan` for what cannot be).
+
+        Monitoring folds full steps of a minute or longer; percentiles of plain numbers, shorter steps and a last step that is cut are
+        folded from the samples. The average of several series weighs each series the same.
+        """
+        steps = _check(window)
+        kind = Kind.of(self.descriptor(series.metric))
+        how = plan(kind, series.statistic)
+        whole = (window.end - window.start) // window.step
+        if how is None or window.step % MINUTE or not whole:
+            values = self._pooled(series, kind, window, steps)
+        else:
+            values = self._folded(series, how, Window(window.start, window.start + whole * window.step, window.step))
+            if steps > whole:
+                rest = Window(window.start + whole * window.step, window.end, window.step)
+                values += self._pooled(series, kind, rest, 1)
+        return [Point(window.start + number * window.step, value) for number, value in enumerate(values)]
+
+    def names(self) -> list[str]:
+        """Return the types of the metrics that the project has."""
+        request = {"name": f"projects/{self._session.project()}"}
+        found = self._pages("list the metrics", "list_metric_descriptors", "metric_descriptors", request)
+        return sorted({descriptor.type for descriptor in found})
+
+    def descriptor(self, metric: str) -> Any:
+        """Return what a metric is. Raises NotFound."""
+        if metric not in self._descriptors:
+            doing, name = f"cannot look at metric {metric!r}", f"projects/{self._session.project()}/metricDescriptors/{metric}"
+            if not metric or not re.fullmatch(r"[\w./-]+", metric):
+                raise NotFound(f"no metric {metric!r}", why="it is no name of a metric")
+            from google.cloud import monitoring_v3
+
+            found = rpc(self._session, doing, monitoring_v3.MetricServiceClient, "get_metric_descriptor", {"name": name})
+            self._descriptors[metric] = found
+        return self._descriptors[metric]
+
+    def filter_of(self, series: SeriesQuery) -> str:
+        """Return what a series is in Monitoring's filter language. Raises NotFound, InvalidRequest for a label that none can have."""
+        own = {label.key for label in self.descriptor(series.metric).labels}
+        parts = [f"metric.type = {json.dumps(series.metric)}"]
+        for label, value in series.labels.items():
+            found = _LABEL.fullmatch(label)
+            if found is None:
+                raise InvalidRequest(f"no label {label!r}", why=f"a label is letters, digits and _; known: {', '.join(sorted(own))}")
+            side = found[1] or ("metric" if found[2] in own else "resource")
+            parts.append(f"{side}.labels.{found[2]} = {json.dumps(value, ensure_ascii=False)}")
+        return " AND ".join(parts)
+
+    def _folded(self, series: SeriesQuery, how: Aggregation, window: Window) -> list[float | None]:
+        values: list[float | None] = [None] * ((window.end - window.start) // window.step)
+        for at, value in self._points(series, how, window):
+            folded = fold_distribution(series.statistic, value) if how.distribution else float(value)
+            values[(at - window.start) // window.step - 1] = folded
+        return values
+
+    def _pooled(self, series: SeriesQuery, kind: Kind, window: Window, steps: int) -> list[float | None]:
+        """Fold the samples of each step; of a distribution only one step, of a minute or longer. Raises InvalidRequest."""
+        how, span = plan(kind, series.statistic), window.end - window.start
+        if kind.distribution and how is not None:
+            if steps > 1:
+                why = "a distribution is folded over whole minutes only"
+                raise InvalidRequest(f"cannot fold {series.metric} in steps of {window.step}", why=why, next_step="take whole minutes")
+            return [None] if span < MINUTE else self._folded(series, how, Window(window.start, window.end, span))
+        samples: list[list[float]] = [[] for _ in range(steps)]
+        for at, value in self._points(series, sampling(kind), window):
+            samples[-((window.start - at) // window.step) - 1].append(float(value))
+        return [fold(series.statistic, found) for found in samples]
+
+    def _points(self, series: SeriesQuery, how: Aggregation, window: Window) -> Iterator[tuple[datetime, Any]]:
+        """Return (end, value) of every point in the window, of all series."""
+        request = {
+            "name": f"projects/{self._session.project()}",
+            "filter": self.filter_of(series),
+            "interval": {"start_time": window.start, "end_time": window.end},
+            "aggregation": how.request(window.step),
+        }
+        for found in self._pages(f"read metric {series.metric!r}", "list_time_series", "time_series", request):
+            for point in found.points:
+                at = point.interval.end_time
+                if window.start < at <= window.end:
+                    yield at, _value(point.value)
+
+    def _pages(self, what: str, method: str, items: str, request: dict[str, Any]) -> Iterator[Any]:
+        from google.cloud import monitoring_v3
+
+        asked = {**request, "page_size": PAGE}
+        return rpc_pages(self._session, f"cannot {what}", monitoring_v3.MetricServiceClient, method, asked, items)
+
+
+def _value(typed: Any) -> Any:
+    """Return the value that is set: a number, a truth, a distribution."""
+    return getattr(typed, type(typed).pb(typed).WhichOneof("value"))
+
+
+def _check(window: Window) -> int:
+    """Return how many steps a window has, the last possibly cut. Raises InvalidRequest."""
+    if window.start.tzinfo is None or window.end.tzinfo is None:
+        raise InvalidRequest("the window has no time zone", why="a time without one means something else on every machine")
+    if window.step <= timedelta(0) or window.end <= window.start:
+        raise InvalidRequest("the window is empty", why=f"{window.start} to {window.end} in steps of {window.step}")
+    steps = -((window.start - window.end) // window.step)
+    if steps > MOST_STEPS:
+        raise InvalidRequest(f"the window has {steps} steps", why=f"at most {MOST_STEPS} are answered", next_step="take a longer step")
+    return steps

@@ -1,0 +1,256 @@
+"""Instances on EC2: the contract on moto server (our corrections: `moto_ec2`) with a price list from a stub; parameters, states, errors."""
+
+import json
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from mcml.core.errors import Conflict, InvalidRequest, QuotaExceeded
+from mcml.providers.api.instances import Instance, Instances, InstanceState, SpotRequest
+from mcml.providers.aws.instance_prices import listed_prices
+from mcml.providers.aws.instances import Ec2Instances, spot_parameters, to_instance
+from mcml.providers.aws.session import Session
+from mcml.testing.contracts.instances import InstancesContract
+from mcml.testing.stubs.aws_model import AwsError, AwsModel
+from mcml.testing.stubs.faults import Answer, Delay, Fault, FaultProxy, HalfBody, Pass, Reset
+from tests.providers.aws.conftest import MakeSession
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+HOURLY = {"m5.large": "0.1070000000", "c5.large": "0.0960000000"}
+
+
+def product(machine: str, price: str, *, unit: str = "Hrs", currency: str = "USD") -> str:
+    """A document of the price list, as GetProducts gives it (shape: the example that the SDK ships)."""
+    dimension = {"unit": unit, "beginRange": "0", "endRange": "Inf", "appliesTo": [], "rateCode": "S.T.R", "description": "per hour"}
+    term = {"priceDimensions": {"S.T.R": {**dimension, "pricePerUnit": {currency: price}}}, "sku": "S", "offerTermCode": "T"}
+    attributes = {"servicecode": "AmazonEC2", "instanceType": machine, "vcpu": "2", "memory": "8 GiB", "regionCode": "eu-west-1"}
+    about = {"productFamily": "Compute Instance", "attributes": attributes, "sku": "S"}
+    return json.dumps({"product": about, "serviceCode": "AmazonEC2", "terms": {"OnDemand": {"S.T": term}}, "version": "1"})
+
+
+def get_products(asked: dict[str, Any]) -> dict[str, Any]:
+    """Answer by the filter on the type, one document a page."""
+    wanted = {one["Field"]: one["Value"] for one in asked["Filters"]}.get("instanceType", "")
+    texts = [product(machine, price) for machine, price in HOURLY.items() if wanted in ("", machine)]
+    page = int(asked.get("NextToken", 0))
+    more = {"NextToken": str(page + 1)} if page + 1 < len(texts) else {}
+    return {"FormatVersion": "aws_v1", "PriceList": texts[page : page + 1], **more}
+
+
+@pytest.fixture
+def prices() -> Iterator[AwsModel]:
+    with AwsModel("pricing") as stub:
+        stub.on("pricing", "GetProducts", get_products)
+        yield stub
+
+
+@pytest.fixture
+def priced(make_session: MakeSession, moto_url: str, prices: AwsModel, machine_image: str, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """A session for which all services are moto server, and the price list is the stub."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", prices.url)
+    return make_session(endpoint_url="", image=machine_image, timeout=(5, 60))
+
+
+@pytest.fixture
+def instances(priced: Session) -> Ec2Instances:
+    return Ec2Instances(priced)
+
+
+class TestEc2Instances(InstancesContract):
+    @pytest.fixture
+    def instances(self, instances: Ec2Instances) -> Instances:
+        return instances
+
+    @pytest.fixture
+    def request_for_spot(self) -> SpotRequest:
+        return SpotRequest("m5.large", uuid4().hex, tags={"team": uuid4().hex})
+
+    @pytest.fixture
+    def other_machine(self) -> str:
+        return "c5.large"
+
+    @pytest.fixture
+    def take_away(self, moto_url: str) -> Callable[[str], None]:
+        def interrupt(instance: str) -> None:
+            with urllib.request.urlopen(f"{moto_url}/interrupt/{instance}", data=b"", timeout=10):
+                pass
+
+        return interrupt
+
+    @pytest.fixture
+    def resizable(self, priced: Session) -> Instance:
+        """One on demand: EC2 does not change the type of a spot machine."""
+        asked = {"ImageId": priced.settings.image, "InstanceType": "m5.large", "MinCount": 1, "MaxCount": 1}
+        return to_instance(priced.client("ec2").run_instances(**asked)["Instances"][0])
+
+
+def test_a_spot_machine_keeps_its_type(instances: Ec2Instances) -> None:
+    spot = instances.request_spot(SpotRequest("m5.large", uuid4().hex))
+    with pytest.raises(InvalidRequest) as refused:
+        instances.resize(spot.id, "c5.large")
+    assert refused.value.why == "EC2 does not change the type of a spot machine"
+    assert instances.resize(spot.id, "m5.large").machine == "m5.large"
+
+
+def test_listed_over_many_pages(instances: Ec2Instances) -> None:
+    team = uuid4().hex
+    made = {instances.request_spot(SpotRequest("m5.large", uuid4().hex, tags={"team": team})).id for _ in range(7)}
+    pages = Ec2Instances(instances.session, page=5)
+    assert {one.id for one in pages.list({"team": team})} == made
+    assert made <= {one.id for one in pages.list()}
+
+
+def test_a_value_with_a_wildcard_is_taken_as_it_is(instances: Ec2Instances) -> None:
+    instances.request_spot(SpotRequest("m5.large", uuid4().hex, tags={"team": "abc"}))
+    assert instances.list({"team": "a*c"}) == []
+
+
+def test_a_token_stands_for_one_request(instances: Ec2Instances) -> None:
+    token = uuid4().hex
+    instances.request_spot(SpotRequest("m5.large", token))
+    with pytest.raises(InvalidRequest, match="could be had"):
+        instances.request_spot(SpotRequest("c5.large", token))
+
+
+def test_what_is_asked_for() -> None:
+    idle = spot_parameters(SpotRequest("m5.large", "t", max_price=Decimal("1E-2"), tags={"team": "risk"}), "ami-1", "subnet-1")
+    assert idle["InstanceMarketOptions"] == {
+        "MarketType": "spot",
+        "SpotOptions": {"SpotInstanceType": "persistent", "InstanceInterruptionBehavior": "stop", "MaxPrice": "0.01"},
+    }
+    assert (idle["ImageId"], idle["SubnetId"], len(idle["ClientToken"])) == ("ami-1", "subnet-1", 64)
+    assert idle["TagSpecifications"][0] == {
+        "ResourceType": "instance", "Tags": [{"Key": "managed-by", "Value": "mcml"}, {"Key": "team", "Value": "risk"}],
+    }  # fmt: skip
+    busy = spot_parameters(SpotRequest("m5.large", "t", ("python", "train.py", "--name", "a b")), "resolve:ssm:/x", "")
+    assert busy["UserData"] == "#!/bin/sh\npython train.py --name 'a b'\nshutdown -h now\n"
+    assert busy["InstanceMarketOptions"]["SpotOptions"] == {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
+    assert busy["InstanceInitiatedShutdownBehavior"] == "terminate"
+    assert "SubnetId" not in busy
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "state"),
+    [
+        ("pending", "", "pending"),
+        ("running", "", "running"),
+        ("stopping", "Client.UserInitiatedShutdown", "running"),
+        ("stopped", "Client.UserInitiatedShutdown", "stopped"),
+        ("stopped", "Server.SpotInstanceShutdown", "interrupted"),
+        ("terminated", "Server.SpotInstanceTermination", "interrupted"),
+        ("terminated", "Client.InstanceInitiatedShutdown", "terminated"),
+        ("shutting-down", "", "terminated"),
+    ],
+)
+def test_states(name: str, reason: str, state: InstanceState) -> None:
+    said = {"InstanceId": "i-1", "InstanceType": "m5.large", "LaunchTime": NOON, "State": {"Name": name}, "StateReason": {"Code": reason}}
+    assert to_instance(said).state == state
+
+
+@pytest.fixture
+def ec2() -> Iterator[AwsModel]:
+    with AwsModel("ec2", "pricing") as stub:
+        yield stub
+
+
+def stubbed(make_session: MakeSession, stub: AwsModel) -> Ec2Instances:
+    return Ec2Instances(make_session(endpoint_url=stub.url, clock=lambda: NOON))
+
+
+@pytest.mark.parametrize(
+    "code", ["SpotMaxPriceTooLow", "InsufficientInstanceCapacity", "MaxSpotInstanceCountExceeded", "VcpuLimitExceeded"]
+)
+def test_none_to_be_had(make_session: MakeSession, ec2: AwsModel, code: str) -> None:
+    """At once: trying again soon helps little, and another type or zone more."""
+
+    def refuse(_: dict[str, Any]) -> dict[str, Any]:
+        raise AwsError(code, "We currently do not have it.", 500 if "Capacity" in code else 400)
+
+    ec2.on("ec2", "RunInstances", refuse)
+    ec2.on("ec2", "StartInstances", refuse)
+    instances = stubbed(make_session, ec2)
+    with pytest.raises(QuotaExceeded) as none:
+        instances.request_spot(SpotRequest("p5.48xlarge", "t"))
+    assert (none.value.message, none.value.why) == ("no spot p5.48xlarge could be had", f"We currently do not have it. ({code})")
+    assert none.value.next_step
+    with pytest.raises(QuotaExceeded):
+        instances.start("i-0123456789abcdef0")
+    assert len(ec2.requests("ec2", "RunInstances")) == 1
+
+
+def test_started_while_the_spot_market_holds_it(make_session: MakeSession, ec2: AwsModel) -> None:
+    def refuse(_: dict[str, Any]) -> dict[str, Any]:
+        raise AwsError("IncorrectSpotRequestState", "the spot request is not in a state that allows it")
+
+    ec2.on("ec2", "StartInstances", refuse)
+    with pytest.raises(Conflict):
+        stubbed(make_session, ec2).start("i-0123456789abcdef0")
+
+
+def price_services(ec2: AwsModel) -> None:
+    """Have the stub answer for two types, one of which has a price; all of it in pages."""
+
+    def types(asked: dict[str, Any]) -> dict[str, Any]:
+        sizes = {"m5.large": (2, 8192), "t3.nano": (2, 512)}
+        return {
+            "InstanceTypes": [
+                {"InstanceType": name, "VCpuInfo": {"DefaultVCpus": vcpus}, "MemoryInfo": {"SizeInMiB": memory}}
+                for name, (vcpus, memory) in sizes.items()
+                if name in asked.get("InstanceTypes", sizes)
+            ]
+        }
+
+    def history(asked: dict[str, Any]) -> dict[str, Any]:
+        zone, price = ("b", "0.038100") if asked.get("NextToken") else ("a", "0.040200")
+        place = {"AvailabilityZone": f"eu-west-1{zone}", "InstanceType": "m5.large", "ProductDescription": "Linux/UNIX"}
+        more = {} if asked.get("NextToken") else {"NextToken": "2"}
+        return {"SpotPriceHistory": [{**place, "SpotPrice": price, "Timestamp": NOON}], **more}
+
+    ec2.on("ec2", "DescribeInstanceTypes", types)
+    ec2.on("ec2", "DescribeSpotPriceHistory", history)
+    ec2.on("pricing", "GetProducts", get_products)
+
+
+def test_prices_survive_faults(make_session: MakeSession, ec2: AwsModel) -> None:
+    """Every page of every service fails in each way."""
+    price_services(ec2)
+    kinds: list[Fault] = [Reset(), Answer(429, {"Retry-After": "7"}), Answer(500), HalfBody(), Delay(30), Reset(reaches_server=True)]
+    with FaultProxy(ec2.url) as proxy:
+        session = make_session(endpoint_url=proxy.url, timeout=(5, 0.5), attempts=9, budget=1000, clock=lambda: NOON)
+        proxy.script(*[fault for kind in kinds for fault in (kind, Pass())])
+        assert [price.on_demand for price in Ec2Instances(session).prices(["m5.large", "t3.nano"])] == [Decimal("0.107"), None]
+        assert len(proxy.unused) <= 4
+
+
+def test_prices_are_those_of_the_region_and_the_cheapest_zone(make_session: MakeSession, ec2: AwsModel) -> None:
+    """From three services, two of them in pages; the price list is asked in us-east-1."""
+    price_services(ec2)
+    instances = stubbed(make_session, ec2)
+    (m5,) = instances.prices(["m5.large"])
+    assert (m5.on_demand, m5.spot) == (Decimal("0.107"), Decimal("0.0381"))
+    assert (m5.vcpus, m5.memory_gib) == (Decimal(2), Decimal(8))
+    assert (m5.currency, m5.region, m5.as_of) == ("USD", "eu-west-1", NOON)
+    every = {price.machine: price for price in instances.prices()}
+    assert sorted(every) == ["m5.large", "t3.nano"]
+    assert (every["t3.nano"].on_demand, every["t3.nano"].spot, every["t3.nano"].memory_gib) == (None, None, Decimal("0.5"))
+    filters = {one["Field"]: one["Value"] for one in ec2.requests("pricing", "GetProducts")[0]["Filters"]}
+    assert filters == {
+        "operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used", "regionCode": "eu-west-1",
+        "instanceType": "m5.large",
+    }  # fmt: skip
+    assert "us-east-1/pricing" in next(call.headers["Authorization"] for call in ec2.calls if call.service == "pricing")
+    with pytest.raises(InvalidRequest, match="lagre"):
+        instances.prices(["m5.lagre"])
+
+
+def test_of_several_documents_the_lowest_hourly_price_counts() -> None:
+    texts = [product("m5.large", price) for price in ("0.2", "0.1", "0.0")] + [product("m5.large", "0.01", unit="Quantity")]
+    assert listed_prices([*texts, product("m6.large", "7", currency="CNY")]) == {
+        "m5.large": (Decimal("0.1"), "USD"), "m6.large": (Decimal("7"), "CNY"),
+    }  # fmt: skip

@@ -1,0 +1,319 @@
+"""Inventory of AWS: the contract on moto server; kinds that mcml deletes are made, found, deleted once; what blocks, and what helps."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from mcml.core.errors import Conflict, ProviderCannot
+from mcml.providers.api.inventory import Inventory, Resource
+from mcml.providers.aws.arn import arn_of
+from mcml.providers.aws.inventory import AwsInventory
+from mcml.providers.aws.session import Session
+from mcml.testing.contracts.inventory import InventoryContract
+from mcml.testing.stubs.aws_model import AwsModel
+from tests.providers.aws.conftest import MakeSession
+from tests.providers.aws.test_groups import MakeGroup, make_group
+
+__all__ = ["make_group"]
+ACCOUNT = "123456789012"
+
+
+def tags() -> dict[str, str]:
+    return {"managed-by": "mcml", "team": uuid4().hex}
+
+
+def listed(said: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in said.items()]
+
+
+def specified(kind: str, said: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"ResourceType": kind, "Tags": listed(said)}]
+
+
+def ec2_arn(kind: str, name: str) -> str:
+    return f"arn:aws:ec2:eu-west-1:{ACCOUNT}:{kind}/{name}"
+
+
+def make_bucket(session: Session, said: dict[str, str]) -> str:
+    name, s3 = f"mcml-{uuid4().hex[:20]}", session.client("s3")
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": listed(said)})
+    return f"arn:aws:s3:::{name}"
+
+
+def make_volume(session: Session, said: dict[str, str]) -> str:
+    made = session.client("ec2").create_volume(AvailabilityZone="eu-west-1a", Size=1, TagSpecifications=specified("volume", said))
+    return ec2_arn("volume", made["VolumeId"])
+
+
+def make_snapshot(session: Session, said: dict[str, str]) -> str:
+    volume = session.client("ec2").create_volume(AvailabilityZone="eu-west-1a", Size=1)["VolumeId"]
+    made = session.client("ec2").create_snapshot(VolumeId=volume, TagSpecifications=specified("snapshot", said))
+    return ec2_arn("snapshot", made["SnapshotId"])
+
+
+def make_instance(session: Session, said: dict[str, str]) -> str:
+    ec2 = session.client("ec2")
+    asked = {"ImageId": "ami-03cf127a", "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1}
+    return ec2_arn("instance", ec2.run_instances(TagSpecifications=specified("instance", said), **asked)["Instances"][0]["InstanceId"])
+
+
+def make_vpc(session: Session, said: dict[str, str]) -> str:
+    ec2 = session.client("ec2")
+    name = ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=specified("vpc", said))["Vpc"]["VpcId"]
+    return ec2_arn("vpc", name)
+
+
+def make_security_group(session: Session, said: dict[str, str]) -> str:
+    vpc = make_vpc(session, {}).rpartition("/")[2]
+    asked: dict[str, Any] = {"GroupName": uuid4().hex, "Description": "x", "VpcId": vpc}
+    asked["TagSpecifications"] = specified("security-group", said)
+    return ec2_arn("security-group", session.client("ec2").create_security_group(**asked)["GroupId"])
+
+
+def make_database(session: Session, said: dict[str, str]) -> str:
+    name = f"db-{uuid4().hex[:20]}"
+    made = session.client("rds").create_db_instance(
+        DBInstanceIdentifier=name, DBInstanceClass="db.t3.micro", Engine="postgres", AllocatedStorage=20, MasterUsername="admin1",
+        MasterUserPassword="not-a-secret", Tags=listed(said),
+    )  # fmt: skip
+    return str(made["DBInstance"]["DBInstanceArn"])
+
+
+def make_topic(session: Session, said: dict[str, str]) -> str:
+    return str(session.client("sns").create_topic(Name=uuid4().hex, Tags=listed(said))["TopicArn"])
+
+
+def make_queue(session: Session, said: dict[str, str]) -> str:
+    name = uuid4().hex
+    session.client("sqs").create_queue(QueueName=name, tags=said)
+    return f"arn:aws:sqs:eu-west-1:{ACCOUNT}:{name}"
+
+
+def make_secret(session: Session, said: dict[str, str]) -> str:
+    return str(session.client("secretsmanager").create_secret(Name=uuid4().hex, SecretString="x", Tags=listed(said))["ARN"])
+
+
+def make_log_group(session: Session, said: dict[str, str]) -> str:
+    name = f"/mcml/{uuid4().hex}"
+    session.client("logs").create_log_group(logGroupName=name, tags=said)
+    return f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:{name}"
+
+
+def make_target_group(session: Session, said: dict[str, str]) -> str:
+    vpc = make_vpc(session, {}).rpartition("/")[2]
+    asked = {"Name": uuid4().hex, "Protocol": "HTTP", "Port": 80, "VpcId": vpc}
+    return str(session.client("elbv2").create_target_group(Tags=listed(said), **asked)["TargetGroups"][0]["TargetGroupArn"])
+
+
+MAKERS: list[Callable[[Session, dict[str, str]], str]] = [
+    make_bucket, make_volume, make_snapshot, make_instance, make_vpc, make_security_group, make_database, make_topic, make_queue,
+    make_log_group, make_target_group,
+]  # fmt: skip
+
+
+@pytest.fixture
+def inventory(session: Session) -> AwsInventory:
+    return AwsInventory(session)
+
+
+class TestAws(InventoryContract):
+    @pytest.fixture
+    def inventory(self, inventory: AwsInventory) -> Inventory:
+        return inventory
+
+    @pytest.fixture
+    def tagged(self, session: Session) -> Resource:
+        said = tags()
+        return Resource("ec2:volume", make_volume(session, said), "eu-west-1", said)
+
+    @pytest.fixture
+    def blocked(self, session: Session) -> Resource:
+        said = tags()
+        arn = make_bucket(session, said)
+        session.client("s3").put_object(Bucket=arn.rpartition(":")[2], Key="k", Body=b"x")
+        return Resource("s3:bucket", arn, "eu-west-1", said)
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__.removeprefix("make_"))
+def test_each_kind_is_found_and_deleted_once(session: Session, inventory: AwsInventory, make: Callable[..., str]) -> None:
+    said = tags()
+    arn = make(session, said)
+    found = [one for one in inventory.find_by_tag(said) if one.id.startswith(arn)]  # a log group's may end with ":*"
+    assert [one.tags for one in found] == [said]
+    assert inventory.blockers(found) == []
+    assert inventory.delete(found[0]) is True
+    assert inventory.find_by_tag(said) == []
+    assert inventory.delete(found[0]) is False
+
+
+def test_an_auto_scaling_group_which_the_api_leaves_out(session: Session, inventory: AwsInventory, make_group: MakeGroup) -> None:
+    name = make_group(1)
+    (found,) = [one for one in inventory.find_by_tag({"team": name}) if one.kind == "autoscaling:autoScalingGroup"]
+    assert (found.region, found.tags, found.id.endswith(f"autoScalingGroupName/{name}")) == ("eu-west-1", {"team": name}, True)
+    assert inventory.delete(found) is True
+    assert inventory.delete(found) is False
+    make_group(0)  # the fixture ends what it made: give it one that is there
+    session.client("autoscaling").create_auto_scaling_group(
+        AutoScalingGroupName=name, MinSize=0, MaxSize=0, AvailabilityZones=["eu-west-1a"], LaunchTemplate={"LaunchTemplateName": name}
+    )
+
+
+def test_a_secret_can_be_brought_back(session: Session, inventory: AwsInventory) -> None:
+    arn = make_secret(session, tags())
+    assert inventory.delete(Resource("secretsmanager:secret", arn, "eu-west-1")) is True
+    assert inventory.delete(Resource("secretsmanager:secret", arn, "eu-west-1")) is False
+    session.client("secretsmanager").restore_secret(SecretId=arn)
+    assert inventory.delete(Resource("secretsmanager:secret", arn, "eu-west-1")) is True
+
+
+def test_a_database_leaves_a_last_snapshot(session: Session, inventory: AwsInventory) -> None:
+    said = tags()
+    arn = make_database(session, said)
+    name = arn.rpartition(":")[2]
+    assert inventory.delete(Resource("rds:db", arn, "eu-west-1", said)) is True
+    left = session.client("rds").describe_db_snapshots(DBInstanceIdentifier=name, SnapshotType="manual")["DBSnapshots"]
+    assert [one["DBSnapshotIdentifier"].startswith(f"mcml-final-{name}") for one in left] == [True]
+
+
+def protected_instance(session: Session, inventory: AwsInventory) -> tuple[str, str, str]:
+    arn = make_instance(session, tags())
+    name = arn.rpartition("/")[2]
+    session.client("ec2").modify_instance_attribute(InstanceId=name, DisableApiTermination={"Value": True})
+    return arn, "is protected from termination", "--no-disable-api-termination"
+
+
+def attached_volume(session: Session, inventory: AwsInventory) -> tuple[str, str, str]:
+    arn, instance = make_volume(session, tags()), make_instance(session, tags()).rpartition("/")[2]
+    session.client("ec2").attach_volume(VolumeId=arn.rpartition("/")[2], InstanceId=instance, Device="/dev/sdx")
+    return arn, f"is attached to {instance}", "aws ec2 detach-volume"
+
+
+def vpc_in_use(session: Session, inventory: AwsInventory) -> tuple[str, str, str]:
+    arn = make_vpc(session, tags())
+    subnet = session.client("ec2").create_subnet(VpcId=arn.rpartition("/")[2], CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
+    return arn, f"subnet {subnet} is in", f"aws ec2 delete-subnet --subnet-id {subnet}"
+
+
+def subnet_in_use(session: Session, inventory: AwsInventory) -> tuple[str, str, str]:
+    ec2 = session.client("ec2")
+    vpc = make_vpc(session, {}).rpartition("/")[2]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24", TagSpecifications=specified("subnet", tags()))["Subnet"]["SubnetId"]
+    interface = ec2.create_network_interface(SubnetId=subnet, Description="ELB app/front")["NetworkInterface"]["NetworkInterfaceId"]
+    return ec2_arn("subnet", subnet), f"network interface {interface} (ELB app/front)", f"--network-interface-id {interface}"
+
+
+def security_group_in_use(session: Session, inventory: AwsInventory) -> tuple[str, str, str]:
+    ec2 = session.client("ec2")
+    arn = make_security_group(session, tags())
+    name = arn.rpartition("/")[2]
+    (about,) = ec2.describe_security_groups(GroupIds=[name])["SecurityGroups"]
+    other = ec2.create_security_group(GroupName=uuid4().hex, Description="x", VpcId=about["VpcId"])["GroupId"]
+    ec2.authorize_security_group_ingress(GroupId=other, IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": name}]}])
+    return arn, f"security group {other} lets in {name}", "revoke-security-group-ingress"
+
+
+def protected_database(session: Session, inventory: AwsInventory) -> tuple[str, str, str]:
+    arn = make_database(session, tags())
+    session.client("rds").modify_db_instance(DBInstanceIdentifier=arn.rpartition(":")[2], DeletionProtection=True)
+    return arn, "is protected from deletion", "--no-deletion-protection"
+
+
+BLOCKED = [protected_instance, attached_volume, vpc_in_use, subnet_in_use, security_group_in_use, protected_database]
+
+
+@pytest.mark.parametrize("make", BLOCKED, ids=lambda make: make.__name__)
+def test_what_blocks_and_what_helps(session: Session, inventory: AwsInventory, make: Callable[..., tuple[str, str, str]]) -> None:
+    arn, reason, fix = make(session, inventory)
+    resource = Resource("", arn, "eu-west-1")
+    blocker = inventory.blockers([resource])[0]
+    assert reason in blocker.reason
+    assert fix in blocker.fix
+    with pytest.raises(Conflict) as refused:
+        inventory.delete(resource)
+    assert reason in refused.value.why
+    assert fix in refused.value.next_step
+
+
+def test_an_image_holds_its_snapshot(make_session: MakeSession) -> None:
+    """moto server does not keep an image's snapshot: a stub tells."""
+    with AwsModel("ec2") as stub:
+        stub.on("ec2", "DescribeImages", {"Images": [{"ImageId": "ami-1"}]})
+        inventory = AwsInventory(make_session(endpoint_url=stub.url))
+        (blocker,) = inventory.blockers([Resource("ec2:snapshot", ec2_arn("snapshot", "snap-1"), "eu-west-1")])
+        assert (blocker.reason, blocker.fix) == ("snapshot snap-1 is part of image ami-1", "aws ec2 deregister-image --image-id ami-1")
+
+
+def test_found_over_many_pages(session: Session) -> None:
+    said = tags()
+    made = {make_volume(session, said) for _ in range(7)}
+    assert {one.id for one in AwsInventory(session, page=3).find_by_tag(said)} == made
+
+
+def test_a_spot_request_goes_before_its_machine(make_session: MakeSession) -> None:
+    """Else it would start another one."""
+    instance = {"InstanceId": "i-1", "State": {"Name": "running"}, "InstanceType": "t3.micro"}
+    with AwsModel("ec2") as stub:
+        stub.on("ec2", "DescribeInstances", {"Reservations": [{"Instances": [instance]}]})
+        stub.on("ec2", "DescribeInstanceAttribute", {"DisableApiTermination": {"Value": False}})
+        stub.on("ec2", "DescribeSpotInstanceRequests", {"SpotInstanceRequests": [{"SpotInstanceRequestId": "sir-1"}]})
+        stub.on("ec2", "CancelSpotInstanceRequests", {})
+        stub.on("ec2", "TerminateInstances", {})
+        inventory = AwsInventory(make_session(endpoint_url=stub.url))
+        assert inventory.delete(Resource("ec2:instance", ec2_arn("instance", "i-1"), "eu-west-1")) is True
+        assert [call.operation for call in stub.calls][-2:] == ["CancelSpotInstanceRequests", "TerminateInstances"]
+
+
+def test_what_has_no_region_is_asked_for_in_us_east_1(make_session: MakeSession) -> None:
+    """Buckets show in their own region only, a terminated instance not at all."""
+    here = {"ec2": ec2_arn("instance", "i-1"), "s3": "arn:aws:s3:::here"}
+    there = {"r53": "arn:aws:route53:::hostedzone/Z1", "s3": "arn:aws:s3:::there", "ec2": f"arn:aws:ec2:us-east-1:{ACCOUNT}:volume/vol-1"}
+    with AwsModel("resourcegroupstaggingapi", "autoscaling", "ec2") as stub:
+
+        def resources(asked: dict[str, Any]) -> dict[str, Any]:
+            assert asked["TagFilters"] == [{"Key": "managed-by", "Values": ["mcml"]}]
+            there_now = "us-east-1" in stub.calls[-1].headers["Authorization"]
+            return {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []} for arn in (there if there_now else here).values()]}
+
+        stub.on("resourcegroupstaggingapi", "GetResources", resources)
+        stub.on("autoscaling", "DescribeAutoScalingGroups", {"AutoScalingGroups": []})
+        ended = {"InstanceId": "i-1", "State": {"Name": "terminated"}}
+        stub.on("ec2", "DescribeInstances", {"Reservations": [{"Instances": [ended]}]})
+        found = AwsInventory(make_session(endpoint_url=stub.url)).find_by_tag({})
+    assert [(one.kind, one.id, one.region) for one in found] == [
+        ("route53:hostedzone", there["r53"], ""), ("s3:bucket", here["s3"], "eu-west-1"),
+    ]  # fmt: skip
+
+
+def test_a_kind_that_mcml_leaves_to_a_person(make_session: MakeSession) -> None:
+    arn = "arn:aws:kms:eu-west-1:123456789012:key/k1"
+    with AwsModel("resourcegroupstaggingapi") as stub:
+        stub.on("resourcegroupstaggingapi", "GetResources", {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []}]})
+        inventory = AwsInventory(make_session(endpoint_url=stub.url))
+        with pytest.raises(ProviderCannot) as left:
+            inventory.delete(Resource("kms:key", arn, "eu-west-1"))
+        assert (left.value.message, left.value.why) == ("cannot delete kms:key 'k1'", "mcml does not delete resources of kms")
+        stub.on("resourcegroupstaggingapi", "GetResources", {"ResourceTagMappingList": []})
+        assert inventory.delete(Resource("kms:key", arn, "eu-west-1")) is False
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "name"),
+    [
+        ("arn:aws:ec2:eu-west-1:1:volume/vol-1", "ec2:volume", "vol-1"),
+        ("arn:aws:rds:eu-west-1:1:db:journal", "rds:db", "journal"),
+        ("arn:aws:s3:::models", "s3:bucket", "models"),
+        ("arn:aws:sns:eu-west-1:1:pages", "sns:topic", "pages"),
+        ("arn:aws:eks:eu-west-1:1:nodegroup/ml/gpu/8e-1", "eks:nodegroup", "ml/gpu/8e-1"),
+        ("arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/front/50dc", "elasticloadbalancing:loadbalancer", "app/front/50dc"),
+        ("arn:aws:autoscaling:eu-west-1:1:autoScalingGroup:u-1:autoScalingGroupName/a/b", "autoscaling:autoScalingGroup", "a/b"),
+        ("arn:aws:logs:eu-west-1:1:log-group:/mcml/x", "logs:log-group", "/mcml/x"),
+    ],
+)
+def test_arns(text: str, kind: str, name: str) -> None:
+    arn = arn_of(text)
+    assert arn is not None
+    assert (arn.kind, arn.name, str(arn)) == (kind, name, text)
+    assert arn_of("mcml-never-existed") is None
