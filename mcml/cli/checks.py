@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from mcml.cli.session import Session
-from mcml.core.errors import McmlError, NotFound
+from mcml.core.errors import McmlError, NotAuthenticated, NotFound
 from mcml.core.fanout import ask_all
 from mcml.core.paths import find_project
 from mcml.providers.api.capability import IDENTITY
@@ -65,9 +65,13 @@ def _provider(session: Session, provider: str) -> Iterator[Check]:
         identity = session.open_provider(IDENTITY, provider)
         who = identity.whoami()
         yield Check(f"provider {provider}", True, f"{who.principal} in {who.account} ({who.method})")
-        yield from (Check(f"{provider}: {check.name}", check.ok, check.detail, check.fix) for check in identity.check())
+        yield from (_shown(provider, check) for check in identity.check())
     except NotFound as unknown:
         yield Check(f"provider {provider}", False, f"{unknown.message}: {unknown.why}", "mcml plugins list")
+    except NotAuthenticated as no_login:  # what else is missing can be said all the same
+        yield _failed(f"provider {provider}", no_login)
+        missing = session.open_provider(IDENTITY, provider).check()
+        yield from (_shown(provider, check) for check in missing if check.ok or check.fix != no_login.next_step)
     except McmlError as wrong:
         yield _failed(f"provider {provider}", wrong)
 
@@ -103,4 +107,13 @@ def _tried(name: str, look: Callable[[], str]) -> Check:
 
 
 def _failed(name: str, error: McmlError) -> Check:
-    return Check(name, False, f"{error.message}: {error.why}" if error.why else error.message, error.next_step)
+    return Check(name, False, f"{error.message}: {error.why}" if error.why else error.message, _mend(error.next_step))
+
+
+def _shown(provider: str, check: Check) -> Check:
+    return Check(f"{provider}: {check.name}", check.ok, check.detail, _mend(check.fix))
+
+
+def _mend(fix: str) -> str:
+    """Return a fix that does not send in a circle whoever is here already."""
+    return "look at the network and the proxy settings, then: mcml doctor" if fix == "mcml doctor" else fix

@@ -24,6 +24,7 @@ OUTPUT = (
     ("table", "for a person; into a pipe: tab-separated, no heading, nothing shortened, times as RFC 3339"),
     ("json", 'one object: {"kind", "version", "items"}; fields are added, never renamed'),
     ("yaml", "the same as YAML"),
+    ("csv", 'where rows have columns of their own (`mcml data query`): a heading, NULL is empty and an empty text is ""'),
     ("name", "one name a line"),
     ("stdout, stderr", "stdout is data, stderr is talk"),
 )

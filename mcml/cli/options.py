@@ -28,12 +28,25 @@ class Output(StrEnum):
     name = "name"
 
 
+class RowsOutput(StrEnum):
+    """How rows are written whose columns are the data's own: CSV, too."""
+
+    table = "table"
+    json = "json"
+    yaml = "yaml"
+    csv = "csv"
+    name = "name"
+
+
 _EVERY: dict[str, tuple[Any, object]] = {
     "output": (Annotated[Output, typer.Option("-o", "--output", help="How to write the result.")], Output.table),
     "quiet": (Annotated[bool, typer.Option("-q", "--quiet", help="No progress, no notes: results and errors only.")], False),
     "debug": (Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")], False),
     "profile": (Annotated[str, typer.Option("--profile", help="Profile of mcml.toml.", show_default=False)], ""),
     "timeout": (Annotated[float | None, typer.Option("--timeout", min=0.001, help="Stop waiting after so many seconds (exit 8).")], None),
+}
+_ROWS: dict[str, tuple[Any, object]] = {
+    "output": (Annotated[RowsOutput, typer.Option("-o", "--output", help="How to write the result.")], RowsOutput.table),
 }
 _CHANGING: dict[str, tuple[Any, object]] = {
     "dry_run": (Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")], False),
@@ -42,16 +55,17 @@ _CHANGING: dict[str, tuple[Any, object]] = {
 
 
 def command(
-    app: typer.Typer, name: str, *, examples: tuple[str, ...], changes: bool = False, own_timeout: bool = False
+    app: typer.Typer, name: str, *, examples: tuple[str, ...], changes: bool = False, own_timeout: bool = False, rows: bool = False
 ) -> Callable[[Body], Body]:
     """Register a function as a command of `app`.
 
     The function is given a `Session` first and returns the document to show (or None). `changes` adds --dry-run and --yes;
     `own_timeout` means that the command keeps --timeout itself (it ends child processes in order), else a timer raises StillRunning.
+    `rows`: the document holds rows with the data's own columns, so -o takes csv, too.
     """
 
     def register(body: Body) -> Body:
-        common = _EVERY | (_CHANGING if changes else {})
+        common = _EVERY | (_ROWS if rows else {}) | (_CHANGING if changes else {})
 
         def run(**values: Any) -> int:
             options = {key: values.pop(key) for key in common}

@@ -1,13 +1,13 @@
 """Ingest: files, the shipped sample, or a provider's bill into the ledger; one fact a currency into the journal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 from mcml.core.fact import Fact
 from mcml.core.report import Reporter
-from mcml.providers.api.billing import Billing, Period
+from mcml.providers.api.billing import Billing, FocusRow, Period
 from mcml.store import prices
 from mcml.store.db import Store
 from mcml.store.ledger.exact import plain, total
@@ -43,7 +43,18 @@ def ingest_provider(intake: Intake, store: Store, billing: Billing, provider: st
         unit_prices = billing.unit_prices()
         with store.writing() as connection:
             prices.record(connection, provider, unit_prices)
-    return _told(intake, store, intake.rows(billing.rows(period), origin=provider), reporter, provider)
+    return _told(intake, store, intake.rows(_of_whole_months(billing.rows(period), period.start), origin=provider), reporter, provider)
+
+
+def _of_whole_months(rows: Iterable[FocusRow], start: datetime) -> Iterator[FocusRow]:
+    """Leave out what is on the bill of a month before the first: that month was not fetched whole, and would be replaced by this little.
+
+    Google's invoice months end at midnight in California, so its charges of the first hours in UTC are on the bill of the month before.
+    """
+    for row in rows:
+        billed = row.get("BillingPeriodStart")
+        if not isinstance(billed, datetime) or billed >= start:
+            yield row
 
 
 def whole_months(since: datetime, now: datetime) -> Period:

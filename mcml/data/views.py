@@ -1,6 +1,10 @@
 """Documents of the data room."""
 
+import base64
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
 
 from mcml.core.plan import Plan
 from mcml.core.sizes import counted, size_text
@@ -8,7 +12,9 @@ from mcml.core.view import Column, Document, Level, Pairs, State, Table, Text, l
 from mcml.data.entry import Entry
 from mcml.data.listing import Row
 from mcml.data.plan import REFUSED, total_size
+from mcml.data.tables import Load
 from mcml.data.work import Outcome
+from mcml.providers.api.warehouse import LoadResult, QueryResult
 
 LEVELS: dict[str, Level] = {"done": "ok", "kept": "idle", "failed": "bad"}
 
@@ -109,3 +115,76 @@ def _text(text: str) -> str:
 def _line(text: str) -> str:
     """Return text for one line of a terminal or a table: control characters (a newline, an escape) are written out."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def load_document(load: Load, done: LoadResult) -> Document:
+    """Show what a load did; each refused row's reason is a line of its own."""
+    item = {
+        "name": load.name,
+        "source": _text(load.source),
+        "format": load.kind,
+        "replaced": load.replace,
+        "rows": done.rows,
+        "refused": done.refused,
+        "reasons": [_text(reason) for reason in done.reasons],
+    }
+    columns = [
+        Column("name", "Table"),
+        Column("rows", "Rows", "number"),
+        Column("refused", "Refused", "number"),
+        Column("source", "Source"),
+    ]
+    reasons = tuple(Text(_line(reason)) for reason in done.reasons)
+    return Document("DataLoad", [item], (Table(columns, [item | {"source": _line(load.source)}]), *reasons))
+
+
+def load_plan(load: Load, there: bool) -> Document:
+    """Show what a load would do."""
+    action = ("replace" if load.replace else "append") if there else "create"
+    item = {"name": load.name, "action": action, "source": _text(load.source), "format": load.kind}
+    columns = [Column("action", "Action"), Column("name", "Table"), Column("source", "Source"), Column("format", "Format")]
+    return Document("DataLoadPlan", [item], (Table(columns, [item | {"source": _line(load.source)}]),))
+
+
+def query_document(result: QueryResult) -> Document:
+    """Show the rows of a query: exact numbers as text in JSON, NULL as null, bytes in base64; a second column of one name gets a number."""
+    names = _unique(result.columns)
+    items = [dict(zip(names, map(_value, row), strict=True)) for row in result.rows]
+    lines = [{name: _line(value) if isinstance(value, str) else value for name, value in item.items()} for item in items]
+    columns = [Column(name, _line(name)) for name in names]
+    return Document("DataQuery", items, (Table(columns, lines, empty="no rows"),), name_key=names[0] if names else "name")
+
+
+def query_note(result: QueryResult) -> str:
+    """Say how much came, and how much was read for it where the engine tells."""
+    read = f"; {size_text(result.scanned_bytes)} read" if result.scanned_bytes else ""
+    return f"{counted(len(result.rows), 'row')}{read}"
+
+
+def _unique(columns: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for name in columns:
+        number, free = 2, name
+        while free in found:
+            number, free = number + 1, f"{name}_{number}"
+        found.append(free)
+    return found
+
+
+def _value(value: object) -> object:
+    """Return a value of a warehouse as one that every output can show, and lose nothing of it."""
+    if value is None or isinstance(value, bool | int | Decimal):
+        return value
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, bytes | bytearray):
+        return base64.b64encode(value).decode()
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(name): _value(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_value(inner) for inner in value]
+    return value.isoformat() if isinstance(value, date | time) else str(value)

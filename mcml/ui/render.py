@@ -1,4 +1,4 @@
-"""Show a document on stdout: as a table for a person, tab-separated for a pipe, or as JSON, YAML or names."""
+"""Show a document on stdout: as a table for a person, tab-separated for a pipe, or as JSON, YAML, CSV or names."""
 
 import json
 from datetime import datetime
@@ -7,7 +7,7 @@ from mcml.core.view import Document
 from mcml.ui.streams import Streams
 from mcml.ui.values import exact, plain
 
-FORMATS = ("table", "json", "yaml", "name")
+FORMATS = ("table", "json", "yaml", "name", "csv")
 
 
 def show(document: Document, output: str, streams: Streams, now: datetime) -> None:
@@ -27,6 +27,10 @@ def rendered(document: Document, output: str, streams: Streams, now: datetime) -
         return text
     if output == "name":
         return "".join(f"{exact(item.get(document.name_key))}\n" for item in document.items)
+    if output == "csv":
+        from mcml.ui.comma import write as write_csv
+
+        return write_csv(document)
     if streams.out_is_terminal:
         from mcml.ui.terminal import draw
 

@@ -19,7 +19,8 @@ PROBE = """
 import json, sys
 from mcml.cli.main import main
 code = main(json.loads(sys.argv[1]))
-sys.stderr.write("\\nMODULES " + json.dumps([code, sorted(sys.modules)]))
+loaded = sorted(name for name, module in sys.modules.items() if getattr(module, "__file__", None))  # not what a .pth makes of "google"
+sys.stderr.write("\\nMODULES " + json.dumps([code, loaded]))
 """
 
 SETTINGS = """
@@ -31,6 +32,11 @@ source = "models/fraud"
 targets = ["eu-1"]
 [routes.fraud]
 """
+
+
+def heavy(modules: set[str]) -> set[str]:
+    """Return what is heavy of them; a namespace package (google) by what was loaded of it."""
+    return {name.partition(".")[0] for name in modules} & HEAVY
 
 
 def modules_of(arguments: list[str], cwd: Path) -> tuple[int, set[str]]:
@@ -50,7 +56,7 @@ def project(tmp_path: Path) -> Path:
 def test_help_imports_nothing_heavy(word: str, project: Path) -> None:
     code, modules = modules_of([word, "--help"] if word else ["--help"], project)
     assert code == 0
-    assert modules & HEAVY == set()
+    assert heavy(modules) == set()
 
 
 def test_root_help_stays_small(project: Path) -> None:
@@ -77,7 +83,7 @@ def test_root_help_stays_small(project: Path) -> None:
 def test_a_command_imports_what_it_needs(arguments: list[str], allowed: set[str], project: Path) -> None:
     modules_of(["journal", "list"], project)  # the database exists from here on: migrations are not part of a usual start
     _, modules = modules_of(arguments, project)
-    assert (modules & HEAVY) - allowed == set()
+    assert (heavy(modules)) - allowed == set()
 
 
 def test_help_is_quick_enough_to_type(project: Path) -> None:

@@ -21,7 +21,8 @@ import json, sys
 from importlib import import_module
 for name in ("aws", "azure", "gcp", "local"):
     import_module(f"mcml.providers.{name}")
-print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+files = [name for name, module in sys.modules.items() if getattr(module, "__file__", None)]  # not what a .pth file makes of "google"
+print(json.dumps(sorted({name.partition(".")[0] for name in files})))
 """
 SDKS = {"boto3", "botocore", "google", "azure", "obstore"}
 TOO_HEAVY = SDKS | {"pydantic", "sqlalchemy", "duckdb", "numpy", "onnxruntime", "psutil", "httpx"}

@@ -36,10 +36,3 @@ def complete_dimension(incomplete: str) -> list[str]:
     from mcml.store.ledger.book import DIMENSIONS
 
     return [name for name in DIMENSIONS if name.startswith(incomplete)]
-
-
-def complete_provider(incomplete: str) -> list[str]:
-    """Complete the name of an installed provider."""
-    from mcml.providers import discovery
-
-    return [name for name in discovery.names() if name.startswith(incomplete)]

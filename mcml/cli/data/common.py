@@ -1,4 +1,4 @@
-"""What the verbs of `mcml data` share: the store of a URL scheme, the journal, and the command that continues a cut-off one."""
+"""What the verbs of `mcml data` share: the store of a URL scheme, the warehouse, the journal, the command that continues a cut-off one."""
 
 import shlex
 from collections.abc import Callable
@@ -7,15 +7,21 @@ from typing import Annotated
 
 import typer
 
+from mcml.cli.completion import complete_address, complete_provider, complete_target
 from mcml.cli.session import Session
 from mcml.core.errors import Usage, did_you_mean
 from mcml.core.fact import Fact
 from mcml.data.place import Place
 from mcml.providers.api.object_store import ObjectStore
 from mcml.providers.api.spec import ProviderSpec
+from mcml.providers.api.warehouse import Warehouse
 
-Where = Annotated[str, typer.Argument(help="scheme://bucket/key, or a path.", show_default=False)]
+Where = Annotated[str, typer.Argument(help="scheme://bucket/key, or a path.", autocompletion=complete_address, show_default=False)]
 Recursive = Annotated[bool, typer.Option("-r", "--recursive", help="Everything below it.")]
+Provider = Annotated[
+    str, typer.Option("--provider", help="Whose warehouse (default: local).", autocompletion=complete_provider, show_default=False)
+]
+Target = Annotated[str, typer.Option("--target", help="That of a target's provider.", autocompletion=complete_target, show_default=False)]
 Jobs = Annotated[int, typer.Option("--jobs", min=1, max=256, help="How many objects at once.")]
 
 
@@ -29,6 +35,15 @@ def open_store(session: Session) -> Callable[[str], ObjectStore]:
         return session.open_provider(OBJECT_STORE, provider_of(scheme))
 
     return opened
+
+
+def open_warehouse(session: Session, provider: str, target: str) -> Warehouse:
+    """Open the warehouse of a provider or of a target's provider, by default this machine's. Raises Usage for both at once."""
+    from mcml.providers.api.capability import WAREHOUSE
+
+    if provider and target:
+        raise Usage("--provider and --target are two answers to one question", next_step="give one of them")
+    return session.open(WAREHOUSE, target) if target else session.open_provider(WAREHOUSE, provider or "local")
 
 
 def provider_of(scheme: str) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mcml.cli.completion import complete_address
 from mcml.cli.data import common
 from mcml.cli.options import command
 from mcml.cli.session import Session
@@ -15,8 +16,12 @@ EXAMPLES = (
     "mcml data cp -r local://models/fraud backup/fraud --dry-run",
     "pg_dump shop | mcml data cp - local://dumps/shop.sql",
 )
-From = Annotated[str, typer.Argument(help="scheme://bucket/key, a path, or - for stdin.", show_default=False)]
-To = Annotated[str, typer.Argument(help="The same, or - for stdout; ending in / it is a folder.", show_default=False)]
+From = Annotated[
+    str, typer.Argument(help="scheme://bucket/key, a path, or - for stdin.", autocompletion=complete_address, show_default=False)
+]
+To = Annotated[
+    str, typer.Argument(help="The same, or - for stdout; ending in / it is a folder.", autocompletion=complete_address, show_default=False)
+]
 NoClobber = Annotated[bool, typer.Option("--no-clobber", help="Never overwrite, not even what appears meanwhile.")]
 Force = Annotated[bool, typer.Option("--force", help="Copy also what looks the same.")]
 

@@ -25,7 +25,8 @@ class AwsIdentity:
 
     def whoami(self) -> Who:
         """Ask STS (GetCallerIdentity needs no permission). Raises NotAuthenticated, Unavailable."""
-        return self._who(self._ask())
+        method = self._method()
+        return self._who(self._ask(), method)
 
     def check(self) -> list[Check]:
         """Look at the credentials and who they are, at this machine's clock, and at the region."""
@@ -41,20 +42,25 @@ class AwsIdentity:
             raise NotAuthenticated("cannot find AWS credentials", why=why, next_step=self.session.login_command())
         return str(found.method)
 
-    def _who(self, answer: Any) -> Who:
+    def _who(self, answer: Any, method: str) -> Who:
         profile = self.session.settings.profile
-        return Who(answer["Account"], answer["Arn"], self._method() + (f", profile {profile}" if profile else ""))
+        return Who(answer["Account"], answer["Arn"], method + (f", profile {profile}" if profile else ""))
 
     def _login(self) -> Iterator[Check]:
         try:
-            yield Check("credentials", True, f"found: {self._method()}")
-            answer = self._ask()
-            who = self._who(answer)
-            yield Check("identity", True, f"account {who.account}, {who.principal}")
-            skew = skew_of(answer, self.session.ctx.clock())
-            yield Check("clock", not skew, skew or "it agrees with that of AWS", SET_CLOCK if skew else "")
+            method = self._method()
         except McmlError as failed:
-            yield _failed("login", failed)
+            yield _failed("credentials", failed)
+            return
+        yield Check("credentials", True, f"found: {method}")
+        try:
+            answer = self._ask()
+        except McmlError as failed:
+            yield _failed("identity", failed)
+            return
+        who, skew = self._who(answer, method), skew_of(answer, self.session.ctx.clock())
+        yield Check("identity", True, f"account {who.account}, {who.principal}")
+        yield Check("clock", not skew, skew or "it agrees with AWS's", SET_CLOCK if skew else "")
 
     def _region(self) -> Check:
         try:
@@ -62,7 +68,7 @@ class AwsIdentity:
         except McmlError as failed:
             return _failed("region", failed)
         if not region:
-            return Check("region", False, "none is chosen", "aws configure set region REGION   # or [providers.aws] region of mcml.toml")
+            return Check("region", False, "none is chosen", "aws configure set region REGION  (or set region in [providers.aws] of mcml.toml)")
         return Check("region", True, region)
 
 

@@ -13,9 +13,7 @@ spec = ProviderSpec(
     settings=f"{_HERE}.settings:Settings",
     capabilities={
         **_NOT_YET,
-        "Identity": Offer(
-            Support.PARTIAL, f"{_HERE}.identity:open_identity", "the subscription is the one that is set; Azure is not asked about it"
-        ),
+        "Identity": Offer(Support.FULL, f"{_HERE}.identity:open_identity"),
         "ObjectStore": Offer(Support.FULL, f"{_HERE}.object_store:open_object_store"),
         "Buckets": Offer(
             Support.PARTIAL,

@@ -244,10 +244,10 @@ class MlEndpoint:
         )
 
     def _finished(self, what: str, request: EndpointRequest, found: Any) -> Any:
-        """Give the first version all the traffic, and bring the tags up to date."""
-        deployed = self._deployments(found)
-        if len(deployed) == 1 and (found.properties.traffic or {}) != {str(deployed[0].name): 100}:
-            found = self._share(what, found, {str(deployed[0].name): 100})
+        """Give a version all the traffic where none has any, and bring the tags up to date."""
+        if not any((found.properties.traffic or {}).values()):
+            names = {_version(one): str(one.name) for one in self._deployments(found)}
+            found = self._share(what, found, {names[request.version]: 100})
         if dict(found.tags or {}) != dict(request.tags):
             found.tags = dict(request.tags)
             found = self._put_endpoint(what, str(found.name), found, lambda now: dict(now.tags or {}) == dict(request.tags))

@@ -60,6 +60,7 @@ _BY_STATUS: dict[int, type[McmlError]] = {
 _NOT_SET_UP = ("unavailable", "not installed", "not found", "could not be found", "requires the", "not fully configured")
 _LIBRARIES = {"azure", "requests", "urllib3", "msal"}  # a body that breaks off, or that is no answer of the service, leaves the SDK raw
 _NEXT_STEP = {
+    "AccountLimitExceeded": "az storage account show-usage --location REGION",
     "BlobArchived": "az storage blob set-tier --tier Hot --auth-mode login --account-name {account} ...; it takes hours",
     "ContainerBeingDeleted": "try again in a minute: a deleted container's name is free after 30 seconds or more",
     "ContainerNotFound": "az storage container list --auth-mode login --account-name {account}",
@@ -102,7 +103,7 @@ def _answered(failed: HttpResponseError, what: str, clock: Clock, tenant: str, a
     kind = NotAuthenticated if isinstance(failed, ClientAuthenticationError) else kind
     told = f"{_WHY_REFUSED.get(code) or _first_line(failed)} ({', '.join(part for part in (str(status), code) if part)})"
     if kind is Unavailable:
-        return Unavailable(f"cannot {what}", why=told, next_step="try again later", retry_after=retry_after(headers, clock))
+        return Unavailable(f"cannot {what}", why=told, next_step="mcml doctor", retry_after=retry_after(headers, clock))
     if kind is NotAuthenticated:
         return _refused(headers, what, told, code, clock, tenant, account)
     return kind(f"cannot {what}", why=told, next_step=_NEXT_STEP.get(code, "").format(account=account))
@@ -117,7 +118,7 @@ def _managed(failed: HttpResponseError, said: ManagementError, what: str, clock:
     kind = Unavailable if status == 429 else kind
     why = f"{(meaning.why if meaning else '') or said.message} ({', '.join(part for part in (str(status), said.code) if part)})"
     if kind is Unavailable:
-        return Unavailable(f"cannot {what}", why=why, next_step="try again later", retry_after=retry_after(headers, clock))
+        return Unavailable(f"cannot {what}", why=why, next_step="mcml doctor", retry_after=retry_after(headers, clock))
     ahead = skew(headers, clock)
     if kind is NotAuthenticated and abs(ahead) > MOST_SKEW_SECONDS:
         return _wrong_clock(what, why, ahead)
@@ -131,7 +132,7 @@ def _wrong_clock(what: str, told: str, ahead: float) -> NotAuthenticated:
 
 def told_skew(ahead: float) -> str:
     """Say how wrong this machine's clock is, by how many seconds it is ahead of Azure's."""
-    return f"the clock of this machine is {abs(ahead) / 60:.0f} minutes {'ahead of' if ahead > 0 else 'behind'} Azure's"
+    return f"this machine's clock is {abs(ahead) / 60:.0f} minutes {'ahead of' if ahead > 0 else 'behind'} Azure's"
 
 
 def _refused(
@@ -201,4 +202,6 @@ def _until(value: str, clock: Clock) -> float | None:
 
 def _first_line(failed: Any) -> str:
     text = str(getattr(failed, "message", "") or failed).strip()
+    if text.startswith("Operation returned an invalid status '"):  # of a HEAD, which has no body: the SDK's own words
+        text = f"Azure answered {text.split(chr(39))[1]}"
     return text.splitlines()[0].split("?")[0][:300] if text else type(failed).__name__

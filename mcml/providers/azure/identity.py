@@ -1,14 +1,23 @@
-"""Identity on Azure: the subscription and the principal of our token, or the storage account whose key the environment holds."""
+"""Identity on Azure: the subscription and the principal of our token, or the storage account whose key the environment holds.
 
-from dataclasses import dataclass
+Resource Manager is asked about the subscription (its name, its state, whether the login sees it); with a storage account's key there is
+nobody to ask it as, and the subscription is the one that is set.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from mcml.core.errors import McmlError, NotAuthenticated
 from mcml.providers.api.identity import Check, Identity, Who
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.azure.credentials import STORAGE_SCOPE, claims_of
+from mcml.providers.azure.error_table import MOST_SKEW_SECONDS, SET_CLOCK, told_skew
 from mcml.providers.azure.session import Session
+from mcml.providers.azure.subscriptions import CHOOSE, subscription_of, subscriptions_of
 from mcml.providers.resilience import Policy
+
+MOST_SHOWN = 5  # of the subscriptions that the login sees
 
 
 def open_identity(ctx: ProviderContext) -> Identity:
@@ -23,32 +32,40 @@ class AzureIdentity:
     session: Session
 
     def whoami(self) -> Who:
-        """Return the subscription (the tenant where none is set) and the principal, from the token's own claims.
+        """Return the subscription with its name (the tenant where none is set) and the principal, from the token's own claims.
 
         With the key of a storage account in the environment the principal is that account, and the service is asked whether the key is
-        good. Raises NotAuthenticated, Unavailable.
+        good. Raises NotAuthenticated (also for a subscription that the login does not see), Unavailable.
         """
         by_key = self._by_key()
-        return by_key if by_key is not None else self._by_token()
+        if by_key is not None:
+            return by_key[0]
+        who = self._by_token()
+        return replace(who, account=str(subscription_of(self.session)[0])) if self.session.subscription else who
 
     def check(self) -> list[Check]:
-        """Look at the login, its tenant, the subscription, and whether the storage account answers us."""
+        """Look at the login, its tenant, the subscription, this machine's clock, and whether the storage account answers us."""
         try:
-            who = self.whoami()
+            by_key = self._by_key()
+            who = by_key[0] if by_key is not None else self._by_token()
         except McmlError as failed:
-            return [_failed("login", failed), self._subscription()]
-        login = Check("login", True, f"{who.principal} by {who.method}")
-        return [login, self._subscription(), self._storage()]
+            return [_failed("credentials", failed), self._named()]
+        login = Check("credentials", True, f"{who.principal} ({who.method})")
+        about = [self._named(), _clock(by_key[1])] if by_key is not None else self._subscription()
+        return [login, *about, self._storage()]
 
-    def _by_key(self) -> Who | None:
+    def _by_key(self) -> tuple[Who, float] | None:
+        """Return who we are by a key, and by how many seconds our clock is ahead; None without a key."""
         if not self.session.names_account:
             return None
         account = self.session.account()
         key = self.session.key_of(account)
         if key is None:
             return None
-        self.session.call(f"log in to storage account {account}", self.session.service(account).get_account_information)
-        return Who(self.session.subscription or account, f"storage account {account}", f"account key in {key.source}")
+        answer = self.session.call(f"log in to storage account {account}", self.session.service(account).get_account_information)
+        who = Who(self.session.subscription or account, f"storage account {account}", f"account key in {key.source}")
+        at = answer.get("date")
+        return who, (self.session.clock() - at.astimezone(UTC)).total_seconds() if isinstance(at, datetime) else 0.0
 
     def _by_token(self) -> Who:
         token = self.session.call("log in to Azure", lambda: self.session.credential.get_token(STORAGE_SCOPE))
@@ -61,13 +78,35 @@ class AzureIdentity:
         account = self.session.subscription or (f"tenant {tenant}" if tenant else "unknown")
         return Who(account, _principal(claims), f"Microsoft Entra token of a {_kind(claims)}")
 
-    def _subscription(self) -> Check:
+    def _named(self) -> Check:
+        """Look at the settings only."""
         named = self.session.subscription
-        fix = "set subscription in [providers.azure] of mcml.toml, or AZURE_SUBSCRIPTION_ID (az account list)"
-        return Check("subscription", bool(named), named or "none is set", "" if named else fix)
+        return Check("subscription", bool(named), named or "none is set", "" if named else CHOOSE)
+
+    def _subscription(self) -> list[Check]:
+        """Ask Azure about the subscription and the time; without one, which ones there are."""
+        if not self.session.subscription:
+            return [self._choice()]
+        try:
+            found, ahead = subscription_of(self.session)
+        except McmlError as failed:
+            return [_failed("subscription", failed)]
+        ok = found.state in ("Enabled", "")
+        fix = f"az account show --subscription {found.id}  (its owner mends it: https://portal.azure.com, Subscriptions)"
+        return [Check("subscription", ok, f"{found} is {found.state.lower() or 'there'}", "" if ok else fix), _clock(ahead)]
+
+    def _choice(self) -> Check:
+        try:
+            seen = subscriptions_of(self.session)
+        except McmlError as failed:
+            return Check("subscription", False, f"none is set; {failed.message}: {failed.why}", failed.next_step or CHOOSE)
+        shown = ", ".join(str(one) for one in seen[:MOST_SHOWN]) + (f" and {len(seen) - MOST_SHOWN} more" if len(seen) > MOST_SHOWN else "")
+        return Check("subscription", False, f"none is set; the login sees {shown or 'none'}", CHOOSE)
 
     def _storage(self) -> Check:
         """List one container: it needs the data role, which an owner of the account does not have by itself."""
+        if not self.session.names_account:
+            return Check("storage account", True, "none is named; az:// paths need one")
         try:
             account = self.session.account()
             pages = self.session.service(account).list_containers(results_per_page=1).by_page()
@@ -75,6 +114,11 @@ class AzureIdentity:
         except McmlError as failed:
             return _failed("storage account", failed)
         return Check("storage account", True, f"{account} answers")
+
+
+def _clock(ahead: float) -> Check:
+    wrong = abs(ahead) > MOST_SKEW_SECONDS
+    return Check("clock", not wrong, told_skew(ahead) if wrong else "it agrees with Azure's", SET_CLOCK if wrong else "")
 
 
 def _principal(claims: dict[str, Any]) -> str:

@@ -118,8 +118,8 @@ class AzureInventory:
                     yield Blocker(resource, f"lock {lock.name} ({lock.level}) on {lock.scope}", f"az lock delete --ids {lock.id}")
             user = getattr(found, "managed_by", None)
             if user and resource.kind.lower() == "microsoft.compute/disks" and _id_key(user) not in going:
-                name = user.rpartition("/")[2]
-                fix = f"az vm disk detach --vm-name {name} --ids {resource.id}, or delete the machine first"
+                group, name = user.split("/")[4], user.rpartition("/")[2]
+                fix = f"az vm disk detach --resource-group {group} --vm-name {name} --disk-ids {resource.id}, or delete the machine first"
                 yield Blocker(resource, f"it is attached to machine {name}", fix)
             inside = [other for key, other in known.items() if key not in going and _inside(resource, key)]
             if inside and resource.kind.lower() in (GROUP.lower(), SQL_SERVER.lower()):

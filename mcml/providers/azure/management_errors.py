@@ -23,18 +23,19 @@ class Meaning:
 
 
 _LOGIN = "az login{tenant}"
+_OTHER_TENANT = "az login --tenant {owner}  (or choose another subscription: az account list --all --output table)"
 _ROLE = "az role assignment create --assignee YOU --role ROLE --scope {scope}  (a role that holds {action})"
 _QUOTA = "az vm list-usage --location REGION --output table  (then ask for more: https://aka.ms/ProdportalCRP)"
 _ML_QUOTA = "az ml compute list-usage --output table  (then ask for more: https://aka.ms/AzureMLQuota)"
 _SKUS = "az vm list-skus --location REGION --all --output table  (choose another machine or region)"
 _LOCKS = "az lock list --output table"
 _WAIT = "try again when the operation that is under way has ended"
-_LATER = Meaning(Unavailable, step="try again later")
+_LATER = Meaning(Unavailable, step="mcml doctor")
 
 _MEANINGS: dict[str, Meaning] = {
     "ExpiredAuthenticationToken": Meaning(NotAuthenticated, "the token has expired", _LOGIN),
     "InvalidAuthenticationToken": Meaning(NotAuthenticated, "Azure does not accept the token", _LOGIN),
-    "InvalidAuthenticationTokenTenant": Meaning(NotAuthenticated, "the token is for another tenant than the subscription's", _LOGIN),
+    "InvalidAuthenticationTokenTenant": Meaning(NotAuthenticated, "the token is for another tenant than the subscription's", _OTHER_TENANT),
     "InvalidAuthenticationTokenAudience": Meaning(NotAuthenticated, "the token is for another service", _LOGIN),
     "AuthenticationFailed": Meaning(NotAuthenticated, "Azure does not accept the token", _LOGIN),
     "AuthenticationFailedMissingToken": Meaning(NotAuthenticated, "Azure got no token", _LOGIN),
@@ -105,6 +106,7 @@ class ManagementError:
             return known
         found = {
             "tenant": f" --tenant {tenant}" if tenant else "",
+            "owner": _in(r"must match the tenant 'https?://[^/']+/([\w.-]+)/?'", self.message, "TENANT"),
             "scope": _in(r"over scope '([^'?]+)'", self.message, "SCOPE"),
             "action": _in(r"perform action '([\w./*]+)'", self.message, "the action"),
             "group": _in(r"[Rr]esource group '([\w.()-]+)'", self.message, "GROUP"),

@@ -64,7 +64,7 @@ class RetailPrices:
             status = failed.response.status_code
             if status == 429 or status >= 500:
                 wait = retry_after(failed.response.headers, self.clock)
-                return Unavailable(what, why=f"the price list answers {status}", next_step="try again later", retry_after=wait)
+                return Unavailable(what, why=f"the price list answers {status}", next_step="mcml doctor", retry_after=wait)
             return InvalidRequest(what, why=f"the price list answers {status}", next_step="check prices in [providers.azure]")
         if isinstance(failed, httpx.HTTPError):
             return Unavailable(what, why=f"no whole answer came: {type(failed).__name__}: {failed}", next_step=f"curl {self.base}{PATH}")

@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
+import certifi
 from azure.core.pipeline.policies import UserAgentPolicy
 from azure.core.rest import HttpRequest
 
@@ -38,7 +39,7 @@ _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
 
 def open_registry(ctx: ProviderContext) -> Registry:
-    """Return the container registry of the settings. Raises Usage when they name none."""
+    """Return the container registry of the settings."""
     return AcrRegistry(Session(ctx, policy=Policy(budget=ctx.budget)))
 
 
@@ -46,17 +47,21 @@ class AcrRegistry:
     """One registry."""
 
     def __init__(self, session: Session) -> None:
-        named = session.settings.registry
+        self._session = session
+        self._lock = threading.Lock()
+        self._made: Any = None
+
+    @property
+    def _host(self) -> str:
+        """The login server. Raises Usage when the settings name none."""
+        named = self._session.settings.registry
         if not named:
             raise Usage(
                 "no container registry is named",
                 why="the settings name none",
                 next_step="set registry in [providers.azure] of mcml.toml (az acr list --output table)",
             )
-        self._session = session
-        self._host = named if "." in named or ":" in named else f"{named}.azurecr.io"
-        self._lock = threading.Lock()
-        self._made: Any = None
+        return named if "." in named or ":" in named else f"{named}.azurecr.io"
 
     def resolve(self, repository: str, reference: str) -> Artifact:
         """Return what a tag or a digest points at. Raises NotFound."""
@@ -131,7 +136,7 @@ class AcrRegistry:
     def _oci(self) -> Any:
         login = AcrLogin(self._session, self._host)
         patience = (CONNECT_SECONDS, self._session.read_seconds)
-        trusted = ssl.create_default_context(cafile=os.environ.get("REQUESTS_CA_BUNDLE"))  # as the SDK's own HTTP library has it
+        trusted = ssl.create_default_context(cafile=os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where())  # as the SDK has it
         step = self._role("AcrPush")
         return closing(OciRegistry(f"https://{self._host}", login, self._session.policy, login=step, timeout=patience, verify=trusted))
 

@@ -10,7 +10,7 @@ from mcml.providers.azure.error_table import skew
 from mcml.providers.azure.session import Session
 
 API = "2022-12-01"
-CHOOSE = "az account list --all --output table  (then set subscription in [providers.azure] of mcml.toml, or AZURE_SUBSCRIPTION_ID)"
+CHOOSE = "set subscription in [providers.azure] of mcml.toml, or AZURE_SUBSCRIPTION_ID (az account list --output table)"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ SET_CLOCK = "sudo timedatectl set-ntp true"
 MOST_SKEW = timedelta(minutes=5)
 MOST_TEXT = 300
 NOT_IMPLEMENTED = 501
-STORAGE = "storage.googleapis.com"
+_IN_PATH = ("bigquery", "compute", "storage")  # the older APIs name themselves in every path
 
 Kind = type[McmlError]
 
@@ -76,6 +76,8 @@ class Clue:
     """What was seen on the way that explains errors: how far this machine's clock is ahead, and the secrets to be kept out of texts."""
 
     ahead: timedelta = timedelta()
+    dated: bool = False
+    """Whether an answer has told the time."""
     credentials: Any = field(default=None, repr=False)
     names: dict[str, str] = field(default_factory=lambda: {"PROJECT": "", "ACCOUNT": ""})
     """What stands for these words in a next step."""
@@ -84,6 +86,7 @@ class Clue:
         """Remember how far our clock is ahead of the `Date` of an answer; a missing or broken one says nothing."""
         try:
             self.ahead = now - parsedate_to_datetime(date)
+            self.dated = True
         except (TypeError, ValueError):
             return
 
@@ -133,9 +136,17 @@ def _is_unreadable(failed: Exception) -> bool:
 
 def from_response(doing: str, response: Any, clue: Clue) -> McmlError:
     """Return what an HTTP answer that is an error means."""
-    host = str(urlsplit(str(response.url or "")).hostname or "")
-    service = host if host.endswith(".googleapis.com") else STORAGE
+    service = service_of(str(response.url or ""))
     return _meant(doing, response.status_code, response.headers, _body(response), response.reason or "", service, clue)
+
+
+def service_of(url: str) -> str:
+    """Return the API that a URL belongs to, as `gcloud services` names it: by its host (a region's too), behind a gateway by its path."""
+    parts = urlsplit(url)
+    if found := re.fullmatch(r"(?:[a-z]+-[a-z]+\d+-)?([a-z]+\.googleapis\.com)", parts.hostname or ""):
+        return found[1]
+    name = parts.path.removeprefix("/upload").partition("/")[2].partition("/")[0]
+    return f"{name}.googleapis.com" if name in _IN_PATH else "SERVICE"
 
 
 def _meant(
@@ -225,7 +236,10 @@ def _damaged(doing: str, _: Exception, __: Clue) -> McmlError:
 
 
 def _no_credentials(doing: str, failed: Exception, clue: Clue) -> McmlError:
-    return NotAuthenticated(doing, why=clue.clean(_first(failed)) or "no credentials were found", next_step=LOGIN)
+    why = clue.clean(_first(failed)) or "no credentials were found"
+    if "default credentials were not found" in why:  # and a page to read
+        why = "Google's default credentials were not found: neither in the environment, gcloud's own, nor the machine's"
+    return NotAuthenticated(doing, why=why, next_step=LOGIN)
 
 
 def _no_token(doing: str, failed: Exception, clue: Clue) -> McmlError:

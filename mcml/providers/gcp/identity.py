@@ -13,6 +13,7 @@ from mcml.providers.gcp.error_table import LOGIN, SET_CLOCK
 from mcml.providers.gcp.session import Session
 from mcml.providers.resilience import Policy
 
+CHOOSE_PROJECT = "gcloud config set project PROJECT"
 OAUTH = "https://oauth2.googleapis.com"
 
 
@@ -38,10 +39,15 @@ class GcpIdentity:
     def check(self) -> list[Check]:
         """Look at the credentials; when they hold, at the project, at Cloud Storage in it, and at this machine's clock."""
         try:
+            found = self._session.call("cannot log in to Google Cloud", self._log_in)
+        except McmlError as failed:
+            return [_failed("credentials", failed, LOGIN), *self._clock()]
+        try:
             who = self.whoami()
         except McmlError as failed:
-            return [_failed("credentials", failed, LOGIN), self._clock()]
-        return [Check("credentials", True, f"{who.principal} ({who.method})"), self._storage(who.account), self._clock()]
+            return [Check("credentials", True, f"found: {found.method}"), _failed("project", failed, CHOOSE_PROJECT), *self._clock()]
+        login = Check("credentials", True, f"{who.principal} ({who.method})")
+        return [login, Check("project", True, who.account), self._storage(who.account), *self._clock()]
 
     def _log_in(self) -> own.Found:
         found = self._session.found
@@ -75,9 +81,11 @@ class GcpIdentity:
             return _failed("storage", failed, f"gcloud services enable storage.googleapis.com --project={project}")
         return Check("storage", True, f"buckets of project {project} can be listed")
 
-    def _clock(self) -> Check:
+    def _clock(self) -> list[Check]:
+        """Compare with what Google's answers told; nothing when there was no answer."""
         skew = self._session.clue.skew
-        return Check("clock", not skew, skew or "agrees with Google's", SET_CLOCK if skew else "")
+        check = Check("clock", not skew, skew or "it agrees with Google's", SET_CLOCK if skew else "")
+        return [check] if self._session.clue.dated else []
 
 
 def _failed(name: str, failed: McmlError, fix: str) -> Check:

@@ -80,8 +80,8 @@ def test_what_is_missing_is_said_with_the_fix(make_session: MakeSession, monkeyp
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name)
     found = checks(make_session(region=""))
-    assert [(check.name, check.ok) for check in found.values()] == [("login", False), ("region", False)]
-    assert found["login"].fix == "aws configure sso"
+    assert [(check.name, check.ok) for check in found.values()] == [("credentials", False), ("region", False)]
+    assert found["credentials"].fix == "aws configure sso"
     assert found["region"].fix.startswith("aws configure set region")
 
 
@@ -99,5 +99,5 @@ def test_a_wrong_clock_is_seen_before_it_hurts(make_session: MakeSession) -> Non
 def test_a_server_that_is_down_is_said(make_session: MakeSession, proxy: FaultProxy) -> None:
     proxy.script(Refuse(60))
     found = checks(make_session(endpoint_url=proxy.url))
-    assert found["login"].detail.startswith("cannot tell who we are on AWS: Could not connect")
-    assert not found["login"].ok
+    assert found["identity"].detail.startswith("cannot tell who we are on AWS: Could not connect")
+    assert not found["identity"].ok

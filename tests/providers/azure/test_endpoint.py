@@ -155,6 +155,14 @@ def test_a_failed_version_is_made_again(endpoints: MlEndpoint, ml: Ml) -> None:
     assert endpoints.create(request("fraud", "1")).variants[0].state == "ready"
 
 
+def test_the_first_that_comes_up_gets_the_traffic(endpoints: MlEndpoint, ml: Ml) -> None:
+    endpoints.create(request("fraud", "1"))
+    (endpoint,), (running,) = ml.endpoints.values(), ml.deployments.values()
+    running[ml_name("1")]["properties"]["provisioningState"] = "Failed"
+    del endpoint["properties"]["traffic"]
+    assert weights(endpoints.create(request("fraud", "2", content=2))) == {"1": 0, "2": 100}
+
+
 def test_a_creation_that_was_cut_off_is_finished(endpoints: MlEndpoint, ml: Ml) -> None:
     endpoints.create(request("fraud", "1"))
     (endpoint,) = ml.endpoints.values()

@@ -274,14 +274,14 @@ TABLE: list[tuple[int, str, type[McmlError], str]] = [
     (409, "BlockCountExceedsLimit", QuotaExceeded, ""),
     (400, "InvalidBlockList", Conflict, ""),
     (400, "InvalidHeaderValue", InvalidRequest, ""),
-    (400, "Md5Mismatch", Unavailable, "try again later"),
+    (400, "Md5Mismatch", Unavailable, "mcml doctor"),
     (413, "RequestBodyTooLarge", InvalidRequest, ""),
     (416, "InvalidRange", InvalidRequest, ""),
     (418, "", InvalidRequest, ""),
-    (429, "TooManyRequests", Unavailable, "try again later"),
-    (500, "InternalError", Unavailable, "try again later"),
+    (429, "TooManyRequests", Unavailable, "mcml doctor"),
+    (500, "InternalError", Unavailable, "mcml doctor"),
     (501, "", InvalidRequest, ""),
-    (503, "ServerBusy", Unavailable, "try again later"),
+    (503, "ServerBusy", Unavailable, "mcml doctor"),
 ]
 
 

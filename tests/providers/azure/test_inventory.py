@@ -75,7 +75,7 @@ def test_an_attached_disk(inventory: AzureInventory, world: ResourcesWorld) -> N
     disk = named(inventory, "d1")
     (blocker,) = inventory.blockers([disk])
     assert blocker.reason == "it is attached to machine m2"
-    assert "az vm disk detach --vm-name m2" in blocker.fix
+    assert "--vm-name m2 --disk-ids" in blocker.fix
     assert inventory.blockers([disk, named(inventory, "m2")]) == []
     with pytest.raises(Conflict) as caught:
         inventory.delete(disk)

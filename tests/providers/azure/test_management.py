@@ -29,13 +29,17 @@ DENIED = (
     "The client 'ada' with object id 'x' does not have authorization to perform action 'Microsoft.Compute/virtualMachines/read' over "
     "scope '/subscriptions/s/resourceGroups/ml' or the scope is invalid."
 )
+ISSUER = (
+    "The access token is from the wrong issuer 'https://sts.windows.net/5a1ad0de-0000-4000-8000-000000000001/'. It must match the tenant "
+    "'https://sts.windows.net/5a1ad0de-0000-4000-8000-000000000002/' associated with this subscription."
+)
 UNREGISTERED = "The subscription is not registered to use namespace 'Microsoft.Compute'. See https://aka.ms/rps-not-found?x=1"
 CORES = "Operation could not be completed as it results in exceeding approved Total Regional Cores quota."
 BUSY = "The operation is not allowed because there is an in progress update."
 
 TABLE: list[tuple[int, str, str, type[McmlError], str]] = [
     (401, "ExpiredAuthenticationToken", "", NotAuthenticated, "az login --tenant contoso.example"),
-    (401, "InvalidAuthenticationTokenTenant", "", NotAuthenticated, "az login --tenant contoso.example"),
+    (401, "InvalidAuthenticationTokenTenant", ISSUER, NotAuthenticated, "az login --tenant 5a1ad0de-0000-4000-8000-000000000002"),
     (403, "AuthorizationFailed", DENIED, NotAuthenticated, "--role ROLE --scope /subscriptions/s/resourceGroups/ml"),
     (403, "RequestDisallowedByPolicy", "", InvalidRequest, "az policy assignment list"),
     (404, "SubscriptionNotFound", "", NotFound, "az account list"),
@@ -51,10 +55,10 @@ TABLE: list[tuple[int, str, str, type[McmlError], str]] = [
     (409, "SkuNotAvailable", "", QuotaExceeded, "az vm list-skus"),
     (400, "InvalidParameter", "", InvalidRequest, ""),
     (412, "SomethingFailed", "", Conflict, ""),
-    (429, "TooManyRequests", "", Unavailable, "try again later"),
-    (429, "OperationNotAllowed", CORES, Unavailable, "try again later"),
-    (500, "InternalServerError", "", Unavailable, "try again later"),
-    (503, "NobodyKnows", "", Unavailable, "try again later"),
+    (429, "TooManyRequests", "", Unavailable, "mcml doctor"),
+    (429, "OperationNotAllowed", CORES, Unavailable, "mcml doctor"),
+    (500, "InternalServerError", "", Unavailable, "mcml doctor"),
+    (503, "NobodyKnows", "", Unavailable, "mcml doctor"),
 ]
 
 

@@ -83,7 +83,7 @@ def test_a_name_alone_is_a_registry_of_the_public_cloud(make_session: MakeSessio
     registry = registry_at(make_session, "acmeml", credential)
     assert registry._host == "acmeml.azurecr.io"
     with pytest.raises(Usage) as caught:
-        registry_at(make_session, "", credential)
+        registry_at(make_session, "", credential).list()
     assert "az acr list" in caught.value.next_step
 
 

@@ -14,9 +14,10 @@ from mcml.providers.azure.buckets import AzureBuckets
 from mcml.providers.azure.identity import AzureIdentity
 from mcml.providers.azure.object_store import AzureObjectStore
 from mcml.providers.azure.session import Session
+from mcml.testing.stubs.azure_arm import ArmError, ArmStub
 from mcml.testing.stubs.faults import Answer, Fault, FaultProxy, Reset
 from tests.providers.azure.azurite_server import ACCOUNT, WELL_KNOWN_KEY, Server
-from tests.providers.azure.conftest import GivenToken, MakeSession, Waits
+from tests.providers.azure.conftest import SUBSCRIPTION, GivenToken, MakeSession, Waits
 
 
 def every_call(session: Session, bucket: str) -> list[str]:
@@ -76,10 +77,12 @@ def test_a_wrong_key_is_not_shown(
 
 
 def test_a_token_is_not_shown(
-    azurite_tls: Server, make_session: MakeSession, trusted: None, new_bucket: str, caplog: pytest.LogCaptureFixture
+    azurite_tls: Server, make_session: MakeSession, arm: ArmStub, new_bucket: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     given = GivenToken()
-    seen = every_call(make_session(azurite_tls.endpoint, credential=given), new_bucket)
+    arm.fail(*[ArmError(403, "AuthorizationFailed", "no")] * 9)
+    seen = every_call(make_session(azurite_tls.endpoint, credential=given, subscription=SUBSCRIPTION, management=arm.url), new_bucket)
     assert given.asked > 0
+    assert arm.requests
     check(seen, caplog.text, given.text, given.text.rpartition(".")[2])

@@ -166,7 +166,7 @@ def test_the_wait_that_was_asked_for_is_kept(proxy: FaultProxy, make: Callable[.
     [
         (400, {"errors": [{"reason": "invalid"}]}, InvalidRequest, ""),
         (403, {"errors": [{"reason": "forbidden"}]}, NotAuthenticated, f"gcloud projects get-iam-policy {PROJECT}"),
-        (403, {"errors": [{"reason": "quotaExceeded"}]}, QuotaExceeded, "gcloud alpha services quota list --service=storage"),
+        (403, {"errors": [{"reason": "quotaExceeded"}]}, QuotaExceeded, "gcloud alpha services quota list --service="),
         (
             403,
             {"details": [{"reason": "SERVICE_DISABLED", "metadata": {"service": "sqladmin.googleapis.com"}}]},
