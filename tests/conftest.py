@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.secrets_found import pytest_runtest_logreport, secrets_watch
+
 if TYPE_CHECKING:
     from mcml.store.db import Store
     from tests import postgres
+
+pytest.register_assert_rewrite("mcml.testing.contracts")  # else a failure of a contract shows no values
 
 # The machine may be busy, a run can be repeated, and explaining a failure (by tracing every line) takes minutes.
 PHASES = [phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain]
@@ -18,6 +22,8 @@ hypothesis.settings.register_profile("mcml", deadline=None, derandomize=True, ph
 hypothesis.settings.load_profile("mcml")
 
 
+os.environ["NO_GCE_CHECK"] = "true"  # read once, when google.auth is imported: do not look (for 3 s) for a machine's service account
+__all__ = ["pytest_runtest_logreport", "secrets_watch"]  # the watch for credentials that are left behind
 CLOUDS = ("aws", "gcp", "azure")
 collect_ignore = ["plugins/nimbus"]  # somebody else's package: test_nimbus installs it, and runs its tests there
 

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,8 +31,9 @@ def everything(session: Session) -> list[Check]:
         return [*found, _failed("configuration", wrong)]
     found.append(Check("configuration", True, str(session.config.project / "mcml.toml")))
     found.append(_terraform(settings.infra.binary, session.config.project))
-    named = sorted({target.provider for target in settings.targets.values()} | set(settings.providers))
-    asked = ask_all({name: partial(lambda name: list(_provider(session, name)), name) for name in named})
+    somewhere = {target.provider: name for name, target in settings.targets.items()}  # a target has a region, the account has none
+    named = sorted({*somewhere, *settings.providers})
+    asked = ask_all({name: partial(_provider, session, name, somewhere.get(name, "")) for name in named})
     found.extend(check for checks in asked.given.values() for check in checks)
     return [*found, _store(session), _router_port(session)]
 
@@ -59,21 +60,21 @@ def _terraform(configured: str, project: Path) -> Check:
     return _tried("terraform", lambda: find_binary(configured, project, os.environ).name)
 
 
-def _provider(session: Session, provider: str) -> Iterator[Check]:
-    """Yield who we are there and what the provider says about itself."""
+def _provider(session: Session, provider: str, target: str) -> list[Check]:
+    """Return who we are there, and what the provider says about itself; seen from a target where it has one."""
     try:
-        identity = session.open_provider(IDENTITY, provider)
-        who = identity.whoami()
-        yield Check(f"provider {provider}", True, f"{who.principal} in {who.account} ({who.method})")
-        yield from (_shown(provider, check) for check in identity.check())
+        identity = session.open(IDENTITY, target) if target else session.open_provider(IDENTITY, provider)
+        try:
+            who = identity.whoami()
+        except NotAuthenticated as no_login:  # what else is missing can be said all the same
+            missing = (check for check in identity.check() if check.ok or check.fix != no_login.next_step)
+            return [_failed(f"provider {provider}", no_login), *(_shown(provider, check) for check in missing)]
+        known = Check(f"provider {provider}", True, f"{who.principal} in {who.account} ({who.method})")
+        return [known, *(_shown(provider, check) for check in identity.check())]
     except NotFound as unknown:
-        yield Check(f"provider {provider}", False, f"{unknown.message}: {unknown.why}", "mcml plugins list")
-    except NotAuthenticated as no_login:  # what else is missing can be said all the same
-        yield _failed(f"provider {provider}", no_login)
-        missing = session.open_provider(IDENTITY, provider).check()
-        yield from (_shown(provider, check) for check in missing if check.ok or check.fix != no_login.next_step)
+        return [Check(f"provider {provider}", False, f"{unknown.message}: {unknown.why}", "mcml plugins list")]
     except McmlError as wrong:
-        yield _failed(f"provider {provider}", wrong)
+        return [_failed(f"provider {provider}", wrong)]
 
 
 def _store(session: Session) -> Check:
