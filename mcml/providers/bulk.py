@@ -38,6 +38,7 @@ class Bulk:
 
     open_store: Callable[[str], Any]
     _stores: dict[str, Any] = field(default_factory=dict, repr=False)
+    _opaque: set[str] = field(default_factory=set, repr=False)
     _failed: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -53,8 +54,11 @@ class Bulk:
         return found if found and found["e_tag"] else None
 
     def get(self, bucket: str, key: str) -> bytes | None:
-        """Read a whole object of at most MOST_BYTES; only when its etag is its MD5, by which the bytes are checked."""
-        if not is_plain(key):
+        """Read a whole object of at most MOST_BYTES; only when its etag is its MD5, by which the bytes are checked.
+
+        A bucket where one was not (encrypted with a key of the customer's own) is not asked again: each object would be read twice.
+        """
+        if not is_plain(key) or bucket in self._opaque:
             return None
 
         def whole(obstore: Any, store: Any) -> bytes:
@@ -64,6 +68,7 @@ class Bulk:
                 raise FileNotFoundError
             body = bytes(answer.bytes())
             if hashlib.md5(body, usedforsecurity=False).hexdigest() != etag[1]:
+                self._opaque.add(bucket)
                 raise FileNotFoundError
             return body
 

@@ -9,6 +9,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -40,7 +41,7 @@ class Answer:
 def prepare(sql: str, given: Values) -> tuple[str, list[str]]:
     """Return a statement with `?` only, and the literals for them. Raises InvalidRequest for what is no single reading statement."""
     parts = _TOKEN.findall(sql)
-    code = [part for part in parts if not part.startswith(("--", "/*"))]
+    code = [" " if part.startswith(("--", "/*")) else part for part in parts]  # a comment parts words, as a space does
     first = re.match(r"[\s(]*([a-z]+)", "".join(code).lower())
     if first is None or first[1] not in READS or ";" in "".join(part for part in code if part[0] not in "'\"").strip().rstrip(";"):
         why = "a query is one SELECT (or WITH, VALUES, SHOW, DESCRIBE)"
@@ -82,11 +83,14 @@ def literal(value: object) -> str:
     raise InvalidRequest("the query failed", why=f"{type(value).__name__} is no value of a parameter")
 
 
-def run(session: Session, doing: str, sql: str, literals: Sequence[str] = ()) -> Answer:
+def run(
+    session: Session, doing: str, sql: str, literals: Sequence[str] = (), take_back: Callable[[str], None] | None = None
+) -> Answer:
     """Run a statement and return its answer, of which no row was fetched yet.
 
     Raises InvalidRequest with Athena's words, NotFound for a table or data set that is not there, NotAuthenticated, Unavailable,
-    StillRunning after `QUERY_SECONDS` (the query is stopped then).
+    StillRunning after `QUERY_SECONDS` (the query is stopped then, as it is when somebody interrupts). What a failed statement has written
+    Athena leaves where it is: `take_back` is given the manifest that lists it.
     """
     asked: dict[str, Any] = {"QueryString": sql, "ClientRequestToken": f"mcml-{uuid.uuid4().hex}"}
     settings = session.settings
@@ -99,7 +103,12 @@ def run(session: Session, doing: str, sql: str, literals: Sequence[str] = ()) ->
         if "output" in str(refused.why).lower():
             refused.next_step = 'set athena_output = "s3://BUCKET/PREFIX/" in [providers.aws] of mcml.toml to a bucket of this region'
         raise
-    done = _wait(session, doing, named)
+    try:
+        done = _wait(session, doing, named, take_back)
+    except KeyboardInterrupt:  # it is billed for what it scans, also when nobody waits for it
+        with suppress(McmlError):
+            session.call(doing, lambda: session.client("athena").stop_query_execution(QueryExecutionId=named))
+        raise
     scanned = done.get("Statistics", {}).get("DataScannedInBytes")
     first = session.call(doing, partial(_page, session, named, ""))
     columns = tuple((one["Name"], one["Type"]) for one in first["ResultSet"].get("ResultSetMetadata", {}).get("ColumnInfo", ()))
@@ -107,7 +116,7 @@ def run(session: Session, doing: str, sql: str, literals: Sequence[str] = ()) ->
     return Answer(columns, scanned, int(first.get("UpdateCount", 0)), partial(_rows, session, doing, named, first, columns, headed))
 
 
-def _wait(session: Session, doing: str, named: str) -> Mapping[str, Any]:
+def _wait(session: Session, doing: str, named: str, take_back: Callable[[str], None] | None) -> Mapping[str, Any]:
     until, pause = time.monotonic() + QUERY_SECONDS, FIRST_WAIT
     while True:
         answer = session.call(doing, lambda: session.client("athena").get_query_execution(QueryExecutionId=named))
@@ -116,7 +125,7 @@ def _wait(session: Session, doing: str, named: str) -> Mapping[str, Any]:
         if state == "SUCCEEDED":
             return done
         if state in ("FAILED", "CANCELLED"):
-            raise failure(doing, done["Status"])
+            raise _taken_back(failure(doing, done["Status"]), done.get("Statistics", {}).get("DataManifestLocation", ""), take_back)
         if time.monotonic() > until:
             session.call(doing, lambda: session.client("athena").stop_query_execution(QueryExecutionId=named))
             raise StillRunning(doing, why=f"query {named} still ran after {QUERY_SECONDS:g} s and was stopped", next_step="ask for less")
@@ -133,6 +142,15 @@ def failure(doing: str, status: Mapping[str, Any]) -> McmlError:
     if error.get("Retryable") or error.get("ErrorCategory") == 1:
         return Unavailable(doing, why=why)
     return InvalidRequest(doing, why=why)
+
+
+def _taken_back(failed: McmlError, manifest: str, take_back: Callable[[str], None] | None) -> McmlError:
+    if take_back is not None and manifest:
+        try:
+            take_back(manifest)
+        except McmlError as left:
+            failed.why = f"{failed.why}; what it had written by then, listed in {manifest}, is not taken back: {left.why or left.message}"
+    return failed
 
 
 def _page(session: Session, named: str, token: str) -> Mapping[str, Any]:

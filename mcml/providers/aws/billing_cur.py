@@ -75,8 +75,8 @@ def _effective(record: Mapping[str, str], kind: str, paid: Decimal) -> Decimal:
 def _unused(record: Mapping[str, str], kind: str) -> Decimal:
     if kind == "SavingsPlanRecurringFee":
         return _number(record, "savings_plan_total_commitment_to_date") - _number(record, "savings_plan_used_commitment")
-    upfront = _number(record, "reservation_unused_amortized_upfront_fee_for_billing_period")
-    return upfront + _number(record, "reservation_unused_recurring_fee")
+    unused = "unused_amortized_upfront_fee_for_billing_period", "unused_recurring_fee"
+    return sum((_number(record, f"reservation_net_{name}", f"reservation_{name}") for name in unused), ZERO)
 
 
 def _number(record: Mapping[str, str], *columns: str) -> Decimal:

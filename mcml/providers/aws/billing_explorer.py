@@ -54,8 +54,9 @@ class ExplorerBilling:
         now = self.session.ctx.clock()
         start = max(first_day(period.start), first_day(now - KEPT))
         end = min(first_day(period.end), first_day(now))
-        for month in months_of(Period(start, end)):
-            yield from self._month(max(start, month), min(end, month_after(month)))
+        if start < end:  # else no whole day that Cost Explorer has starts in it
+            for month in months_of(Period(start, end)):
+                yield from self._month(max(start, month), min(end, month_after(month)))
 
     def freshness(self) -> Freshness:
         """Return the end of the last day with a cost, at least 24 hours ago: AWS renews the numbers at least once a day ($0.01)."""

@@ -61,8 +61,8 @@ class ExportBilling:
 
     def unit_prices(self, region: str = "") -> list[UnitPrice]:
         """Return the list prices on the bill of the newest month: of each SKU and region, the one of the last charge, and as of then."""
-        rows = list(self._month(self._deliveries()[-1]))
-        priced = [row for row in rows if row.get("SkuId") and row.get("ListUnitPrice") is not None and region in ("", row.get("RegionId"))]
+        rows = self._month(self._deliveries()[-1])
+        priced = (row for row in rows if row.get("SkuId") and row.get("ListUnitPrice") is not None and region in ("", row.get("RegionId")))
         return [_price(row) for row in latest(priced, lambda row: (row["SkuId"], row.get("RegionId")))]
 
     @cached_property

@@ -10,6 +10,7 @@ from mcml.providers.api.buckets import BucketConfig
 from mcml.providers.aws.error_table import code_of
 
 ABORT_DAYS = 7
+SMALLEST = "TransitionDefaultMinimumObjectSize"  # below which S3 moves no object to another storage class
 EXPIRE, EXPIRE_OLD, ABORT = "mcml-expire", "mcml-expire-old", "mcml-abort-uploads"
 _UNSET = (
     "NoSuchLifecycleConfiguration",
@@ -62,10 +63,12 @@ def _rule(name: str, **does: object) -> Mapping[str, Any]:
 
 
 def _write_rules(s3: Any, bucket: str, config: BucketConfig) -> None:
-    there = _rules(s3, bucket)
+    found = _lifecycle(s3, bucket)
+    there = found.get("Rules", [])
     wanted = lifecycle(config, there)
     if _differ(there, wanted):
-        s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": wanted})
+        kept = {name: found[name] for name in (SMALLEST,) if name in found}  # else S3 would take its own default for the rules of others
+        s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": wanted}, **kept)
 
 
 def _differ(there: list[Mapping[str, Any]], wanted: list[Mapping[str, Any]]) -> bool:
@@ -74,8 +77,12 @@ def _differ(there: list[Mapping[str, Any]], wanted: list[Mapping[str, Any]]) -> 
 
 
 def _rules(s3: Any, bucket: str) -> list[Mapping[str, Any]]:
-    rules: list[Mapping[str, Any]] = _or_none(partial(s3.get_bucket_lifecycle_configuration, Bucket=bucket)).get("Rules", [])
+    rules: list[Mapping[str, Any]] = _lifecycle(s3, bucket).get("Rules", [])
     return rules
+
+
+def _lifecycle(s3: Any, bucket: str) -> Mapping[str, Any]:
+    return _or_none(partial(s3.get_bucket_lifecycle_configuration, Bucket=bucket))
 
 
 def _encryption(s3: Any, bucket: str) -> Any:

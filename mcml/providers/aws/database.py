@@ -14,6 +14,7 @@ from mcml.core.errors import Conflict, NotFound, Unavailable, did_you_mean
 from mcml.core.secret import Secret
 from mcml.providers.api.database import Database, DatabaseAccess, DatabaseInfo
 from mcml.providers.api.spec import ProviderContext
+from mcml.providers.aws.metrics import read_results
 from mcml.providers.aws.paging import paged
 from mcml.providers.aws.session import SOME_REGION, Session
 from mcml.providers.resilience import Policy
@@ -106,7 +107,7 @@ class RdsDatabases:
             "EndTime": now,
             "ScanBy": "TimestampDescending",
         }
-        found = [*paged(self.session, doing, "cloudwatch", "get_metric_data", "MetricDataResults", region=region, **asked)]
+        found = [*read_results(self.session, doing, region, **asked)]
         values = [value for one in found for value in one.get("Values", ())]
         if not values or values[0] < 0:  # -1: RDS itself cannot tell
             why = "CloudWatch has no ReplicaLag of the last five minutes" if not values else "RDS cannot tell: replication stands still"

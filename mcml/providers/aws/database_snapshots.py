@@ -47,7 +47,7 @@ class DatabaseSnapshots:
 
         with next_step(NotFound, "aws rds describe-db-instances   # in the target's region"):
             made = to_snapshot(self.session.call(doing, once))
-        if made.source != f"{DATABASE}/{database}":
+        if made.source.lower() != f"{DATABASE}/{database}".lower():  # RDS keeps names in small letters
             why = f"the token stands for {made.id}, a snapshot of {made.source}"
             raise InvalidRequest(doing, why=why, next_step="use a new token for a new snapshot")
         return made

@@ -33,7 +33,9 @@ _NO_LOGIN = """
     AuthFailure MissingAuthenticationToken MissingSecurityHeader InvalidSecurity NotSignedUp OptInRequired
     SignatureDoesNotMatch InvalidSignatureException IncompleteSignature
 """
-_FORBIDDEN = "AccessDenied AccessDeniedException UnauthorizedOperation UnauthorizedAccess AllAccessDisabled AccountProblem"
+_FORBIDDEN = """
+    AccessDenied AccessDeniedException UnauthorizedOperation UnauthorizedAccess AuthorizationError AllAccessDisabled AccountProblem
+"""
 _CLOCK = "RequestTimeTooSkewed RequestExpired RequestInTheFuture"
 _CODES: tuple[tuple[Kind, str], ...] = (
     (NotAuthenticated, _NO_LOGIN + _FORBIDDEN + " " + _CLOCK),
@@ -48,7 +50,7 @@ _CODES: tuple[tuple[Kind, str], ...] = (
         SlowDown RequestLimitExceeded BandwidthLimitExceeded ProvisionedThroughputExceededException TooManyRequestsException
         PriorRequestNotComplete ServiceUnavailable InternalError InternalFailure InternalServerError RequestTimeout RequestTimeoutException
         OperationAborted ConditionalRequestConflict BadDigest IncompleteBody XAmzContentChecksumMismatch XAmzContentSHA256Mismatch
-        ResourceContention InsufficientCapacity IDPCommunicationError
+        ResourceContention InsufficientCapacity IDPCommunicationError ConcurrentModificationException SnapshotCreationPerVolumeRateExceeded
         """,
     ),
 )
@@ -56,7 +58,7 @@ BY_CODE: Mapping[str, Kind] = {code: kind for kind, codes in _CODES for code in 
 BY_PATTERN: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r"Throttl"), Unavailable),
     (re.compile(r"^NoSuch|NotFound(Exception|Fault)?$|DoesNotExist|NonExistent|^Invalid\w+I[dD]\.Malformed$"), NotFound),
-    (re.compile(r"LimitExceeded|QuotaExceeded"), QuotaExceeded),
+    (re.compile(r"LimitExceeded|QuotaExceeded|^Insufficient\w+Capacity$"), QuotaExceeded),
     (re.compile(r"AlreadyExists|AlreadyOwned|InUse|Conflict|^InvalidDB\w+State"), Conflict),
 )
 BY_STATUS: Mapping[int, Kind] = {
@@ -92,6 +94,7 @@ _PASSING_ERRORS = (
 )
 _REQUEST_ERRORS = (sdk.ParamValidationError, sdk.ValidationError, sdk.UnsupportedS3ConfigurationError, sdk.NoRegionError)
 _SECRETS = (
+    (re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*"), r"\1"),  # a query tells a person nothing, and may be signed
     (re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{12,}"), "[hidden]"),
     (re.compile(r"(?i)(x-amz-(?:signature|security-token|credential)|signature|credential|AWSAccessKeyId)=[^\s&\"',]+"), r"\1=[hidden]"),
 )

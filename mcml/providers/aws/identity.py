@@ -38,7 +38,7 @@ class AwsIdentity:
     def _method(self) -> str:
         found = self.session.call("cannot find AWS credentials", self.session.credentials)
         if found is None:
-            why = "neither the environment, ~/.aws nor the machine has any"
+            why = "there are no credentials in the environment, in ~/.aws or on the machine"
             raise NotAuthenticated("cannot find AWS credentials", why=why, next_step=self.session.login_command())
         return str(found.method)
 
@@ -68,7 +68,8 @@ class AwsIdentity:
         except McmlError as failed:
             return _failed("region", failed)
         if not region:
-            return Check("region", False, "none is chosen", "aws configure set region REGION  (or set region in [providers.aws] of mcml.toml)")
+            fix = "aws configure set region REGION  (or set region in [providers.aws] of mcml.toml)"
+            return Check("region", False, "none is chosen", fix)
         return Check("region", True, region)
 
 

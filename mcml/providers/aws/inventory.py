@@ -13,7 +13,7 @@ from mcml.providers.api.inventory import Blocker, Inventory, Resource
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.aws.arn import GROUP, INSTANCE, Arn, arn_of
 from mcml.providers.aws.inventory_blockers import blockers_of
-from mcml.providers.aws.inventory_delete import DELETIONS, is_there
+from mcml.providers.aws.inventory_delete import DELETIONS, clients_of, is_there
 from mcml.providers.aws.paging import paged
 from mcml.providers.aws.session import SOME_REGION, Session
 from mcml.providers.aws.tags import OURS, has_all, tags_of
@@ -50,9 +50,10 @@ class AwsInventory:
         return [blocker for resource in resources for blocker in self._blockers(resource)]
 
     def delete(self, resource: Resource) -> bool:
-        """Delete one resource; False when it was gone. A database leaves a last snapshot, a secret can be brought back for a week.
+        """Delete one resource, in the region of its ARN; False when it was gone.
 
-        Raises Conflict when something blocks it, ProviderCannot for a kind that mcml does not delete.
+        A database leaves a last snapshot, a secret can be brought back for a week. Raises Conflict when something
+        blocks it, ProviderCannot for a kind that mcml does not delete.
         """
         arn = arn_of(resource.id)
         if arn is None:
@@ -74,7 +75,7 @@ class AwsInventory:
             tries += 1
             if tries > 1 and not is_there(self._session, arn):
                 return True
-            delete(self._session.client, arn)
+            delete(clients_of(self._session, arn), arn)
             return True
 
         try:
@@ -118,6 +119,7 @@ class AwsInventory:
             yield Blocker(resource, reason, fix)
 
     def _no_way(self, doing: str, arn: Arn) -> bool:
-        if not [*self._tagged({}, "" if arn.region else SOME_REGION, ResourceARNList=[str(arn)])]:
+        if not [*self._tagged({}, arn.region or SOME_REGION, ResourceARNList=[str(arn)])]:
             return False
-        raise ProviderCannot(doing, why=f"mcml does not delete resources of {arn.service}", next_step=f"aws {arn.service} help   # {arn}")
+        step = f"aws resourcegroupstaggingapi get-resources --resource-arn-list {arn}   # what it is; who made it deletes it"
+        raise ProviderCannot(doing, why=f"mcml does not delete resources of {arn.service}", next_step=step)

@@ -1,13 +1,12 @@
 """What stands in the way of deleting a resource, and what removes it: protection, content, use by others."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 from mcml.core.errors import NotFound
 from mcml.providers.aws.arn import INSTANCE, Arn
+from mcml.providers.aws.inventory_delete import Clients, clients_of
 from mcml.providers.aws.session import Session
 
-Clients = Callable[..., Any]
 Found = Iterator[tuple[str, str]]
 """Pairs of a reason and what removes it."""
 
@@ -18,7 +17,7 @@ def blockers_of(session: Session, arn: Arn) -> list[tuple[str, str]]:
     if look is None:
         return []
     try:
-        return session.call(f"cannot tell what blocks {arn.kind} {arn.name!r}", lambda: list(look(session.client, arn)))
+        return session.call(f"cannot tell what blocks {arn.kind} {arn.name!r}", lambda: list(look(clients_of(session, arn), arn)))
     except NotFound:
         return []
 
@@ -65,7 +64,8 @@ def _security_group(clients: Clients, arn: Arn) -> Found:
     asked = [{"Name": "ip-permission.group-id", "Values": [arn.name]}]
     for one in clients("ec2").describe_security_groups(Filters=asked)["SecurityGroups"]:
         if one["GroupId"] != arn.name:
-            fix = f"aws ec2 revoke-security-group-ingress --group-id {one['GroupId']} --source-group {arn.name} --protocol all"
+            rules = f"aws ec2 describe-security-group-rules --filters Name=group-id,Values={one['GroupId']}"  # "all" fits no rule of a port
+            fix = f"{rules}, then: aws ec2 revoke-security-group-ingress --group-id {one['GroupId']} --security-group-rule-ids sgr-ID"
             yield f"security group {one['GroupId']} lets in {arn.name}", fix
 
 

@@ -3,13 +3,22 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from mcml.core.errors import NotFound
 from mcml.providers.aws.arn import GROUP, INSTANCE, Arn
+from mcml.providers.aws.error_table import code_of
+from mcml.providers.aws.sagemaker import GONE
 from mcml.providers.aws.session import Session
 
 Clients = Callable[..., Any]
 SECRET_DAYS = 7
 ENDED = ("terminated", "shutting-down", "deleted", "deleting")
+
+
+def clients_of(session: Session, arn: Arn) -> Clients:
+    """Return what gives the clients of a resource's own region: another one may have a resource of the same name."""
+    return lambda service: session.client(service, arn.region)
 
 
 def _by_name(service: str, operation: str, parameter: str) -> Callable[[Clients, Arn], Any]:
@@ -18,6 +27,20 @@ def _by_name(service: str, operation: str, parameter: str) -> Callable[[Clients,
 
 def _by_names(service: str, operation: str, parameter: str) -> Callable[[Clients, Arn], Any]:
     return lambda clients, arn: getattr(clients(service), operation)(**{parameter: [arn.name]})
+
+
+def _of_sagemaker(operation: str, parameter: str) -> Callable[[Clients, Arn], Any]:
+    """SageMaker says only in the text of a refusal that there is nothing of that name."""
+
+    def delete(clients: Clients, arn: Arn) -> None:
+        try:
+            getattr(clients("sagemaker"), operation)(**{parameter: arn.name})
+        except ClientError as failed:
+            if code_of(failed) == "ValidationException" and GONE.search(str(failed)):
+                raise NotFound(f"there is no {arn.kind} {arn.name!r}") from failed
+            raise
+
+    return delete
 
 
 def _by_arn(service: str, operation: str, parameter: str) -> Callable[[Clients, Arn], Any]:
@@ -40,6 +63,13 @@ def _internet_gateway(clients: Clients, arn: Arn) -> None:
     for attached in gateway.get("Attachments", ()):
         ec2.detach_internet_gateway(InternetGatewayId=arn.name, VpcId=attached["VpcId"])
     ec2.delete_internet_gateway(InternetGatewayId=arn.name)
+
+
+def _vpc_endpoint(clients: Clients, arn: Arn) -> None:
+    """Delete a VPC endpoint: what EC2 has against it stands in an answer that is no error."""
+    answer = clients("ec2").delete_vpc_endpoints(VpcEndpointIds=[arn.name])
+    for one in answer.get("Unsuccessful", ()):
+        raise ClientError({"Error": one["Error"], "ResponseMetadata": answer["ResponseMetadata"]}, "DeleteVpcEndpoints")
 
 
 def _database(clients: Clients, arn: Arn) -> None:
@@ -91,7 +121,7 @@ DELETIONS: Mapping[str, Callable[[Clients, Arn], Any]] = {
     "ec2:elastic-ip": _by_name("ec2", "release_address", "AllocationId"),
     "ec2:network-interface": _by_name("ec2", "delete_network_interface", "NetworkInterfaceId"),
     "ec2:launch-template": _by_name("ec2", "delete_launch_template", "LaunchTemplateId"),
-    "ec2:vpc-endpoint": _by_names("ec2", "delete_vpc_endpoints", "VpcEndpointIds"),
+    "ec2:vpc-endpoint": _vpc_endpoint,
     "ec2:spot-instances-request": _by_names("ec2", "cancel_spot_instance_requests", "SpotInstanceRequestIds"),
     "s3:bucket": _by_name("s3", "delete_bucket", "Bucket"),
     "rds:db": _database,
@@ -103,9 +133,9 @@ DELETIONS: Mapping[str, Callable[[Clients, Arn], Any]] = {
     "ecr:repository": _by_name("ecr", "delete_repository", "repositoryName"),
     "elasticloadbalancing:loadbalancer": _load_balancer,
     "elasticloadbalancing:targetgroup": _by_arn("elbv2", "delete_target_group", "TargetGroupArn"),
-    "sagemaker:endpoint": _by_name("sagemaker", "delete_endpoint", "EndpointName"),
-    "sagemaker:endpoint-config": _by_name("sagemaker", "delete_endpoint_config", "EndpointConfigName"),
-    "sagemaker:model": _by_name("sagemaker", "delete_model", "ModelName"),
+    "sagemaker:endpoint": _of_sagemaker("delete_endpoint", "EndpointName"),
+    "sagemaker:endpoint-config": _of_sagemaker("delete_endpoint_config", "EndpointConfigName"),
+    "sagemaker:model": _of_sagemaker("delete_model", "ModelName"),
     "cloudwatch:alarm": _by_names("cloudwatch", "delete_alarms", "AlarmNames"),
     "logs:log-group": _by_name("logs", "delete_log_group", "logGroupName"),
     "sns:topic": _by_arn("sns", "delete_topic", "TopicArn"),
@@ -131,6 +161,11 @@ def _state_of_database(clients: Clients, arn: Arn) -> Any:
     return bool(found) and found[0]["DBInstanceStatus"] not in ENDED
 
 
+def _has_alarm(clients: Clients, arn: Arn) -> Any:
+    found = clients("cloudwatch").describe_alarms(AlarmNames=[arn.name], AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    return found.get("MetricAlarms") or found.get("CompositeAlarms")
+
+
 def _has_group(clients: Clients, arn: Arn) -> Any:
     found = clients("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[arn.name])["AutoScalingGroups"]
     return bool(found) and "Delete" not in (found[0].get("Status") or "")
@@ -142,7 +177,7 @@ _PRESENCE: Mapping[str, Callable[[Clients, Arn], Any]] = {
     "ec2:natgateway": _state_of_gateway,
     "rds:db": _state_of_database,
     "eks:cluster": lambda clients, arn: clients("eks").describe_cluster(name=arn.name)["cluster"]["status"] != "DELETING",
-    "cloudwatch:alarm": lambda clients, arn: clients("cloudwatch").describe_alarms(AlarmNames=[arn.name])["MetricAlarms"],
+    "cloudwatch:alarm": _has_alarm,
     "sns:topic": lambda clients, arn: clients("sns").get_topic_attributes(TopicArn=str(arn)),
     "secretsmanager:secret": lambda clients, arn: "DeletedDate" not in clients("secretsmanager").describe_secret(SecretId=str(arn)),
     "elasticloadbalancing:loadbalancer": lambda clients, arn: (
@@ -158,6 +193,6 @@ def is_there(session: Session, arn: Arn) -> bool:
     if look is None:
         return True
     try:
-        return bool(session.call(f"cannot look at {arn.kind} {arn.name!r}", lambda: look(session.client, arn)))
+        return bool(session.call(f"cannot look at {arn.kind} {arn.name!r}", lambda: look(clients_of(session, arn), arn)))
     except NotFound:
         return False

@@ -4,17 +4,18 @@ A metric is named `NAMESPACE:NAME` ("AWS/ApplicationELB:RequestCount"), labels a
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mcml.core.errors import InvalidRequest, unknown
+from mcml.core.errors import InvalidRequest, NotAuthenticated, Unavailable, unknown
 from mcml.providers.api.metrics import Metrics, Point, SeriesQuery, Statistic, Window
 from mcml.providers.api.spec import ProviderContext
+from mcml.providers.aws.error_table import WHO_AM_I
 from mcml.providers.aws.paging import paged
 from mcml.providers.aws.session import Session
-from mcml.providers.resilience import Policy
+from mcml.providers.resilience import NEXT_STEP, Policy
 
 STATISTICS: Mapping[Statistic, str] = {
     "average": "Average",
@@ -28,6 +29,8 @@ STATISTICS: Mapping[Statistic, str] = {
 }
 MOST_POINTS = 100_000
 SHORT_STEPS = (1, 5, 10, 20, 30)
+KEPT = ((timedelta(days=63), 3600), (timedelta(days=15), 300), (timedelta(hours=3), 60))
+"""Of what is older, CloudWatch has steps of so many seconds and their multiples only; asked for others it answers nothing at all."""
 Dimensions = Mapping[str, str]
 Steps = dict[int, float]
 """A number by the seconds since 1970 at which its base step begins."""
@@ -50,17 +53,20 @@ class CloudWatchMetrics:
 
         CloudWatch counts in steps that begin at multiples of their length: a window that begins elsewhere is put together of shorter steps.
         A percentile of several series, or of such a window, cannot be put together: InvalidRequest. A step is 1, 5, 10, 20, 30 seconds or
-        whole minutes; short ones are kept for three hours, minutes for 15 days, five minutes for 63, hours for 455. Raises NotFound for a
-        metric that was not measured for two weeks, nor in the window.
+        whole minutes; short ones are kept for three hours, minutes for 15 days, five minutes for 63, hours for 455:
+        InvalidRequest for a step that is not kept from the start on. Raises NotFound for a metric that was not measured for two weeks, nor
+        in the window.
         """
         namespace, name = self._split(series.metric)
-        steps, base = steps_of(window), base_of(window)
+        steps = steps_of(window)
+        grain = grain_of(window, self.session.ctx.clock())
+        base = base_of(window, grain)
         matching = self._matching(namespace, name, series.labels)
         whole = base == int(window.step.total_seconds())
         if series.statistic.startswith("p") and (len(matching) > 1 or not whole):
             raise _no_percentile(series, matching, window)
         parts = [self._fetch(namespace, name, labels, series.statistic, window, base) for labels in matching or [series.labels]]
-        values = fold(series.statistic, parts, window, steps)
+        values = fold(series.statistic, parts, window, steps, grain)
         if not matching and all(value is None for value in values):
             self._must_exist(series.metric)
         return [Point(window.start + number * window.step, value) for number, value in enumerate(values)]
@@ -102,10 +108,21 @@ class CloudWatchMetrics:
         asked["MaxDatapoints"] = self.page
         found: list[Steps] = [{} for _ in wanted]
         doing = f"cannot read the metric {namespace}:{name}"
-        for one in paged(self.session, doing, "cloudwatch", "get_metric_data", "MetricDataResults", **asked):
+        for one in read_results(self.session, doing, **asked):
             into = found[int(one["Id"][1:])]
             into |= {int(at.timestamp()): value for at, value in zip(one["Timestamps"], one["Values"], strict=True)}
         return found
+
+
+def read_results(session: Session, doing: str, region: str = "", **asked: Any) -> Iterator[Any]:
+    """Yield the results of GetMetricData, page by page. Raises Unavailable, NotAuthenticated for one that CloudWatch did not read whole."""
+    for one in paged(session, doing, "cloudwatch", "get_metric_data", "MetricDataResults", region=region, **asked):
+        said = "; ".join(message.get("Value", "") for message in one.get("Messages", ()))
+        if one.get("StatusCode") == "InternalError":
+            raise Unavailable(doing, why=said or "CloudWatch could not read all of it (InternalError)", next_step=NEXT_STEP)
+        if one.get("StatusCode") == "Forbidden":
+            raise NotAuthenticated(doing, why=said or "CloudWatch may not show it (Forbidden)", next_step=WHO_AM_I)
+        yield one
 
 
 def steps_of(window: Window) -> int:
@@ -124,26 +141,33 @@ def steps_of(window: Window) -> int:
     return steps
 
 
-def base_of(window: Window) -> int:
+def grain_of(window: Window, now: datetime) -> int:
+    """Return of how many seconds steps must be multiples, by the age of the window. Raises InvalidRequest for a step that is not kept."""
+    step, age = int(window.step.total_seconds()), now - window.start
+    kept = next((seconds for since, seconds in KEPT if age > since), 1)
+    if step % kept:
+        why = f"of that time, CloudWatch has kept multiples of {timedelta(seconds=kept)} only"
+        raise InvalidRequest(f"the step of {window.step} cannot be answered from {window.start}", why=why, next_step="take a longer step")
+    return step if step < 60 else max(kept, 60)
+
+
+def base_of(window: Window, grain: int) -> int:
     """Return the longest step in seconds, one that CloudWatch has, of which the window's steps can be put together.
 
-    A start within a minute counts from the minute on, as CloudWatch itself does.
+    A start within a minute (later: five, an hour) counts from there on, as CloudWatch itself does.
     """
-    step = int(window.step.total_seconds())
     start = math.floor(window.start.timestamp())
-    if step < 60:
-        return step
-    return math.gcd(step, start - start % 60)
+    return math.gcd(int(window.step.total_seconds()), start - start % grain)
 
 
-def fold(statistic: Statistic, parts: Iterable[Sequence[Steps]], window: Window, steps: int) -> list[float | None]:
+def fold(statistic: Statistic, parts: Iterable[Sequence[Steps]], window: Window, steps: int, grain: int) -> list[float | None]:
     """Fold base steps of several series into the window's steps; None where nothing was measured.
 
     Of each series there is one mapping, and of an average two: sums and counts.
     """
     folded: list[list[Sequence[float]]] = [[] for _ in range(steps)]
     start = window.start.timestamp()
-    first = start - start % 60 if window.step >= timedelta(minutes=1) else start - start % window.step.total_seconds()
+    first = start - start % grain
     for series in parts:
         for at, value in series[0].items():
             number = int((at - first) // window.step.total_seconds())

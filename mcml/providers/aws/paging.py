@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from mcml.core.errors import McmlError
+from mcml.core.errors import McmlError, Unavailable
 from mcml.providers.aws.session import Session
+from mcml.providers.resilience import NEXT_STEP
 
 NEXT_TOKEN = "NextToken"  # noqa: S105 - a field's name
 
@@ -24,6 +25,8 @@ def paged(
         yield from page.get(result) or ()
         if not page.get(token):
             return
+        if page[token] == place.get(token):
+            raise Unavailable(doing, why="AWS gives the same page of the listing again and again", next_step=NEXT_STEP)
         place = {token: page[token]}
 
 

@@ -127,4 +127,4 @@ class EcrRegistry:
 
 def _artifact(repository: str, found: Any) -> Artifact:
     tags = tuple(sorted(found.get("imageTags", ())))
-    return Artifact(repository, found["imageDigest"], tags, found["imageSizeInBytes"], found["imagePushedAt"].astimezone(UTC))
+    return Artifact(repository, found["imageDigest"], tags, found.get("imageSizeInBytes", 0), found["imagePushedAt"].astimezone(UTC))

@@ -17,7 +17,7 @@ from mcml.providers.aws.tags import tags_of
 
 POLL_SECONDS = 10.0
 LONGEST_NAME = 63
-_GONE = re.compile(r"Could not find|resource not found|does not exist", re.IGNORECASE)
+GONE = re.compile(r"Could not find|resource not found|does not exist", re.IGNORECASE)
 _TAKEN = re.compile(r"already exist|Cannot create already|must be unique|in-progress|in progress", re.IGNORECASE)
 _FULL = re.compile(r"InsufficientInstanceCapacity|CapacityError|Insufficient capacity|ResourceLimitExceeded|service limit", re.IGNORECASE)
 _VALID = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
@@ -34,7 +34,7 @@ class SageMaker:
         try:
             return self.session.call(doing, lambda: getattr(self.session.client("sagemaker"), operation)(**asked))
         except InvalidRequest as refused:
-            kind = NotFound if _GONE.search(refused.why) else Conflict if _TAKEN.search(refused.why) else None
+            kind = NotFound if GONE.search(refused.why) else Conflict if _TAKEN.search(refused.why) else None
             if kind is None:
                 raise
             raise kind(refused.message, why=refused.why, next_step=refused.next_step) from refused.__cause__
@@ -55,7 +55,7 @@ class SageMaker:
         try:
             return tags_of(self.pages(doing, "list_tags", "Tags", ResourceArn=arn))
         except InvalidRequest as refused:
-            if _GONE.search(refused.why):
+            if GONE.search(refused.why):
                 return {}
             raise
 

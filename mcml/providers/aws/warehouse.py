@@ -34,6 +34,8 @@ _INPUT = "org.apache.hadoop.mapred.TextInputFormat"
 _OUTPUT = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
 _CSV = "org.apache.hadoop.hive.serde2.OpenCSVSerde"
 _JSON = "org.openx.data.jsonserde.JsonSerDe"
+NO_ESCAPE = "\u0001"
+"""What no text holds: with its own default Athena's reader of CSV takes every backslash away (quotes are doubled, as RFC 4180 has it)."""
 
 
 def open_warehouse(ctx: ProviderContext) -> Warehouse:
@@ -158,7 +160,8 @@ class Load:
             return self._create(doing, target, body)
         if not replace:
             listed = ", ".join(f'"{column}"' for column in columns)
-            return athena.run(self.session, doing, f"INSERT INTO {target} ({listed}) {body}").written
+            take_back = partial(self._take_back, str(old["StorageDescriptor"].get("Location", "")))
+            return athena.run(self.session, doing, f"INSERT INTO {target} ({listed}) {body}", take_back=take_back).written
         rows = self._create(doing, f'"{self.dataset}"."{self._stage("new")}"', body)
         self._turn_over(old)
         return rows
@@ -171,6 +174,16 @@ class Load:
         except McmlError:
             self._sweep(f"{self.folder}/data/")  # Athena leaves what it wrote before it failed
             raise
+
+    def _take_back(self, location: str, manifest: str) -> None:
+        """Delete what a failed INSERT wrote, or was about to: it lies in the table's folder, where every query would read it.
+
+        https://docs.aws.amazon.com/athena/latest/ug/querying-finding-output-files.html (the data manifest).
+        """
+        for line in b"".join(self.store.read(*_place(manifest))).decode().splitlines():
+            file = line.strip().strip('"')
+            if location and file.startswith(f"{location.rstrip('/')}/"):
+                self.store.delete(*_place(file))
 
     def _select(self, columns: Sequence[str], types: Mapping[str, str], has: Sequence[str], table: str) -> str:
         def cell(column: str) -> str:
@@ -192,7 +205,7 @@ class Load:
     def _lay(self, name: str, place: str, columns: Sequence[str]) -> None:
         serde = {"SerializationLibrary": _JSON}
         if self.kind == "csv":
-            serde_parameters = {"separatorChar": ",", "quoteChar": '"', "escapeChar": "\\"}
+            serde_parameters = {"separatorChar": ",", "quoteChar": '"', "escapeChar": NO_ESCAPE}
             serde = {"SerializationLibrary": _CSV, "Parameters": serde_parameters}  # type: ignore[dict-item]
         table = {
             "Name": name,
@@ -245,6 +258,11 @@ class Load:
     def _sweep(self, prefix: str) -> None:
         for stat in list(self.store.list(self.bucket, prefix)):
             self.store.delete(self.bucket, stat.key)
+
+
+def _place(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
 
 
 def _types_of(table: Mapping[str, Any], columns: Sequence[str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from mcml.providers.azure.session import Session
 
 MADE_BY = {"managed-by": "mcml"}
 _NAME = re.compile(r"[A-Za-z0-9_][\w.()-]{0,89}")
+_ELSEWHERE = re.compile(r"[?#\\\x00-\x1f]|%(2[ef]|5c)", re.IGNORECASE)  # with these a path would lead to another resource
 _ID = re.compile(
     r"/subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<group>[^/]+)/providers/(?P<rest>[^/]+(?:/[^/]+/[^/]+)+)/?", re.IGNORECASE
 )
@@ -44,7 +45,7 @@ class ResourceId:
 def parse_id(text: str, kind: str = "") -> ResourceId | None:
     """Return an id in parts; None for what is no id, or (whatever its case) not of this type, whose spelling it takes."""
     found = _ID.fullmatch(text)
-    if found is None:
+    if found is None or any(part in (".", "..") or _ELSEWHERE.search(part) for part in text.split("/")):
         return None
     namespace, *levels = found["rest"].split("/")
     told = "/".join((namespace, *levels[::2]))

@@ -163,9 +163,8 @@ def with_rule(rules: Iterable[dict[str, Any]], bucket: str, expiry: Expiry) -> l
 def expiry_of(rules: Iterable[dict[str, Any]], bucket: str) -> Expiry:
     """Return after how many days what is in a container is deleted: the shortest of all rules that hold for the whole of it."""
     actions = [rule["definition"].get("actions") or {} for rule in rules if _covers(rule, bucket)]
-    return Expiry(
-        _least((one.get("baseBlob") for one in actions), _DAYS_OF_OBJECTS), _least((one.get("version") for one in actions), _DAYS_OF_VERSIONS)
-    )
+    days = _least((one.get("baseBlob") for one in actions), _DAYS_OF_OBJECTS)
+    return Expiry(days, _least((one.get("version") for one in actions), _DAYS_OF_VERSIONS))
 
 
 def _covers(rule: dict[str, Any], bucket: str) -> bool:

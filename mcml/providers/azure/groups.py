@@ -66,7 +66,8 @@ class AzureGroups:
         if set_.sku is None:
             why = "it has no machine type of its own: its machines were attached one by one"
             raise InvalidRequest(f"cannot set the size of scale set {at.name}", why=why, next_step="az vm create --vmss, or az vm delete")
-        change = {"sku": {"name": set_.sku.name, "tier": set_.sku.tier, "capacity": desired}}
+        sku = {"name": set_.sku.name, "tier": set_.sku.tier, "capacity": desired}
+        change = {"sku": {name: value for name, value in sku.items() if value is not None}}
         sets = self._compute.virtual_machine_scale_sets
         self.session.call(
             f"set the size of scale set {at.name} to {desired}", lambda: sets.begin_update(at.group, at.name, change, polling=False)

@@ -24,7 +24,7 @@ _STATES: Mapping[str, InstanceState] = {
     "unknown": "pending",
 }
 _EVICTION = ("evictspotvm", "simulateeviction")
-_OTHER_CHANGES = ("/virtualmachines/deallocate/", "/virtualmachines/start/", "/virtualmachines/poweroff/", "/virtualmachines/write")
+_OTHER_CHANGES = ("/virtualmachines/deallocate/", "/virtualmachines/start/", "/virtualmachines/poweroff/")
 PRICE_STEP = Decimal("0.00001")
 
 

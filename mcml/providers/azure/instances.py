@@ -111,7 +111,7 @@ class AzureInstances:
         if (known.tags or {}).get(REQUEST_TAG) != mark:
             why = f"the token stands for {name}, which has another command"
             raise InvalidRequest("cannot request the machine", why=why, next_step="use a new token for a new machine")
-        return self._instance(at, known, states.power_of(known.properties.instance_view.statuses))
+        return self._instance(at, known, states.power_of(_statuses(known)))
 
     @cached_property
     def _compute(self) -> Any:
@@ -138,7 +138,7 @@ class AzureInstances:
         if found is None:
             why, step = "it was never made, or it is deleted", f"az vm list --resource-group {at.group} --output table"
             raise NotFound(f"no machine {at.name!r} in resource group {at.group}", why=why, next_step=step)
-        return self._instance(at, found, states.power_of(found.properties.instance_view.statuses))
+        return self._instance(at, found, states.power_of(_statuses(found)))
 
     def _instance(self, at: ResourceId, machine: Any, power: str) -> Instance:
         state = states.state_of(
@@ -168,17 +168,17 @@ class AzureInstances:
                 f"start a spot {request.machine}",
                 lambda **options: vms.begin_create_or_update(at.group, at.name, body, **new, **options),
             )
-        except Conflict:  # the first try came through late, or somebody asked with the same token meanwhile
+        except (Conflict, QuotaExceeded) as refused:  # also when the first try came through late, or somebody asked with the same token
             if (known := self._settled(at)) is None:
                 raise
-            failure = states.failure_of(known.properties.instance_view.statuses)
-            if not failure:
+            failure = states.failure_of(_statuses(known))
+            if not failure and known.properties.provisioning_state not in ("Failed", "Canceled"):
                 return known
             self._remove(at)
-            raise QuotaExceeded(f"no spot {request.machine} is to be had", why=failure, next_step="try another machine or region") from None
-        except QuotaExceeded:
-            self._remove(at)
-            raise
+            if isinstance(refused, QuotaExceeded):
+                raise
+            why = failure or f"it is {known.properties.provisioning_state}"
+            raise QuotaExceeded(f"no spot {request.machine} is to be had", why=why, next_step="try another machine or region") from None
         return self.session.call(f"look at machine {at.name}", lambda: vms.get(at.group, at.name, expand="instanceView"))
 
     def _settled(self, at: ResourceId) -> Any | None:
@@ -239,6 +239,12 @@ class AzureInstances:
         listing = self._compute.resource_skus.list(filter=f"location eq '{region}'")
         skus = pages(self.session, f"list the machine types of {region}", listing)
         return (sku for sku in skus if sku.resource_type == "virtualMachines")
+
+
+def _statuses(machine: Any) -> Any:
+    """Return what the instance view tells; None while there is no view yet."""
+    view = machine.properties.instance_view
+    return view.statuses if view is not None else None
 
 
 def _mark(request: SpotRequest) -> str:

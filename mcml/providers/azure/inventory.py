@@ -3,6 +3,7 @@
 One listing of all with their tags: Resource Manager's own filter by tag takes one tag only, and leaves the tags out of its answer.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,9 @@ from mcml.providers.resilience import Policy
 
 GROUP = "Microsoft.Resources/resourceGroups"
 STORAGE, STORAGE_API = "Microsoft.Storage/storageAccounts", "2023-05-01"
+STORED = (("blobServices", "containers"), ("fileServices", "shares"), ("queueServices", "queues"), ("tableServices", "tables"))
+_GROUP_ID = re.compile(r"/subscriptions/[^/?#%]+/resourcegroups/[\w()-]([\w.()-]*[\w()-])?/?", re.IGNORECASE)
+_OF_SUBSCRIPTION = re.compile(r"/subscriptions/[^/?#%]+/providers(/[\w()-][^/?#%\\]*)+/?", re.IGNORECASE)
 SQL_SERVER = "Microsoft.Sql/servers"
 
 
@@ -50,11 +54,18 @@ class AzureInventory:
         """Delete one resource and wait until it is gone; False when it was gone. Raises Conflict when something blocks it.
 
         Azure would delete a resource group with all that is in it, and a storage account with its data: here they must be empty.
+        Raises InvalidRequest for one of another subscription, of which no blocker is seen.
         """
-        if not _key(resource) or not self._exists(resource):
+        what = f"delete {resource.kind} {resource.id.rpartition('/')[2]}"
+        if not _key(resource):
+            return False
+        theirs, ours = resource.id.split("/")[2], self.session.named_subscription()
+        if theirs.lower() != ours.lower():
+            step = f"set subscription = \"{theirs}\" in [providers.azure] of mcml.toml"
+            raise InvalidRequest(f"cannot {what}", why=f"it is in subscription {theirs}, and {ours} is set", next_step=step)
+        if not self._exists(resource):
             return False
         blocked = self.blockers([resource])
-        what = f"delete {resource.kind} {resource.id.rpartition('/')[2]}"
         if blocked:
             steps = "\n".join(blocker.fix for blocker in blocked)
             raise Conflict(f"cannot {what}", why="; ".join(blocker.reason for blocker in blocked), next_step=steps)
@@ -111,7 +122,7 @@ class AzureInventory:
         known = {_id_key(found.id): found for found in everything}
         for resource in wanted:
             found = known.get(_key(resource))
-            if found is None:
+            if found is None and not self._exists(resource):  # the listing may be some minutes behind
                 continue
             for lock in locks:
                 if lock.blocks(resource.id):
@@ -127,22 +138,30 @@ class AzureInventory:
                 fix = "\n".join(f"az resource delete --ids {other.id}" for other in inside[:5])
                 yield Blocker(resource, f"it holds {len(inside)} resources: {names}{', ...' if len(inside) > 5 else ''}", fix)
             if resource.kind.lower() == STORAGE.lower():
-                yield from self._containers(resource)
+                yield from self._stored(resource)
 
-    def _containers(self, resource: Resource) -> Iterator[Blocker]:
-        path, name = f"{resource.id}/blobServices/default/containers", resource.id.rpartition("/")[2]
-        held = [str(one["name"]) for one in rest_pages(self.session, f"list the containers of {name}", path, STORAGE_API)]
-        if held:
-            fix = "\n".join(f"az storage container delete --auth-mode login --account-name {name} --name {one}" for one in held[:5])
-            yield Blocker(resource, f"it holds {len(held)} containers: {', '.join(held[:5])}", fix)
+    def _stored(self, resource: Resource) -> Iterator[Blocker]:
+        """Yield what a storage account holds in each of its four services; not every account has them all."""
+        name = resource.id.rpartition("/")[2]
+        for service, things in STORED:
+            what, path = f"list the {things} of {name}", f"{resource.id}/{service}/default/{things}"
+            try:
+                held = [str(one["name"]) for one in rest_pages(self.session, what, path, STORAGE_API)]
+            except (InvalidRequest, Conflict) as refused:
+                if "FeatureNotSupportedForAccount" not in refused.why:
+                    raise
+                continue
+            if held:
+                fix = "\n".join(f"az resource delete --ids {path}/{one}" for one in held[:5])
+                yield Blocker(resource, f"it holds {len(held)} {things}: {', '.join(held[:5])}", fix)
 
 
 def to_resource(found: Any) -> Resource:
     """Return a resource from the SDK's, its id written in one way; a group's type is the one that Azure documents."""
     at = parse_id(found.id)
-    if at is not None:
-        return Resource(str(found.type), str(at), str(found.location or ""), dict(found.tags or {}))
-    _, _, subscription, _, group, *_ = found.id.split("/")
+    if at is not None or not _GROUP_ID.fullmatch(found.id):  # what is of the subscription itself has an id without a group
+        return Resource(str(found.type), str(at or found.id), str(found.location or ""), dict(found.tags or {}))
+    _, _, subscription, _, group = found.id.rstrip("/").split("/")
     id_ = f"/subscriptions/{subscription.lower()}/resourceGroups/{group.lower()}"
     return Resource(GROUP, id_, str(found.location), dict(found.tags or {}))
 
@@ -154,8 +173,12 @@ def newest(versions: Sequence[str]) -> str:
 
 
 def _key(resource: Resource) -> str:
-    """Return an id to compare by; "" for what cannot be a resource of Azure."""
-    return _id_key(resource.id) if resource.id.lower().startswith("/subscriptions/") and "/" in resource.kind else ""
+    """Return an id to compare by; "" for what cannot be a resource of Azure, or has an id that would lead elsewhere."""
+    if resource.kind.lower() == GROUP.lower():
+        known = _GROUP_ID.fullmatch(resource.id) is not None
+    else:
+        known = "/" in resource.kind and (parse_id(resource.id) is not None or _OF_SUBSCRIPTION.fullmatch(resource.id) is not None)
+    return _id_key(resource.id) if known else ""
 
 
 def _id_key(id_: str) -> str:

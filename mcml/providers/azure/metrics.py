@@ -20,7 +20,6 @@ from mcml.providers.resilience import Policy
 
 RESOURCE = "resource"
 KEPT = timedelta(days=93)
-MOST_TYPES = 100
 MOST_POINTS = 100_000
 STEPS: Mapping[timedelta, str] = {
     timedelta(minutes=1): "PT1M",
@@ -99,7 +98,7 @@ class AzureMetrics:
         for found in pages(self.session, "list resources", resources.list()):
             if here in ("", plain_region(found.location or "")):
                 of_type.setdefault(str(found.type).lower(), found.id)
-        names = {name for resource in sorted(of_type.values())[:MOST_TYPES] for name in self._names(resource)}
+        names = {name for resource in sorted(of_type.values()) for name in self._names(resource)}
         return sorted(names)
 
     @cached_property

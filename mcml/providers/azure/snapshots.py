@@ -15,13 +15,14 @@ from typing import Any
 from mcml.core.errors import Conflict, InvalidRequest, NotFound
 from mcml.providers.api.snapshots import Snapshot, Snapshots
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.azure.arm import MADE_BY, ResourceId, locate, name_of_token, pages, parse_id, plain_region, same_id
+from mcml.providers.azure.arm import MADE_BY, ResourceId, locate, name_of_token, pages, parse_id, plain_region, same_id, text
 from mcml.providers.azure.operations import wait_for
 from mcml.providers.azure.session import Session
 from mcml.providers.resilience import Policy
 
 KIND, DISK = "Microsoft.Compute/snapshots", "Microsoft.Compute/disks"
 GIB = 1 << 30
+SKU_TAG, ZONE_TAG = "mcml-disk-sku", "mcml-disk-zone"  # of the source: a snapshot knows neither
 
 
 def open_snapshots(ctx: ProviderContext) -> Snapshots:
@@ -47,7 +48,7 @@ class AzureSnapshots:
             disk = self.session.call(f"look at disk {disk_at.name}", lambda: self._compute.disks.get(disk_at.group, disk_at.name))
             body = {
                 "location": disk.location,
-                "tags": {**(tags or {}), **MADE_BY},
+                "tags": {**(tags or {}), **MADE_BY, **place_of(disk)},
                 "properties": {"creationData": {"createOption": "Copy", "sourceResourceId": disk.id}, "incremental": True},
             }
             what = f"take a snapshot of disk {disk_at.name}"
@@ -76,6 +77,8 @@ class AzureSnapshots:
     def restore(self, snapshot: str, into: str) -> str:
         """Make a new disk from a snapshot, wait until it is there, and return its id. Raises NotFound, Conflict when `into` exists.
 
+        It is of the kind and in the zone of the disk that the snapshot was taken of, when it was taken from here; otherwise it is what
+        Azure makes of itself: a Standard HDD in no zone.
         Azure never changes what a disk was made from, so that one of this name that appears meanwhile is refused and not overwritten.
         """
         at, disk_at = locate(self.session, snapshot, KIND, "snapshot"), locate(self.session, into, DISK, "disk")
@@ -90,10 +93,14 @@ class AzureSnapshots:
             pass
         else:
             raise Conflict(f"cannot {what}", why="there is a disk of this name", next_step="restore into a new name")
+        tags = dict(known.tags or {})
+        kind, zone = tags.pop(SKU_TAG, ""), tags.pop(ZONE_TAG, "")
         body = {
             "location": known.location,
-            "tags": {**(known.tags or {}), **MADE_BY},
+            "tags": {**tags, **MADE_BY},
             "properties": {"creationData": {"createOption": "Copy", "sourceResourceId": known.id}},
+            **({"sku": {"name": kind}} if kind else {}),
+            **({"zones": [zone]} if zone else {}),
         }
         wait_for(self.session, what, lambda **options: disks.begin_create_or_update(disk_at.group, disk_at.name, body, **options))
         return str(disk_at)
@@ -118,6 +125,12 @@ class AzureSnapshots:
             return self.session.call(f"look at snapshot {at.name}", lambda: self._compute.snapshots.get(at.group, at.name))
         except NotFound:
             return None
+
+
+def place_of(disk: Any) -> dict[str, str]:
+    """Return the tags that tell what kind of disk a snapshot was taken of, and where it was."""
+    kind, zones = text(disk.sku.name) if disk.sku is not None else "", disk.zones or []
+    return {**({SKU_TAG: kind} if kind else {}), **({ZONE_TAG: str(zones[0])} if zones else {})}
 
 
 def to_snapshot(at: ResourceId, found: Any) -> Snapshot:

@@ -143,10 +143,12 @@ class AthenaWorld:
                 continue
             if "OpenCSV" in library:
                 rows: list[list[str | None]]
-                rows = [list(row.values()) for row in records([body], key, gzipped=key.endswith(".gz"))]  # by place
+                escape = place["SerdeInfo"]["Parameters"]["escapeChar"]  # of it the reader keeps only what it escapes
+                found = records([body], key, gzipped=key.endswith(".gz"))
+                rows = [[value.replace(escape, "") for value in row.values()] for row in found]  # by place
             else:
-                found = [json.loads(line) for line in body.splitlines() if line.strip()]
-                rows = [[None if one.get(column) is None else str(one[column]) for column in columns] for one in found]
+                objects = [json.loads(line) for line in body.splitlines() if line.strip()]
+                rows = [[None if one.get(column) is None else str(one[column]) for column in columns] for one in objects]
             if rows:
                 connection.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(columns))})", rows)
 

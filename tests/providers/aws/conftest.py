@@ -15,6 +15,7 @@ from mcml.providers.aws.session import Session
 from mcml.providers.aws.settings import Settings
 from mcml.providers.resilience import Budget, Policy
 from mcml.testing.stubs.faults import FaultProxy
+from tests import secrets_found
 from tests.providers.aws import moto_server
 
 pytest.register_assert_rewrite("mcml.testing.contracts")
@@ -23,6 +24,8 @@ KEY_ID = "AKIATESTKEY000000001"
 SECRET = "mcml-test-secret/key+that-no-text-may-hold"
 TOKEN = "mcml-test-session-token-that-no-text-may-hold"
 CREDENTIALS = (KEY_ID, SECRET, TOKEN)
+for name, value in (("the key's id of AWS", KEY_ID), ("the secret key of AWS", SECRET), ("the session token of AWS", TOKEN)):
+    secrets_found.register(name, value)
 
 MakeContext = Callable[..., ProviderContext]
 MakeSession = Callable[..., Session]

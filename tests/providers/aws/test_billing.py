@@ -15,6 +15,7 @@ import pytest
 from mcml.core.errors import InvalidRequest, NotAuthenticated, NotFound, Unavailable
 from mcml.providers.api.billing import Billing, FocusRow, Period
 from mcml.providers.aws.billing import open_billing
+from mcml.providers.aws.billing_cur import CurReader
 from mcml.providers.aws.billing_explorer import ExplorerBilling
 from mcml.providers.aws.billing_export import ExportBilling
 from mcml.providers.aws.session import Session
@@ -178,6 +179,39 @@ def test_days_beyond_fourteen_months_are_refused_with_the_way_out(explorer: Expl
         list(explorer.rows(Period(datetime(2023, 1, 1, tzinfo=UTC), datetime(2023, 2, 1, tzinfo=UTC))))
     assert "14 months" in str(refused.value.why)
     assert "billing_export" in refused.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (datetime(2025, 2, 10, tzinfo=UTC), datetime(2025, 2, 10, tzinfo=UTC)),
+        (datetime(2025, 2, 10, 10, tzinfo=UTC), datetime(2025, 2, 10, 12, tzinfo=UTC)),
+        (NOW + timedelta(days=2), NOW + timedelta(days=9)),
+        (datetime(2020, 2, 10, tzinfo=UTC), datetime(2020, 2, 20, tzinfo=UTC)),
+    ],
+)
+def test_a_period_without_a_day_is_not_paid_for(explorer: ExplorerBilling, stub: AwsModel, start: datetime, end: datetime) -> None:
+    """Amazon refuses a period that is empty."""
+    assert list(explorer.rows(Period(start, end))) == []
+    assert stub.requests("ce", "GetCostAndUsage") == []
+
+
+def test_what_is_unused_of_a_reservation_is_net_where_the_bill_is() -> None:
+    """An agreement's discount is in the net columns: of what is billed, and so of what it cost."""
+    about = {
+        "line_item_line_item_type": "RIFee", "line_item_usage_start_date": "2025-02-01T00:00:00.000Z",
+        "line_item_usage_end_date": "2025-03-01T00:00:00.000Z", "bill_billing_period_start_date": "2025-02-01T00:00:00.000Z",
+        "bill_payer_account_id": PAYER, "line_item_currency_code": "USD", "line_item_unblended_cost": "100",
+        "reservation_unused_amortized_upfront_fee_for_billing_period": "20", "reservation_unused_recurring_fee": "30",
+    }  # fmt: skip
+    net = {
+        "line_item_net_unblended_cost": "90", "reservation_net_unused_recurring_fee": "27",
+        "reservation_net_unused_amortized_upfront_fee_for_billing_period": "18",
+    }  # fmt: skip
+    for record, billed, unused in ((about, 100, 50), (about | net, 90, 45)):
+        fee, idle = CurReader().rows(record)
+        assert (fee["ChargeCategory"], fee["BilledCost"], fee["EffectiveCost"]) == ("Purchase", billed, 0)
+        assert (idle["ChargeCategory"], idle["BilledCost"], idle["EffectiveCost"]) == ("Usage", 0, unused)
 
 
 def test_freshness_of_cost_explorer(explorer: ExplorerBilling) -> None:

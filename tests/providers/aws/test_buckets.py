@@ -102,6 +102,16 @@ def test_rules_and_keys_of_others_stay(session: Session, s3_bucket: str) -> None
     assert kept["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"] == "k1"
 
 
+def test_which_objects_are_too_small_to_move_stays(make_session: MakeSession, proxy: FaultProxy, s3_bucket: str) -> None:
+    """It is a setting of all rules, those of others too: S3 takes its own default where a write does not say it."""
+    buckets = S3Buckets(make_session(endpoint_url=proxy.url))
+    for days, expected in ((30, None), (31, "all_storage_classes_128K")):  # a bucket without rules has no such setting
+        proxy.script()
+        buckets.configure(s3_bucket, BucketConfig(expire_days=days))
+        (write,) = [seen for seen in proxy.requests if seen.method == "PUT" and "lifecycle" in seen.path]
+        assert write.headers["x-amz-transition-default-minimum-object-size"] == expected
+
+
 def test_what_is_so_already_is_not_written(make_session: MakeSession, proxy: FaultProxy, s3_bucket: str) -> None:
     buckets = S3Buckets(make_session(endpoint_url=proxy.url))
     buckets.configure(s3_bucket, BucketConfig(expire_days=30))

@@ -6,13 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from mcml.core.errors import Conflict, ProviderCannot
+from mcml.core.errors import Conflict, InvalidRequest, NotAuthenticated, ProviderCannot
 from mcml.providers.api.inventory import Inventory, Resource
 from mcml.providers.aws.arn import arn_of
 from mcml.providers.aws.inventory import AwsInventory
 from mcml.providers.aws.session import Session
 from mcml.testing.contracts.inventory import InventoryContract
-from mcml.testing.stubs.aws_model import AwsModel
+from mcml.testing.stubs.aws_model import AwsError, AwsModel
 from tests.providers.aws.conftest import MakeSession
 from tests.providers.aws.test_groups import MakeGroup, make_group
 
@@ -212,7 +212,7 @@ def security_group_in_use(session: Session, inventory: AwsInventory) -> tuple[st
     (about,) = ec2.describe_security_groups(GroupIds=[name])["SecurityGroups"]
     other = ec2.create_security_group(GroupName=uuid4().hex, Description="x", VpcId=about["VpcId"])["GroupId"]
     ec2.authorize_security_group_ingress(GroupId=other, IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": name}]}])
-    return arn, f"security group {other} lets in {name}", "revoke-security-group-ingress"
+    return arn, f"security group {other} lets in {name}", f"revoke-security-group-ingress --group-id {other} --security-group-rule-ids"
 
 
 def protected_database(session: Session, inventory: AwsInventory) -> tuple[str, str, str]:
@@ -266,6 +266,87 @@ def test_a_spot_request_goes_before_its_machine(make_session: MakeSession) -> No
         assert [call.operation for call in stub.calls][-2:] == ["CancelSpotInstanceRequests", "TerminateInstances"]
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_resource_of_another_region_is_looked_for_there(make_session: MakeSession, seen: bool) -> None:
+    """A database of the same name in our own region is not the one that was meant."""
+    arn = f"arn:aws:rds:us-west-2:{ACCOUNT}:db:prod"
+    with AwsModel("rds") as stub:
+
+        def databases(_: dict[str, Any]) -> dict[str, Any]:
+            there = "/us-west-2/rds/" in stub.calls[-1].headers["Authorization"]
+            protected = {"DBInstanceIdentifier": "prod", "DBInstanceStatus": "available", "DeletionProtection": True}
+            return {"DBInstances": [protected] if there == seen else []}
+
+        stub.on("rds", "DescribeDBInstances", databases)
+        stub.on("rds", "DeleteDBInstance", {})
+        inventory, resource = AwsInventory(make_session(endpoint_url=stub.url)), Resource("rds:db", arn, "us-west-2")
+        assert len(inventory.blockers([resource])) == seen
+        if seen:
+            with pytest.raises(Conflict):
+                inventory.delete(resource)
+        else:
+            assert inventory.delete(resource) is False
+        assert stub.requests("rds", "DeleteDBInstance") == []
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("DependencyViolation", Conflict), ("InvalidVpcEndpoint.NotFound", False), ("UnauthorizedOperation", NotAuthenticated)],
+)
+def test_what_ec2_has_against_it_in_an_answer_that_is_no_error(make_session: MakeSession, code: str, expected: Any) -> None:
+    with AwsModel("ec2") as stub:
+        refused = {"ResourceId": "vpce-1", "Error": {"Code": code, "Message": "it is in use"}}
+        stub.on("ec2", "DeleteVpcEndpoints", {"Unsuccessful": [refused]})
+        inventory = AwsInventory(make_session(endpoint_url=stub.url))
+        resource = Resource("ec2:vpc-endpoint", ec2_arn("vpc-endpoint", "vpce-1"), "eu-west-1")
+        if expected is False:
+            assert inventory.delete(resource) is False
+        else:
+            with pytest.raises(expected) as told:
+                inventory.delete(resource)
+            assert told.value.why == f"it is in use ({code})"
+        stub.on("ec2", "DeleteVpcEndpoints", {"Unsuccessful": []})
+        assert inventory.delete(resource) is True
+
+
+@pytest.mark.parametrize("kind", ["endpoint", "endpoint-config", "model"])
+def test_what_is_gone_from_sagemaker(make_session: MakeSession, kind: str) -> None:
+    """SageMaker has no code for it, only a text; also when it was our own first try whose answer was lost."""
+    operation = {"endpoint": "DeleteEndpoint", "endpoint-config": "DeleteEndpointConfig", "model": "DeleteModel"}[kind]
+    resource = Resource(f"sagemaker:{kind}", f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:{kind}/fraud", "eu-west-1")
+    answers: list[AwsError] = []
+    with AwsModel("sagemaker") as stub:
+
+        def delete(_: dict[str, Any]) -> dict[str, Any]:
+            raise answers.pop(0)
+
+        gone = AwsError("ValidationException", f'Could not find {kind} "fraud".')
+        stub.on("sagemaker", operation, delete)
+        inventory = AwsInventory(make_session(endpoint_url=stub.url))
+        answers += [gone]
+        assert inventory.delete(resource) is False
+        answers += [AwsError("InternalFailure", status=500), gone]
+        assert inventory.delete(resource) is True
+        answers += [AwsError("ValidationException", "it is in use")]
+        with pytest.raises(InvalidRequest, match="cannot delete sagemaker"):
+            inventory.delete(resource)
+
+
+def test_an_alarm_over_other_alarms_is_an_alarm(make_session: MakeSession) -> None:
+    """CloudWatch tells of them only when it is asked for them."""
+    with AwsModel("cloudwatch") as stub:
+
+        def alarms(asked: dict[str, Any]) -> dict[str, Any]:
+            return {"CompositeAlarms": [{"AlarmName": "all"}] if "CompositeAlarm" in asked.get("AlarmTypes", ()) else []}
+
+        stub.on("cloudwatch", "DescribeAlarms", alarms)
+        stub.on("cloudwatch", "DeleteAlarms", {})
+        inventory = AwsInventory(make_session(endpoint_url=stub.url))
+        resource = Resource("cloudwatch:alarm", f"arn:aws:cloudwatch:eu-west-1:{ACCOUNT}:alarm:all", "eu-west-1")
+        assert inventory.delete(resource) is True
+        assert stub.requests("cloudwatch", "DeleteAlarms") == [{"AlarmNames": ["all"]}]
+
+
 def test_what_has_no_region_is_asked_for_in_us_east_1(make_session: MakeSession) -> None:
     """Buckets show in their own region only, a terminated instance not at all."""
     here = {"ec2": ec2_arn("instance", "i-1"), "s3": "arn:aws:s3:::here"}
@@ -295,6 +376,7 @@ def test_a_kind_that_mcml_leaves_to_a_person(make_session: MakeSession) -> None:
         with pytest.raises(ProviderCannot) as left:
             inventory.delete(Resource("kms:key", arn, "eu-west-1"))
         assert (left.value.message, left.value.why) == ("cannot delete kms:key 'k1'", "mcml does not delete resources of kms")
+        assert left.value.next_step.startswith(f"aws resourcegroupstaggingapi get-resources --resource-arn-list {arn}")
         stub.on("resourcegroupstaggingapi", "GetResources", {"ResourceTagMappingList": []})
         assert inventory.delete(Resource("kms:key", arn, "eu-west-1")) is False
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from mcml.core.errors import InvalidRequest, NotFound
+from mcml.core.errors import InvalidRequest, NotAuthenticated, NotFound, Unavailable
 from mcml.providers.api.metrics import Metrics, SeriesQuery, Statistic, Window
 from mcml.providers.aws.metrics import CloudWatchMetrics
 from mcml.providers.aws.session import Session
@@ -16,6 +16,11 @@ from tests.providers.aws.conftest import MakeSession
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
+def soon() -> datetime:
+    """A time at which CloudWatch still has what was measured at noon in all its steps."""
+    return NOON + timedelta(hours=1)
+
+
 HOUR = Window(NOON, NOON + 5 * MINUTE, MINUTE)
 LATENCY = "AWS/ApplicationELB:TargetResponseTime"
 
@@ -33,7 +38,7 @@ def cloudwatch() -> CloudWatch:
 @pytest.fixture
 def metrics(make_session: MakeSession, cloudwatch: CloudWatch) -> Iterator[CloudWatchMetrics]:
     with serving(cloudwatch) as stub:
-        yield CloudWatchMetrics(make_session(endpoint_url=stub.url), page=2)
+        yield CloudWatchMetrics(make_session(endpoint_url=stub.url, clock=soon), page=2)
 
 
 class TestCloudWatch(MetricsContract):
@@ -92,13 +97,41 @@ def test_short_steps(metrics: CloudWatchMetrics) -> None:
     assert values(metrics, LATENCY, "sum", window, LoadBalancer="a") == [None, 5, None, None, None, 1]
 
 
+@pytest.mark.parametrize(("days", "grain"), [(1, 60), (14, 60), (16, 300), (62, 300), (64, 3600), (400, 3600)])
+def test_of_old_times_there_are_long_steps_only(make_session: MakeSession, cloudwatch: CloudWatch, days: int, grain: int) -> None:
+    """Asked for shorter ones CloudWatch answers nothing: a window that begins between two must not be put together of them."""
+    with serving(cloudwatch) as stub:
+        metrics = CloudWatchMetrics(make_session(endpoint_url=stub.url, clock=lambda: NOON + timedelta(days=days)))
+        start = NOON - timedelta(hours=3) + timedelta(minutes=7, seconds=37)
+        window = Window(start, start + timedelta(hours=6), timedelta(hours=2))
+        points = metrics.query(SeriesQuery(LATENCY, {"Zone": "1"}, "sum"), window)
+        (asked, *_) = stub.requests("cloudwatch", "GetMetricData")
+        assert asked["MetricDataQueries"][0]["MetricStat"]["Period"] % grain == 0
+        assert [point.at for point in points] == [start, start + timedelta(hours=2), start + timedelta(hours=4)]
+        assert [point.value for point in points] == [None, 39, None]
+        if grain > 60:
+            with pytest.raises(InvalidRequest, match="the step of 0:01:00") as short:
+                metrics.query(SeriesQuery(LATENCY), Window(NOON, NOON + timedelta(hours=1), MINUTE))
+            assert f"multiples of {timedelta(seconds=grain)}" in short.value.why
+
+
+@pytest.mark.parametrize(("status", "kind"), [("InternalError", Unavailable), ("Forbidden", NotAuthenticated)])
+def test_what_was_not_read_is_not_nothing(make_session: MakeSession, status: str, kind: type[Exception]) -> None:
+    with serving(CloudWatch(NOON)) as stub:
+        told = {"Id": "m0", "StatusCode": status, "Timestamps": [], "Values": [], "Messages": [{"Code": "x", "Value": "no access to m0"}]}
+        stub.on("cloudwatch", "GetMetricData", {"MetricDataResults": [told]})
+        with pytest.raises(kind, match="cannot read the metric acme:Jobs") as failed:
+            CloudWatchMetrics(make_session(endpoint_url=stub.url, clock=soon)).query(SeriesQuery("acme:Jobs", {}, "sum"), HOUR)
+        assert str(failed.value.why) == "no access to m0"  # type: ignore[attr-defined]
+
+
 def test_all_pages_are_read(make_session: MakeSession) -> None:
     kept = CloudWatch(NOON, page=3)
     kept.measure("acme:Jobs", {NOON + number * MINUTE: number for number in range(60)}, queue="large")
     for number in range(10):
         kept.measure(f"acme:Other{number}", {NOON: 1})
     with serving(kept) as stub:
-        metrics = CloudWatchMetrics(make_session(endpoint_url=stub.url), page=7)
+        metrics = CloudWatchMetrics(make_session(endpoint_url=stub.url, clock=soon), page=7)
         window = Window(NOON, NOON + timedelta(hours=1), MINUTE)
         assert values(metrics, "acme:Jobs", "average", window, queue="large") == list(range(60))
         assert len(stub.requests("cloudwatch", "GetMetricData")) == 9

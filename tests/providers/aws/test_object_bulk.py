@@ -58,6 +58,17 @@ def test_a_whole_object_of_parts_is_read_by_boto3(session: Session, s3_bucket: s
     assert len(content(store, s3_bucket, "large")) == PART_BYTES + 1
 
 
+def test_a_bucket_whose_etags_are_no_md5_is_read_by_boto3(make_session: MakeSession, proxy: FaultProxy, s3_bucket: str) -> None:
+    """As with a KMS key: the first object shows it, the next ones are not read twice."""
+    store = S3ObjectStore(make_session(endpoint_url=proxy.url))
+    for key in ("a", "b", "c"):
+        store.write(s3_bucket, key, [key.encode()])
+    told = {"ETag": '"00000000000000000000000000000000"', "Last-Modified": "Sun, 22 Nov 2026 00:00:00 GMT"}
+    proxy.script(Answer(200, told, b"a"), only=lambda seen: seen.method == "GET" and seen.headers.get("user-agent") == RUST)
+    assert [content(store, s3_bucket, key) for key in ("a", "b", "c")] == [b"a", b"b", b"c"]
+    assert agents(proxy)[3:] == ["obstore", "boto3", "boto3", "boto3"]
+
+
 def test_boto3_knows_what_obstore_wrote(session: Session, s3_bucket: str) -> None:
     """Checksum, token and, with versioning, the version."""
     s3, store = session.client("s3"), S3ObjectStore(session)

@@ -259,7 +259,7 @@ CALLS: dict[str, Callable[[Session], object]] = {
     "database.describe": lambda session: RdsDatabases(session).describe(),
     "database.access": lambda session: RdsDatabases(session).access("db"),
     "database.replica_lag": lambda session: RdsDatabases(session).replica_lag("db"),
-    "metrics.query": lambda session: CloudWatchMetrics(session).query(SeriesQuery("a:b"), Window(NOON, NOON + MINUTE, MINUTE)),
+    "metrics.query": lambda session: CloudWatchMetrics(session).query(SeriesQuery("a:b"), Window(NOON, NOON + 60 * MINUTE, 60 * MINUTE)),
     "metrics.names": lambda session: CloudWatchMetrics(session).names(),
     "alarms.list": lambda session: CloudWatchAlarms(session).list(),
     "alarms.put": lambda session: CloudWatchAlarms(session).put(Alarm("a", SeriesQuery("a:b"), ">", 1, MINUTE)),

@@ -103,6 +103,14 @@ def test_listings_come_in_pages(open_on: Open, aws: AwsModel, make_source: Calla
     ]
 
 
+def test_an_image_whose_size_amazon_does_not_tell(make_session: MakeSession) -> None:
+    """The size is no required field of the answer."""
+    told = {"imageDigest": f"sha256:{'0' * 64}", "imagePushedAt": utc_now()}
+    with AwsModel("ecr") as aws:
+        aws.on("ecr", "DescribeImages", {"imageDetails": [told]})
+        assert EcrRegistry(make_session(endpoint_url=aws.url)).resolve("models/fraud", "v1").size_bytes == 0
+
+
 def test_a_login_that_ends_soon_is_renewed(
     make_session: MakeSession, aws: AwsModel, ecr: EcrStub, make_source: Callable[[int], Path]
 ) -> None:

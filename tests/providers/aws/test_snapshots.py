@@ -11,6 +11,8 @@ from mcml.providers.api.snapshots import Snapshots
 from mcml.providers.aws.session import Session
 from mcml.providers.aws.snapshots import AwsSnapshots, split
 from mcml.testing.contracts.snapshots import SnapshotsContract
+from mcml.testing.stubs.aws_model import AwsModel
+from tests.providers.aws.conftest import MakeSession
 
 
 def make_volume(session: Session, size: int, **tags: str) -> str:
@@ -101,6 +103,19 @@ def test_a_token_stands_for_one_source(session: Session, snapshots: AwsSnapshots
             snapshots.create(second, token=token)
         assert first in refused.value.why
         assert snapshots.list(second) == []
+
+
+def test_a_database_is_named_in_large_letters_too(make_session: MakeSession) -> None:
+    """RDS keeps the name in small ones, and finds it by both: the snapshot that it made is the one that was asked for."""
+    with AwsModel("rds") as stub:
+
+        def make(asked: dict[str, Any]) -> dict[str, Any]:
+            about = {"DBSnapshotIdentifier": asked["DBSnapshotIdentifier"], "Status": "creating", "AllocatedStorage": 20}
+            return {"DBSnapshot": {**about, "DBInstanceIdentifier": asked["DBInstanceIdentifier"].lower()}}
+
+        stub.on("rds", "CreateDBSnapshot", make)
+        made = AwsSnapshots(make_session(endpoint_url=stub.url)).create("database/Journal", token="t")
+        assert made.source == "database/journal"
 
 
 def test_a_disk_whose_source_is_gone_comes_back(session: Session, snapshots: AwsSnapshots) -> None:

@@ -143,6 +143,11 @@ def test_gzip_and_files_with_other_columns(warehouse: AthenaWarehouse, dataset: 
     assert found.scanned_bytes
 
 
+def test_a_backslash_is_a_character_like_any_other(warehouse: AthenaWarehouse, dataset: str, put: Put) -> None:
+    warehouse.load(dataset, "paths", put("paths.csv", b'id,path\n1,C:\\temp\n2,"a ""b"", c\\"\n'), "csv")
+    assert warehouse.query(f"select path from {dataset}.paths order by id").rows == (("C:\\temp",), ('a "b", c\\',))
+
+
 def test_values_of_every_type(warehouse: AthenaWarehouse) -> None:
     sql = """select 1 as a, cast(2 as bigint) as b, true as c, 1.5e0::double as d, date '2025-02-01' as e,
              timestamp '2025-02-01 03:04:05' as f, null as h, '' as i"""
@@ -159,6 +164,7 @@ def test_statements_and_values() -> None:
         ["'it''s'"],
     )
     assert athena.prepare("(select 1)", ()) == ("(select 1)", [])
+    assert athena.prepare("select/* all */a--x\nfrom t", ()) == ("select a \nfrom t", [])
     assert athena.prepare("values (1)", ()) == ("values (1)", [])
     values = [None, True, 7, Decimal("1.50"), 0.1, date(2025, 2, 1), datetime(2025, 2, 1, 3, tzinfo=UTC), datetime(2025, 2, 1, 3)]
     assert [athena.literal(value) for value in values] == [
@@ -239,6 +245,45 @@ def test_a_query_without_end_is_stopped(stub: AwsModel, warehouse: AthenaWarehou
     with pytest.raises(StillRunning):
         warehouse.query("select 1")
     assert len(stub.requests("athena", "StopQueryExecution")) == 1
+
+
+def test_a_query_that_nobody_waits_for_is_stopped(stub: AwsModel, warehouse: AthenaWarehouse, waits: Waits) -> None:
+    """It would be billed to its end."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    waits.after = interrupt
+    stub.on("athena", "StopQueryExecution", {})
+    with pytest.raises(KeyboardInterrupt):
+        warehouse.query("select 1")
+    assert len(stub.requests("athena", "StopQueryExecution")) == 1
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_what_a_failed_append_wrote_is_taken_back(
+    stub: AwsModel, warehouse: AthenaWarehouse, world: AthenaWorld, dataset: str, put: Put, s3_bucket: str, readable: bool
+) -> None:
+    """Athena leaves it in the table's folder, and lists it in a manifest."""
+    warehouse.load(dataset, "things", put("things.csv", CSV), "csv")
+    before, manifest = keys(world, s3_bucket), "results/q-manifest.csv"
+
+    def state(asked: dict[str, Any]) -> dict[str, Any]:
+        written = [f"s3://{s3_bucket}/{key}" for key in keys(world, s3_bucket) if "/data/" in key and key not in before]
+        listed = [*written, f"s3://{s3_bucket}/athena/intended-but-never-written", "s3://another-bucket/theirs"]
+        if readable:
+            world.s3.put_object(Bucket=s3_bucket, Key=manifest, Body="\n".join(listed).encode())
+        where = {"Statistics": {"DataManifestLocation": f"s3://{s3_bucket if readable else 'Not_Ours'}/{manifest}"}}
+        return {"QueryExecution": {"Status": {"State": "FAILED", "StateChangeReason": "INTERNAL_ERROR"}, "StatementType": "DML", **where}}
+
+    stub.on("athena", "GetQueryExecution", state)
+    with pytest.raises(InvalidRequest, match="cannot load into") as failed:
+        warehouse.load(dataset, "things", put("more.csv", CSV), "csv")
+    assert failed.value.why.startswith("INTERNAL_ERROR")
+    if readable:
+        assert keys(world, s3_bucket) == before
+    else:
+        assert f"listed in s3://Not_Ours/{manifest}, is not taken back: " in failed.value.why
 
 
 FAULTS: dict[str, Fault] = {

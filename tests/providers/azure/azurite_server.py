@@ -13,6 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from tests import secrets_found
+
 HERE = Path(__file__).parent / "azurite"
 CACHE = Path(__file__).parents[3] / ".cache" / "azurite"
 INSTALL_SECONDS = 150
@@ -20,6 +22,7 @@ START_SECONDS = 60
 ACCOUNT = "devstoreaccount1"
 # public by design: every emulator of Azure Storage has this account and this key
 WELL_KNOWN_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+secrets_found.register("the key of an Azure storage account", WELL_KNOWN_KEY)
 _LISTENS = re.compile(r"listens on (https?://127\.0\.0\.1:\d+)")
 
 

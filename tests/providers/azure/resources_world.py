@@ -16,13 +16,19 @@ VERSIONS = {"Microsoft.Compute": {"disks": ["2025-01-02-preview", "2024-03-02", 
 
 @dataclass
 class ResourcesWorld:
-    """Resources by id in small letters; `locks` are those of the subscription; `containers` by storage account."""
+    """Resources by id in small letters; `locks` are those of the subscription; `containers` and `shares` by storage account.
+
+    `unsupported` are the things that no storage account here can hold, `unlisted` the ids that the listing lacks yet.
+    """
 
     arm: ArmStub
     resources: dict[str, dict[str, Any]] = field(default_factory=dict)
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
     locks: list[dict[str, Any]] = field(default_factory=list)
     containers: dict[str, list[str]] = field(default_factory=dict)
+    shares: dict[str, list[str]] = field(default_factory=dict)
+    unsupported: set[str] = field(default_factory=set)
+    unlisted: set[str] = field(default_factory=set)
     deletes: int = 0
 
     def __post_init__(self) -> None:
@@ -38,8 +44,8 @@ class ResourcesWorld:
         on("GET", "/subscriptions/{subscription}/providers/{namespace}", self._provider, sdk=RESOURCES, answer="Provider")
         path = IN_SUBSCRIPTION + "Microsoft.Authorization/locks"
         on("GET", path, lambda request: page(request, self.locks, size=1), sdk="", api="2020-05-01", answer="object")
-        path = IN_GROUP + "Microsoft.Storage/storageAccounts/{name}/blobServices/default/containers"
-        on("GET", path, self._containers, sdk="", api="2023-05-01", answer="object")
+        path = IN_GROUP + "Microsoft.Storage/storageAccounts/{name}/{service}/default/{things}"
+        on("GET", path, self._stored, sdk="", api="2023-05-01", answer="object")
 
     def add(self, kind: str, name: str, tags: dict[str, str] | None = None, *, group: str = "ml", **more: Any) -> str:
         """Put a resource there; return its id."""
@@ -60,7 +66,8 @@ class ResourcesWorld:
         self.locks.append({"id": id_, "name": name, "properties": {"level": "CanNotDelete"}})
 
     def _listed(self) -> list[dict[str, Any]]:
-        return [{**one, "id": one["id"].replace("/resourceGroups/ml/", "/resourceGroups/ML/")} for one in self.resources.values()]
+        listed = [one for key, one in self.resources.items() if key not in self.unlisted]
+        return [{**one, "id": one["id"].replace("/resourceGroups/ml/", "/resourceGroups/ML/")} for one in listed]
 
     def _known(self, request: Request) -> str:
         namespace, *levels = request.path.lower().rpartition("/providers/")[2].split("/")
@@ -98,8 +105,11 @@ class ResourcesWorld:
         types = [{"resourceType": kind, "apiVersions": versions} for kind, versions in VERSIONS.get(namespace, {}).items()]
         return {"namespace": namespace, "resourceTypes": types}
 
-    def _containers(self, request: Request) -> Reply:
-        return self.arm.page(request, [{"name": name} for name in self.containers.get(request.parts["name"], [])], size=1)
+    def _stored(self, request: Request) -> Reply:
+        if request.parts["things"] in self.unsupported:
+            raise ArmError(400, "FeatureNotSupportedForAccount", f"{request.parts['service']} is not supported for the account.")
+        stored = self.containers if request.parts["things"] == "containers" else self.shares if request.parts["things"] == "shares" else {}
+        return self.arm.page(request, [{"name": name} for name in stored.get(request.parts["name"], [])], size=1)
 
 
 @dataclass

@@ -25,7 +25,7 @@ class StorageWorld:
     name: str
     blobs: Account = field(default_factory=Account)
     hierarchical: bool = False
-    service: dict[str, Any] = field(default_factory=lambda: {"deleteRetentionPolicy": {"enabled": True, "days": 7}, "cors": {"corsRules": []}})
+    service: dict[str, Any] = field(default_factory=lambda: {"deleteRetentionPolicy": {"enabled": True, "days": 7}})
     rules: list[dict[str, Any]] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     meddle: Callable[[], None] = lambda: None
@@ -64,8 +64,8 @@ class StorageWorld:
         self._check(request)
         if not self.rules:
             raise ArmError(404, "ManagementPolicyNotFound", f"No ManagementPolicy found for account {self.name}")
-        policy = {"rules": self.rules}
-        return {"id": request.path, "name": "DefaultManagementPolicy", "properties": {"policy": policy, "lastModifiedTime": "2026-03-01T12:00:00Z"}}
+        properties = {"policy": {"rules": self.rules}, "lastModifiedTime": "2026-03-01T12:00:00Z"}
+        return {"id": request.path, "name": "DefaultManagementPolicy", "properties": properties}
 
     def _put_policy(self, request: Request) -> Reply:
         self._check(request)

@@ -10,7 +10,7 @@ from mcml.providers.azure.session import Session
 from mcml.testing.stubs.azure_arm import ArmStub
 from tests.providers.azure.conftest import MakeSession, management_session
 
-WORD = st.text("abcDEF019-_.", min_size=1, max_size=12)
+WORD = st.text("abcDEF019-_.", min_size=1, max_size=12).filter(lambda word: word not in (".", ".."))
 
 
 @given(WORD, WORD, WORD, st.lists(st.tuples(WORD, WORD), min_size=1, max_size=3))
@@ -32,6 +32,12 @@ def test_an_id_in_any_case_is_written_in_one_way(subscription: str, group: str, 
 )
 def test_what_is_no_id(wrong: str) -> None:
     assert parse_id(wrong) is None
+
+
+@pytest.mark.parametrize("name", ["..", ".", "n?x=1", "n#x", "%2E%2e", "a%2fb", "a\\b", "a\nb"])
+def test_a_name_that_leads_elsewhere_is_no_id(name: str) -> None:
+    assert parse_id(f"/subscriptions/s/resourceGroups/g/providers/N/t/{name}") is None
+    assert parse_id(f"/subscriptions/s/resourceGroups/{name}/providers/N/t/n") is None
 
 
 def test_a_token_is_a_name_of_its_target(arm: ArmStub, make_session: MakeSession, arm_session: Session) -> None:

@@ -60,6 +60,13 @@ def test_without_autoscale_the_limits_are_azures(groups: AzureGroups, world: Gro
     assert world.writes == 0
 
 
+def test_a_machine_type_without_a_tier(groups: AzureGroups, world: GroupsWorld, arm: ArmStub) -> None:
+    world.add("wide", 2)
+    del world.sets["wide"]["sku"]["tier"]
+    assert groups.resize("wide", 3).desired == 3
+    assert arm.sent("PATCH")[0].body == {"sku": {"name": "Standard_D2s_v3", "capacity": 3}}
+
+
 def test_no_quota(groups: AzureGroups, world: GroupsWorld) -> None:
     world.add("wide", 2)
     with pytest.raises(QuotaExceeded, match="cannot set the size of scale set wide to 600") as caught:

@@ -1,14 +1,11 @@
 """Identity on Azure: from a token's claims, from the account's key, and through azure-identity's own chain to real HTTP servers."""
 
 import json
-import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,51 +13,28 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from mcml.core.clock import utc_now
 from mcml.core.errors import NotAuthenticated, Usage
-from mcml.providers.api.identity import Check, Identity
+from mcml.providers.api.identity import Identity
 from mcml.providers.azure.credentials import claims_of
 from mcml.providers.azure.identity import AzureIdentity
 from mcml.providers.azure.object_store import AzureObjectStore
 from mcml.providers.azure.session import Session
-from mcml.providers.azure.subscriptions import API
 from mcml.testing.contracts.identity import IdentityContract
-from mcml.testing.stubs.azure_arm import ArmError, ArmStub, Request
-from mcml.testing.stubs.faults import Answer, Fault, FaultProxy, HalfBody, Reset
+from mcml.testing.stubs.azure_arm import ArmStub
+from mcml.testing.stubs.faults import Answer, FaultProxy
+from tests import secrets_found
 from tests.providers.azure.azurite_server import ACCOUNT, WELL_KNOWN_KEY, Server
-from tests.providers.azure.conftest import PRINCIPAL, SUBSCRIPTION, TENANT, GivenToken, MakeSession, Waits, management_session, token
-
-
-@dataclass
-class World:
-    """The subscriptions that a login sees, for the ARM stub."""
-
-    arm: ArmStub
-    seen: list[dict[str, Any]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        """Answer for subscriptions; another than those of the list is not found."""
-        self.arm.on("GET", "/subscriptions", lambda request: self.arm.page(request, self.seen, size=2), sdk="", answer="object", api=API)
-        self.arm.on("GET", "/subscriptions/{id}", self._one, sdk="", answer="object", api=API)
-
-    def add(self, id_: str = SUBSCRIPTION, name: str = "ML", state: str = "Enabled") -> None:
-        """Let the login see a subscription."""
-        self.seen.append({"id": f"/subscriptions/{id_}", "subscriptionId": id_, "displayName": name, "state": state, "tenantId": TENANT})
-
-    def _one(self, request: Request) -> dict[str, Any]:
-        found = [one for one in self.seen if one["subscriptionId"] == request.parts["id"]]
-        if not found:
-            raise ArmError(404, "SubscriptionNotFound", f"The subscription '{request.parts['id']}' could not be found.")
-        return found[0]
+from tests.providers.azure.conftest import PRINCIPAL, SUBSCRIPTION, TENANT, GivenToken, MakeSession, Waits, token
+from tests.providers.azure.subscriptions_world import SubscriptionsWorld
 
 
 @pytest.fixture
-def world(arm: ArmStub) -> World:
-    return World(arm)
+def world(arm: ArmStub) -> SubscriptionsWorld:
+    return SubscriptionsWorld(arm)
 
 
 @pytest.fixture
-def token_session(azurite_tls: Server, make_session: MakeSession, arm: ArmStub, world: World) -> Session:
+def token_session(azurite_tls: Server, make_session: MakeSession, arm: ArmStub, world: SubscriptionsWorld) -> Session:
     """A session with a token at both services, whose login sees the subscription."""
     world.add()
     return make_session(azurite_tls.endpoint, credential=GivenToken(), management=arm.url)
@@ -115,103 +89,6 @@ def test_without_a_subscription_the_account_is_the_tenant(token_session: Session
     assert AzureIdentity(token_session).whoami().account == f"tenant {TENANT}"
     monkeypatch.setenv("AZURE_SUBSCRIPTION_ID", SUBSCRIPTION)
     assert AzureIdentity(token_session).whoami().account == f"{SUBSCRIPTION} (ML)"
-
-
-def checks_of(session: Session) -> dict[str, Check]:
-    return {check.name: check for check in AzureIdentity(session).check()}
-
-
-@pytest.mark.parametrize("state", ["Disabled", "Warned", "PastDue"])
-def test_a_subscription_that_cannot_be_used(arm_session: Session, world: World, state: str) -> None:
-    world.add(state=state)
-    check = checks_of(arm_session)["subscription"]
-    assert (check.ok, check.detail) == (False, f"{SUBSCRIPTION} (ML) is {state.lower()}")
-    assert check.fix.startswith(f"az account show --subscription {SUBSCRIPTION}")
-    assert AzureIdentity(arm_session).whoami().account == f"{SUBSCRIPTION} (ML)"
-
-
-def test_a_subscription_that_the_login_does_not_see(arm_session: Session, world: World) -> None:
-    world.add("another")
-    check = checks_of(arm_session)["subscription"]
-    assert not check.ok
-    assert "the login does not see it" in check.detail
-    assert check.fix.startswith("set subscription in [providers.azure]")
-    with pytest.raises(NotAuthenticated, match=f"cannot look at subscription {SUBSCRIPTION}"):
-        AzureIdentity(arm_session).whoami()
-
-
-def test_a_subscription_of_another_tenant(arm_session: Session, world: World, arm: ArmStub) -> None:
-    said = (
-        f"The access token is from the wrong issuer 'https://sts.windows.net/{TENANT}/'. It must match the tenant "
-        "'https://sts.windows.net/0wner/' associated with this subscription."
-    )
-    arm.fail(ArmError(401, "InvalidAuthenticationTokenTenant", said))
-    check = checks_of(arm_session)["subscription"]
-    assert "another tenant" in check.detail
-    assert check.fix.startswith("az login --tenant 0wner")
-
-
-def test_a_subscription_without_access(arm_session: Session, world: World, arm: ArmStub) -> None:
-    said = (
-        "The client 'ada' does not have authorization to perform action 'Microsoft.Resources/subscriptions/read' "
-        f"over scope '/subscriptions/{SUBSCRIPTION}' or the scope is invalid."
-    )
-    arm.fail(ArmError(403, "AuthorizationFailed", said))
-    check = checks_of(arm_session)["subscription"]
-    assert not check.ok
-    assert f"--scope /subscriptions/{SUBSCRIPTION}" in check.fix
-
-
-def test_without_a_subscription_those_that_the_login_sees_are_named(make_session: MakeSession, arm: ArmStub, world: World) -> None:
-    """Page by page."""
-    session = management_session(make_session, arm.url, subscription="")
-    check = checks_of(session)["subscription"]
-    assert (check.ok, check.detail) == (False, "none is set; the login sees none")
-    for number in range(7):
-        world.add(f"id-{number}", f"Team {number}")
-    check = checks_of(session)["subscription"]
-    assert check.detail.startswith("none is set; the login sees id-0 (Team 0), id-1 (Team 1), ")
-    assert check.detail.endswith("id-4 (Team 4) and 2 more")
-    assert "set subscription in [providers.azure]" in check.fix
-
-
-def test_a_wrong_clock_is_seen_before_anything_fails(make_session: MakeSession, arm: ArmStub, world: World) -> None:
-    world.add()
-    session = management_session(make_session, arm.url, clock=lambda: utc_now() - timedelta(minutes=30))
-    check = checks_of(session)["clock"]
-    assert (check.ok, check.detail) == (False, "this machine's clock is 30 minutes behind Azure's")
-    assert check.fix == "sudo timedatectl set-ntp true"
-    assert checks_of(management_session(make_session, arm.url))["clock"].ok
-
-
-def test_a_wrong_clock_with_a_key(azurite: Server, make_session: MakeSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AZURE_STORAGE_KEY", WELL_KNOWN_KEY)
-    check = checks_of(make_session(azurite.endpoint, clock=lambda: utc_now() + timedelta(minutes=20)))["clock"]
-    assert check.detail == "this machine's clock is 20 minutes ahead of Azure's"
-
-
-@pytest.mark.parametrize("subscription", [SUBSCRIPTION, ""])
-@pytest.mark.parametrize("fault", [Reset(), HalfBody(), Answer(429, {"Retry-After": "4"}), Answer(500)])
-def test_passing_faults_of_the_subscription(
-    make_session: MakeSession, arm: ArmStub, world: World, server_tls: dict[str, ssl.SSLContext], fault: Fault, subscription: str
-) -> None:
-    world.add()
-    with FaultProxy(arm.url, **server_tls) as proxy:
-        proxy.script(fault, only=lambda request: "/subscriptions" in request.path)
-        check = checks_of(management_session(make_session, proxy.url, subscription=subscription))["subscription"]
-        assert proxy.unused == []
-    assert f"{SUBSCRIPTION} (ML)" in check.detail
-
-
-def test_a_management_that_stays_down_is_a_failed_check(
-    make_session: MakeSession, arm: ArmStub, server_tls: dict[str, ssl.SSLContext]
-) -> None:
-    with FaultProxy(arm.url, **server_tls) as proxy:
-        proxy.script(*[Reset()] * 99)
-        checks = checks_of(management_session(make_session, proxy.url, storage_account=""))
-    assert [(check.name, check.ok) for check in checks.values()] == [("credentials", True), ("subscription", False), ("storage account", True)]
-    assert "no whole answer came" in checks["subscription"].detail
-    assert checks["subscription"].fix
 
 
 def test_a_login_for_another_tenant_is_refused(make_session: MakeSession) -> None:
@@ -329,7 +206,7 @@ def test_an_expired_token(azurite_tls: Server, make_session: MakeSession, truste
     assert caught.value.next_step == f"az login --tenant {TENANT}"
 
 
-def test_a_token_for_something_else(azurite_tls: Server, make_session: MakeSession, arm: ArmStub, world: World) -> None:
+def test_a_token_for_something_else(azurite_tls: Server, make_session: MakeSession, arm: ArmStub, world: SubscriptionsWorld) -> None:
     session = make_session(azurite_tls.endpoint, credential=GivenToken(token(audience="https://vault.azure.net")), management=arm.url)
     check = AzureIdentity(session).check()[-1]
     assert (check.name, check.ok) == ("storage account", False)
@@ -357,6 +234,7 @@ class MetadataService:
     def __init__(self) -> None:
         self.asked: list[dict[str, str]] = []
         self.secret = "the-header-of-the-machine"
+        secrets_found.register("the secret of a machine's identity endpoint", self.secret)
         service = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -396,7 +274,12 @@ def metadata(monkeypatch: pytest.MonkeyPatch) -> Iterator[MetadataService]:
 
 
 def test_the_sdks_own_chain_to_the_service(
-    azurite_tls: Server, make_session: MakeSession, arm: ArmStub, world: World, metadata: MetadataService, monkeypatch: pytest.MonkeyPatch
+    azurite_tls: Server,
+    make_session: MakeSession,
+    arm: ArmStub,
+    world: SubscriptionsWorld,
+    metadata: MetadataService,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nothing injected: DefaultAzureCredential asks the machine's identity endpoint, and the token opens the storage account."""
     monkeypatch.setenv("AZURE_SUBSCRIPTION_ID", SUBSCRIPTION)

@@ -23,7 +23,7 @@ from mcml.providers.azure.instances import AzureInstances
 from mcml.providers.azure.prices import newest, to_price
 from mcml.providers.azure.session import Session
 from mcml.testing.contracts.instances import InstancesContract
-from mcml.testing.stubs.azure_arm import ArmStub, throttled
+from mcml.testing.stubs.azure_arm import ArmError, ArmStub, missing, throttled
 from mcml.testing.stubs.faults import Answer, FaultProxy, HalfBody, Reset
 from tests.providers.azure import prices_stub
 from tests.providers.azure.compute_world import IMAGE, SUBNET, ComputeWorld, id_of
@@ -110,6 +110,28 @@ def test_a_machine_that_gets_no_place_is_removed(instances: AzureInstances, worl
     assert "none of these machines free" in caught.value.why
     assert "az vm list-skus" in caught.value.next_step
     assert world.machines == {}
+
+
+def test_a_refusal_for_quota_does_not_remove_the_machine_that_is_there(
+    session: Session, instances: AzureInstances, world: ComputeWorld, arm: ArmStub
+) -> None:
+    """Somebody else with the same token was faster, and took the last of the quota."""
+    spot = instances.request_spot(REQUEST)
+    arm.fail(missing("m"), ArmError(409, "QuotaExceeded", "no more"), only=lambda one: one.path.endswith(spot.id.rpartition("/")[2]))
+    assert instances.request_spot(REQUEST).id == spot.id
+    assert len(world.machines) == 1
+    assert len([one for one in world.writes if not one.startswith("create")]) == 0
+
+
+def test_a_machine_without_a_view_yet_is_pending(instances: AzureInstances, world: ComputeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = world.add("m1", power="")
+    view = world._view
+
+    def none_yet(machine: dict[str, Any]) -> Any:
+        return view(machine) if machine["name"] != "m1" else None
+
+    monkeypatch.setattr(world, "_view", none_yet)
+    assert instances.stop(at).state == "pending"
 
 
 def test_no_capacity_at_a_start(instances: AzureInstances, world: ComputeWorld) -> None:
@@ -233,6 +255,7 @@ def test_the_last_change_counts() -> None:
     evict, start = "Microsoft.Compute/virtualMachines/evictSpotVM/action", "Microsoft.Compute/virtualMachines/start/action"
     assert last_change_is_eviction([(at[1], evict), (at[0], start)])
     assert not last_change_is_eviction([(at[1], evict), (at[2], start)])
+    assert last_change_is_eviction([(at[1], evict), (at[2], "Microsoft.Compute/virtualMachines/write")])  # of a tag, or of its type
     assert last_change_is_eviction([(at[0], "MICROSOFT.COMPUTE/VIRTUALMACHINES/SIMULATEEVICTION/ACTION"), (at[1], "Microsoft.Tags/write")])
     assert not last_change_is_eviction([])
 

@@ -4,7 +4,7 @@ import pytest
 
 from mcml.core.errors import Conflict, InvalidRequest
 from mcml.providers.api.inventory import Inventory, Resource
-from mcml.providers.azure.inventory import AzureInventory, newest, to_resource
+from mcml.providers.azure.inventory import GROUP, AzureInventory, newest, to_resource
 from mcml.providers.azure.locks import Lock
 from mcml.providers.azure.session import Session
 from mcml.testing.contracts.inventory import InventoryContract
@@ -90,6 +90,65 @@ def test_a_storage_account_with_containers(inventory: AzureInventory, world: Res
     assert blocker.reason == "it holds 3 containers: models, data, logs"
     world.containers.clear()
     assert inventory.delete(named(inventory, "acct")) is True
+
+
+def test_a_storage_account_with_shares_but_without_containers(inventory: AzureInventory, world: ResourcesWorld) -> None:
+    """Azure would delete their files too."""
+    world.add(ACCOUNT, "acct", OURS)
+    world.shares["acct"] = ["home", "work"]
+    world.unsupported = {"containers", "tables"}
+    with pytest.raises(Conflict) as caught:
+        inventory.delete(named(inventory, "acct"))
+    assert caught.value.why == "it holds 2 shares: home, work"
+    shares = f"{id_of(ACCOUNT, 'acct')}/fileServices/default/shares"
+    assert caught.value.next_step == f"az resource delete --ids {shares}/home\naz resource delete --ids {shares}/work"
+    assert world.deletes == 0
+
+
+def test_what_the_listing_lacks_yet_is_looked_at_all_the_same(inventory: AzureInventory, world: ResourcesWorld) -> None:
+    account = world.add(ACCOUNT, "acct", OURS)
+    resource = named(inventory, "acct")
+    world.unlisted.add(account.lower())
+    world.containers["acct"] = ["models"]
+    with pytest.raises(Conflict):
+        inventory.delete(resource)
+    assert world.deletes == 0
+
+
+def test_one_of_another_subscription_is_not_ours_of_the_same_name(inventory: AzureInventory, world: ResourcesWorld) -> None:
+    world.add_group("empty", OURS)
+    for kind, path in ((GROUP, "resourceGroups/empty"), (DISK, f"resourceGroups/ml/providers/{DISK}/d1")):
+        with pytest.raises(InvalidRequest) as caught:
+            inventory.delete(Resource(kind, f"/subscriptions/another/{path}", ""))
+        assert caught.value.why == f"it is in subscription another, and {SUBSCRIPTION} is set"
+    assert world.groups.keys() == {"ml", "empty"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        (DISK, f"resourceGroups/ml/providers/{DISK}/../../../../empty"),
+        (DISK, f"resourceGroups/ml/providers/{DISK}/.."),
+        (DISK, f"resourceGroups/ml/providers/{DISK}/d1?x"),
+        (DISK, "resourceGroups/empty"),
+        (GROUP, "resourceGroups/ml/../empty"),
+        (GROUP, "resourceGroups/.."),
+    ],
+)
+def test_an_id_that_leads_elsewhere(inventory: AzureInventory, world: ResourcesWorld, arm: ArmStub, kind: str, path: str) -> None:
+    world.add_group("empty", OURS)
+    resource = Resource(kind, f"/subscriptions/{SUBSCRIPTION}/{path}", "")
+    assert inventory.delete(resource) is False
+    assert inventory.blockers([resource]) == []
+    assert arm.requests == []
+
+
+def test_what_is_of_the_subscription_itself_is_no_group() -> None:
+    class Found:
+        id, type = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Odd/things/t", "Microsoft.Odd/things"
+        location, tags = None, OURS
+
+    assert to_resource(Found()) == Resource("Microsoft.Odd/things", Found.id, "", OURS)
 
 
 def test_a_sql_server_with_databases(inventory: AzureInventory, world: ResourcesWorld) -> None:

@@ -50,6 +50,19 @@ def test_a_snapshot_is_incremental_and_marked(arm: ArmStub, arm_session: Session
     assert (taken.size_bytes, taken.source) == (32 << 30, at)
 
 
+def test_a_restored_disk_is_of_the_same_kind_and_in_the_same_zone(arm: ArmStub, arm_session: Session, world: DisksWorld) -> None:
+    """Azure by itself would make a Standard HDD of it, which no machine of that zone could take."""
+    world.add("d1", "one")
+    world.disks["d1"] |= {"sku": {"name": "Premium_LRS", "tier": "Premium"}, "zones": ["2"]}
+    snapshots = AzureSnapshots(arm_session)
+    taken = snapshots.create("d1", token="t", tags={"team": "risk"})
+    del world.disks["d1"]
+    snapshots.restore(taken.id, "new")
+    put = arm.sent("PUT", "/disks/new")[0].body
+    assert (put["sku"], put["zones"]) == ({"name": "Premium_LRS"}, ["2"])
+    assert put["tags"] == {"team": "risk", "managed-by": "mcml"}
+
+
 def test_a_token_stands_for_one_disk(arm_session: Session, world: DisksWorld) -> None:
     world.add("d1", "one")
     world.add("d2", "two")
