@@ -2,8 +2,11 @@
 
 https://cloud.google.com/monitoring/api/ref_v3/rpc/google.monitoring.v3#google.monitoring.v3.AlertPolicyService. Every policy of the project
 that has one such condition over one metric, folded in a way that `alarm_plan` knows, is an alarm; others are not listed. Monitoring knows
-"above" and "below" only: a threshold that counts itself is written as the nearest number before it, with a label that says so. A policy's
-labels are the tags. The API tells no incidents, so the state is worked out from the metric when it is asked for, as the rule says.
+"above" and "below" only: a threshold that counts itself is written as the nearest number before it, with a label that says so. A rule of
+one period that says what no data means has to last a minute (Monitoring refuses it otherwise): it is written so, with a label. A rule must
+name the kind of resource: those that the metric can have, unless the series has the label "resource.type". A policy's other labels are the
+tags. The API tells no incidents, so the state is worked out from the metric when it is asked for, as the rule says, up to the time from
+which on samples may still be on their way (the metric's `ingestDelay`).
 """
 
 import builtins
@@ -18,7 +21,7 @@ from mcml.core.errors import InvalidRequest, McmlError, NotFound
 from mcml.providers.api.alarms import Alarm, Alarms, AlarmStatus
 from mcml.providers.api.metrics import Point, SeriesQuery, Window
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.gcp.metrics import GcpMetrics
+from mcml.providers.gcp.metrics import RESOURCE_TYPE, GcpMetrics
 from mcml.providers.gcp.metrics_plan import MINUTE, Kind, alarm_plan, statistic_of
 from mcml.providers.gcp.rpc import rpc, rpc_pages
 from mcml.providers.gcp.session import Session
@@ -27,6 +30,11 @@ from mcml.providers.resilience import Policy
 PAGE = 500
 INCLUSIVE = "mcml-threshold-counts"
 """The label of a policy whose threshold was given as ">=" or "<="."""
+ONE_PERIOD = "mcml-one-period"
+"""The label of a policy of one period that lasts a minute all the same, since it says what no data means."""
+MANAGED = ("combiner", "conditions", "user_labels", "notification_channels")
+"""What `put` changes of a policy that is there; its documentation and strategy stay a person's."""
+MOST_FILTER = 2048
 _BEYOND: Mapping[str, Callable[[float, float], bool]] = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
 _MISSING: dict[str, Literal["breaching", "ok", "ignore"]] = {
     "EVALUATION_MISSING_DATA_ACTIVE": "breaching",
@@ -34,7 +42,8 @@ _MISSING: dict[str, Literal["breaching", "ok", "ignore"]] = {
     "EVALUATION_MISSING_DATA_NO_OP": "ignore",
     "EVALUATION_MISSING_DATA_UNSPECIFIED": "ignore",
 }
-_WRITTEN = {meaning: name for name, meaning in reversed(_MISSING.items())}
+_WRITTEN = {meaning: name for name, meaning in _MISSING.items()}  # "ignore" as UNSPECIFIED, which alone is allowed without a duration
+_KINDS = re.compile(r'resource\.type\s*=\s*(?:one_of\()?("[\w./-]+"(?:\s*,\s*"[\w./-]+")*)\)?')
 _TERM = re.compile(r'(?:(metric)\.type|(metric|resource)\.labels?\.(\w+))\s*=\s*("(?:[^"\\]|\\.)*")')
 
 
@@ -77,7 +86,8 @@ class GcpAlarms:
 
     def _write(self, doing: str, policy: dict[str, Any], there: builtins.list[Any]) -> None:
         if there:
-            rpc(self._session, doing, _client(), "update_alert_policy", {"alert_policy": {**policy, "name": there[0].name}})
+            changed = {"alert_policy": {**policy, "name": there[0].name}, "update_mask": {"paths": MANAGED}}
+            rpc(self._session, doing, _client(), "update_alert_policy", changed)
             return
         asked = {"name": f"projects/{self._session.project()}", "alert_policy": policy}
         rpc(self._session, doing, _client(), "create_alert_policy", asked, repeatable=False)
@@ -108,26 +118,45 @@ class GcpAlarms:
     def _policy(self, alarm: Alarm) -> dict[str, Any]:
         try:
             how = alarm_plan(Kind.of(self._metrics.descriptor(alarm.series.metric)), alarm.series.statistic)
-            wanted = self._metrics.filter_of(alarm.series)
+            wanted = self._filter(alarm)
         except NotFound as unknown:
             raise _refused(alarm, unknown.why, unknown.message) from unknown
         above, counts = alarm.comparison.startswith(">"), alarm.comparison.endswith("=")
         threshold = math.nextafter(alarm.threshold, -math.inf if above else math.inf) if counts else alarm.threshold
+        stretched = alarm.periods == 1 and alarm.missing != "ignore"
+        duration = MINUTE if stretched else alarm.period * (alarm.periods - 1)
         condition = {
             "filter": wanted,
             "aggregations": [how.request(alarm.period)],
             "comparison": "COMPARISON_GT" if above else "COMPARISON_LT",
             "threshold_value": threshold,
-            "duration": alarm.period * (alarm.periods - 1),
+            "duration": duration,
             "evaluation_missing_data": _WRITTEN[alarm.missing],
         }
+        own = ({INCLUSIVE: "yes"} if counts else {}) | ({ONE_PERIOD: "yes"} if stretched else {})
         return {
             "display_name": alarm.name,
             "combiner": "OR",
             "conditions": [{"display_name": alarm.name, "condition_threshold": condition}],
-            "user_labels": {**alarm.tags, **({INCLUSIVE: "yes"} if counts else {})},
+            "user_labels": {**alarm.tags, **own},
             "notification_channels": [alarm.notify] if alarm.notify else [],
         }
+
+    def _filter(self, alarm: Alarm) -> str:
+        """Return the series with its kind of resource, which a rule must name. Raises NotFound, InvalidRequest."""
+        wanted = self._metrics.filter_of(alarm.series)
+        if RESOURCE_TYPE not in alarm.series.labels:
+            kinds = [json.dumps(kind) for kind in self._kinds(alarm.series.metric)]
+            if not kinds:
+                raise _refused(alarm, f"{alarm.series.metric} may be of any resource: give the series the label {RESOURCE_TYPE!r}")
+            wanted += f" AND {RESOURCE_TYPE} = " + (kinds[0] if len(kinds) == 1 else f"one_of({', '.join(kinds)})")
+        if len(wanted) > MOST_FILTER:
+            why = f"its filter has {len(wanted)} characters, Cloud Monitoring takes {MOST_FILTER}"
+            raise _refused(alarm, f"{why}: give the series fewer labels, or the label {RESOURCE_TYPE!r}")
+        return wanted
+
+    def _kinds(self, metric: str) -> builtins.list[str]:
+        return sorted(self._metrics.descriptor(metric).monitored_resource_types)
 
     def _read(self, policy: Any) -> Alarm | None:
         condition = policy.conditions[0].condition_threshold
@@ -136,34 +165,43 @@ class GcpAlarms:
         terms = _terms(condition.filter)
         if statistic is None or terms is None or not folding.alignment_period:
             return None
-        metric, labels = terms
-        series = SeriesQuery(metric, self._short(metric, labels), statistic)
+        metric, kinds, labels = terms
+        short = self._short(metric, kinds, labels)
+        if short is None:
+            return None
+        series = SeriesQuery(metric, short, statistic)
         above, tags = condition.comparison.name == "COMPARISON_GT", dict(policy.user_labels)
         counts = tags.pop(INCLUSIVE, "") == "yes"
         threshold = math.nextafter(condition.threshold_value, math.inf if above else -math.inf) if counts else condition.threshold_value
         comparison: Literal[">", ">=", "<", "<="] = (">=" if counts else ">") if above else ("<=" if counts else "<")
         channels = [*policy.notification_channels, ""]
         missing = _MISSING[condition.evaluation_missing_data.name]
-        periods = condition.duration // folding.alignment_period + 1
+        periods = 1 if tags.pop(ONE_PERIOD, "") == "yes" else condition.duration // folding.alignment_period + 1
         return Alarm(
             policy.display_name, series, comparison, threshold, folding.alignment_period, periods, missing, notify=channels[0], tags=tags
         )
 
-    def _short(self, metric: str, labels: Mapping[tuple[str, str], str]) -> dict[str, str]:
-        """Return labels as one writes them: with their side only where both have one of that name."""
+    def _short(self, metric: str, kinds: builtins.list[str], labels: Mapping[tuple[str, str], str]) -> dict[str, str] | None:
+        """Return labels as one writes them: with their side only where both have one of that name, without the kinds if they are all.
+
+        None where there are some kinds of resource, which a series cannot say.
+        """
         try:
-            own = {label.key for label in self._metrics.descriptor(metric).labels}
+            own, every = {label.key for label in self._metrics.descriptor(metric).labels}, self._kinds(metric)
         except NotFound:
-            own = set()
-        return {f"resource.{key}" if side == "resource" and key in own else key: value for (side, key), value in labels.items()}
+            own, every = set(), []
+        short = {f"resource.{key}" if side == "resource" and key in own else key: value for (side, key), value in labels.items()}
+        if not kinds or sorted(kinds) == every:
+            return short
+        return {**short, RESOURCE_TYPE: kinds[0]} if len(kinds) == 1 else None
 
     def _state(self, alarm: Alarm) -> Literal["ok", "alarm", "no data"]:
         now = self._session.ctx.clock()
-        window = Window(now - alarm.periods * alarm.period, now, alarm.period)
         try:
-            points = self._metrics.query(alarm.series, window)
+            known = now - self._metrics.descriptor(alarm.series.metric).metadata.ingest_delay.ToTimedelta()
+            points = self._metrics.query(alarm.series, Window(known - alarm.periods * alarm.period, known, alarm.period))
         except (NotFound, InvalidRequest):  # of a metric that is gone: one alarm must not hide the others
-            points = [Point(window.start, None)]
+            points = [Point(now, None)]
         return decide(alarm, points)
 
 
@@ -190,13 +228,18 @@ def _is_alarm(policy: Any) -> bool:
     if len(policy.conditions) != 1 or "condition_threshold" not in policy.conditions[0]:
         return False
     condition = policy.conditions[0].condition_threshold
-    return len(condition.aggregations) == 1 and not condition.denominator_filter and condition.comparison.name.endswith(("_GT", "_LT"))
+    if len(condition.aggregations) != 1 or condition.aggregations[0].group_by_fields:  # grouped, it is a rule for each group
+        return False
+    return not condition.denominator_filter and condition.comparison.name.endswith(("_GT", "_LT"))
 
 
-def _terms(text: str) -> tuple[str, dict[tuple[str, str], str]] | None:
-    """Take a filter apart: (metric, {(side, label): value}); None for one that says something else than equalities."""
-    metric, labels = "", {}
+def _terms(text: str) -> tuple[str, builtins.list[str], dict[tuple[str, str], str]] | None:
+    """Take a filter apart: (metric, kinds of resource, {(side, label): value}); None for one that says something else than equalities."""
+    metric, labels, kinds = "", {}, []
     for term in re.split(r"\s+AND\s+", text.strip()):
+        if of := _KINDS.fullmatch(term):
+            kinds = json.loads(f"[{of[1]}]")
+            continue
         found = _TERM.fullmatch(term)
         if found is None:
             return None
@@ -204,7 +247,7 @@ def _terms(text: str) -> tuple[str, dict[tuple[str, str], str]] | None:
             metric = json.loads(found[4])
         else:
             labels[found[2], found[3]] = json.loads(found[4])
-    return (metric, labels) if metric else None
+    return (metric, kinds, labels) if metric else None
 
 
 def _check(alarm: Alarm) -> None:

@@ -126,6 +126,8 @@ class GkeCluster:
             return found if found.status == container_v1.Operation.Status.DONE else None
 
         done = wait_for(self._session, doing, look, patience=RESIZE_SECONDS, next_step=self._operations())
+        if done.operation_type != container_v1.Operation.Type.SET_NODE_POOL_SIZE:
+            return  # somebody else's, whose failure is not ours
         if done.error.code or done.error.message:
             raise failure(self._session, doing, done.error.code, done.error.message)
 

@@ -15,7 +15,7 @@ from mcml.core.clock import parse_rfc3339
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, StillRunning, Unavailable
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.gcp.session import Session
-from mcml.providers.resilience import Policy
+from mcml.providers.resilience import NEXT_STEP, Policy
 
 PAGE = 500
 LONGEST_OPERATION = 600.0
@@ -35,8 +35,11 @@ _OPERATION_ERRORS: dict[str, tuple[type[McmlError], str]] = {
     "CONDITION_NOT_MET": (Conflict, ""),
     "RESOURCE_NOT_FOUND": (NotFound, ""),
     "PERMISSIONS_ERROR": (NotAuthenticated, "gcloud projects get-iam-policy PROJECT"),
-    "RATE_LIMIT_EXCEEDED": (Unavailable, ""),
-    "INTERNAL_ERROR": (Unavailable, ""),
+    "IP_SPACE_EXHAUSTED": (QuotaExceeded, "gcloud compute networks subnets list --project=PROJECT"),
+    "IP_SPACE_EXHAUSTED_WITH_DETAILS": (QuotaExceeded, "gcloud compute networks subnets list --project=PROJECT"),
+    "RATE_LIMIT_EXCEEDED": (Unavailable, NEXT_STEP),
+    "RESOURCE_OPERATION_RATE_EXCEEDED": (Unavailable, NEXT_STEP),
+    "INTERNAL_ERROR": (Unavailable, NEXT_STEP),
 }
 NO_STOCK = ("ZONE_RESOURCE_POOL_EXHAUSTED", "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "RESOURCE_POOL_EXHAUSTED", "STOCKOUT")
 
@@ -103,9 +106,11 @@ class Compute:
     def everywhere(self, what: str, service: str, items: str, **fields: Any) -> Iterator[tuple[Place, Any]]:
         """Return all items of an aggregated listing that are in our region or global, with their places.
 
-        `items` is the name of the field that holds them.
+        `items` is the name of the field that holds them. Raises Unavailable when Google does not tell about one of our places: what is
+        there is not gone.
         """
         for page in self._pages(what, service, "aggregated_list", **fields):
+            self._check_all_told(what, page)
             for scope, found in sorted(page.items.items()):
                 place = Place(scope)
                 if self.region in ("", place.region) or scope == "global":
@@ -141,6 +146,13 @@ class Compute:
             token = page.next_page_token
             if not token:
                 return
+
+    def _check_all_told(self, what: str, page: Any) -> None:
+        silent = {Place(scope).name for scope, found in page.items.items() if found.warning.code == "UNREACHABLE"}
+        silent |= {last(url) for url in getattr(page, "unreachables", ())}
+        ours = sorted(name for name in silent if self.region in ("", name, name.rpartition("-")[0]))
+        if ours:
+            raise Unavailable(f"cannot {what}", why=f"Google does not tell about {', '.join(ours)}", next_step=NEXT_STEP)
 
     def _finish(self, what: str, operation: Any) -> None:
         waited, wait = 0.0, 0.5

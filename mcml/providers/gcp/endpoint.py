@@ -9,7 +9,7 @@ and served by `[providers.gcp] serving_image`, which finds the copy in AIP_STORA
 Vertex AI itself splits them by weight: one version cannot be addressed alone. A version is not described before it is ready.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from mcml.providers.resilience import Policy
 ENDPOINTS, MODELS = "EndpointServiceClient", "ModelServiceClient"
 DEPLOY_SECONDS = 3600.0
 CHANGE_SECONDS = 600.0
+PIECE = 1 << 20
 
 
 def open_model_endpoint(ctx: ProviderContext) -> ModelEndpoint:
@@ -219,7 +220,7 @@ class VertexEndpoint:
         for path in sorted(folder.rglob("*")):
             relative = path.relative_to(folder)
             if path.is_file() and not any(part.startswith(".") for part in relative.parts):
-                self._store.write(settings.staging_bucket, f"{prefix}/{relative.as_posix()}", [path.read_bytes()])
+                self._store.write(settings.staging_bucket, f"{prefix}/{relative.as_posix()}", _pieces(path))
         return f"gs://{settings.staging_bucket}/{prefix}"
 
     def _make_endpoint(self, doing: str, request: EndpointRequest) -> None:
@@ -294,6 +295,12 @@ class VertexEndpoint:
             return self._look(doing, kind, look, path) is None
 
         self._vertex.do(doing, kind, method, {"name": path}, is_gone, patience=CHANGE_SECONDS)
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as source:
+        while piece := source.read(PIECE):
+            yield piece
 
 
 def _variant(deployed: Any, split: Mapping[str, int], address: str) -> Variant:

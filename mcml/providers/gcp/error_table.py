@@ -67,6 +67,9 @@ _SECRETS = (
     (re.compile(r"-----BEGIN.*?(-----END[^-]*-----|$)", re.DOTALL), "[hidden]"),
     (re.compile(r"https?://[^\s?]+\?\S*"), "[url]"),
 )
+_OVER_QUOTA = "exceed quota limits"  # how Vertex AI says it, with a 429 that has no reason
+_SERVICE = re.compile(r"\b([a-z]+\.googleapis\.com)/")
+_NO_TLS = "no secure connection: the certificate is refused (a wrong clock can do that too)"
 _DAMAGED = "match calculated"  # of a checksum: what arrived is not what was sent
 _CLOCK_WORDS = ("iat and exp", "iat or exp", "token used too early", "token expired", "not yet valid", "reasonable timeframe")
 
@@ -154,6 +157,9 @@ def _meant(
 ) -> McmlError:
     reasons = list(_reasons(body))
     kind, step = next((BY_REASON[reason] for reason in reasons if reason in BY_REASON), BY_STATUS.get(status, (InvalidRequest, "")))
+    if status == 429 and _OVER_QUOTA in _said(body):
+        kind, step = BY_REASON["quotaExceeded"]
+        service = named[1] if (named := _SERVICE.search(_said(body))) else service
     if (status >= 500 and status != NOT_IMPLEMENTED) or _DAMAGED in _said(body):
         kind, step = Unavailable, ""
     why = f"Google answered {status}" + (f": {said}" if (said := clue.clean(_said(body) or otherwise)) else "")
@@ -216,6 +222,8 @@ def _api_call(doing: str, failed: Any, clue: Clue) -> McmlError:
 
 def _from_grpc(doing: str, failed: Any, clue: Clue) -> McmlError:
     said = str(failed.message or "")
+    if "handshake failed" in said.lower():
+        return Unavailable(doing, why=_NO_TLS)
     if failed.code is None or "failed to connect" in said.lower():
         return Unavailable(doing, why=f"no connection: {clue.clean(said).rpartition(': ')[2]}")
     if isinstance(failed, DeadlineExceeded) and not failed.details:
@@ -269,7 +277,7 @@ def _no_transport(doing: str, failed: Exception, clue: Clue) -> McmlError:
 def _no_connection(doing: str, failed: Exception, _: Clue) -> McmlError:
     """Their own texts hold whole URLs, so only the kind of failure is told."""
     kinds: tuple[tuple[type[Exception], str], ...] = (
-        (requests.exceptions.SSLError, "no secure connection: the certificate is refused (a wrong clock can do that too)"),
+        (requests.exceptions.SSLError, _NO_TLS),
         (requests.exceptions.ProxyError, "the proxy does not answer"),
         (requests.exceptions.ConnectTimeout, "nothing answers: the time to connect is over"),
         (requests.exceptions.Timeout, "no answer in time"),

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from google.auth.transport.requests import Request
 from requests import RequestException
 
 from mcml.core.errors import McmlError
@@ -52,12 +51,8 @@ class GcpIdentity:
     def _log_in(self) -> own.Found:
         found = self._session.found
         if not found.credentials.valid:
-            found.credentials.refresh(self._request)
+            found.credentials.refresh(self._session.ask_for_token)
         return found
-
-    def _request(self, *args: Any, **keywords: Any) -> Any:
-        """Do what google.auth asks its transport for, within our time-outs."""
-        return Request(self._session.plain_http)(*args, **{**keywords, "timeout": self._session.timeout})
 
     def _ask_google(self, credentials: Any) -> str:
         """Ask whose the token is, once and without insisting: a user's own credentials do not know it. The token goes in the body."""

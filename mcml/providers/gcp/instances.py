@@ -5,8 +5,9 @@ https://cloud.google.com/compute/docs/reference/rest/v1/instances. A stopped spo
 """
 
 import builtins
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,12 +19,14 @@ from mcml.providers.gcp.prices import Rates, Shape, hourly, read_rates, shape_of
 from mcml.providers.gcp.settings import Settings
 
 CURRENCY = "USD"
+_MACHINE = re.compile(r"[a-z][a-z0-9-]{0,62}")
 PREEMPTED = 'operationType = "compute.instances.preempted"'
 _STATES: Mapping[str, InstanceState] = {
     "PROVISIONING": "pending", "STAGING": "pending", "REPAIRING": "pending", "STOPPING": "pending", "SUSPENDING": "pending",
     "PENDING": "pending", "PENDING_STOP": "pending", "DEPROVISIONING": "terminated",
     "RUNNING": "running", "TERMINATED": "stopped", "STOPPED": "stopped", "SUSPENDED": "stopped",
 }  # fmt: skip
+_STOPPING = ("STOPPING", "SUSPENDING", "PENDING_STOP", "DEPROVISIONING")
 _BEGINNING_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -68,8 +71,14 @@ class GcpInstances:
         ]
 
     def start(self, instance: str) -> Instance:
-        """Start one that does not run, and wait for it. Raises NotFound, QuotaExceeded (quota, or no stock in its zone)."""
+        """Start one that does not run, and wait for it.
+
+        Raises NotFound, QuotaExceeded (quota, or no stock in its zone), Conflict while it is being stopped.
+        """
         place, found = self._find(instance)
+        if found.status in _STOPPING:
+            why = f"it is {found.status.lower()}"
+            raise Conflict(f"cannot start instance {instance!r}", why=why, next_step="try again when it has stopped")
         if found.status in ("TERMINATED", "STOPPED", "SUSPENDED"):
             method = "resume" if found.status == "SUSPENDED" else "start"
             self._compute.change(f"start instance {instance!r}", "Instances", method, instance=found.name, **place.fields)
@@ -115,25 +124,29 @@ class GcpInstances:
         there = self._named(name)
         if there is None:
             self._check_price(request)
-            self._insert(request, name, zones)
+            conflict = self._insert(request, name, zones)
             there = self._named(name)
+            if there is None and conflict is not None:
+                raise conflict
         if there is None:
             raise NotFound(f"spot instance {name} is gone", why="it was there a moment ago: somebody deleted it")
         return there
 
-    def _insert(self, request: SpotRequest, name: str, zones: Sequence[str]) -> None:
+    def _insert(self, request: SpotRequest, name: str, zones: Sequence[str]) -> Conflict | None:
+        """Make it, or return what stands in its way: a machine of that name, if an earlier request with this token made it."""
         full: OutOfStock | None = None
         for zone in zones:
             body = _body(request, name, zone, self._settings)
             try:
                 self._compute.change(f"start a spot {request.machine} in {zone}", "Instances", "insert", zone=zone, instance_resource=body)
-                return
+                return None
             except OutOfStock as failed:
                 full = failed
-            except Conflict:  # of that name: an earlier request with this token made it
-                return
+            except Conflict as conflict:
+                return conflict
         if full is not None:
             raise full
+        return None
 
     def _check_price(self, request: SpotRequest) -> None:
         if request.max_price is None:
@@ -179,8 +192,8 @@ class GcpInstances:
         return self._rates[region]
 
     def _all_shapes(self, region: str) -> dict[str, Shape]:
-        found = self._compute.everywhere("list the machine types", "MachineTypes", "machine_types")
-        return dict(sorted((machine.name, shape_of(machine)) for place, machine in found if place.region == region))
+        zones = [zone for zone in self._compute.zones() if Place(f"zones/{zone}").region == region]
+        return dict(sorted((machine.name, shape_of(machine)) for zone in zones for machine in self._types_in(zone)))
 
     def _machine(self, machine: str, zone: str = "") -> Any:
         """Return a machine type of a zone, or of the first that has it. Raises InvalidRequest."""
@@ -194,14 +207,28 @@ class GcpInstances:
         """Return where a machine of this type can be started. Raises InvalidRequest when it is nowhere."""
         only = self._settings.zone
         if "custom-" in machine:  # in no listing, though there are some
-            return [only] if only else self._compute.zones()
-        found = self._compute.everywhere("look for the machine type", "MachineTypes", "machine_types")
-        offers = {(place.name, one.name) for place, one in found}
-        zones = sorted(zone for zone, name in offers if name == machine and only in ("", zone))
+            zones = [only] if only else self._compute.zones()
+        else:
+            zones = sorted(place.name for place, _ in self._types_named(machine) if only in ("", place.name))
         if not zones:
-            where, known = only or self._compute.region or "any region", {name for _, name in offers}
-            raise InvalidRequest(f"no machine type {machine!r} in {where}", why=_near(machine, known), next_step=_types(only))
+            where = only or self._compute.region or "any region"
+            raise InvalidRequest(f"no machine type {machine!r} in {where}", why=_near(machine, self._known()), next_step=_types(only))
         return zones
+
+    def _types_named(self, machine: str) -> Iterator[tuple[Place, Any]]:
+        """Return the machine types of a name, one a zone: of all types there are tens of thousands."""
+        if _MACHINE.fullmatch(machine):
+            what = "look for the machine type"
+            yield from self._compute.everywhere(what, "MachineTypes", "machine_types", filter=f'name = "{machine}"')
+
+    def _known(self) -> set[str]:
+        """Return the names of the machine types of one zone."""
+        for zone in [self._settings.zone] if self._settings.zone else self._compute.zones():
+            return {one.name for one in self._types_in(zone)}
+        return set()
+
+    def _types_in(self, zone: str) -> Iterator[Any]:
+        return self._compute.listed("list the machine types", "MachineTypes", zone=zone)
 
 
 def _instance(place: Place, found: Any, preempted: datetime | None) -> Instance:

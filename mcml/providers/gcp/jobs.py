@@ -1,18 +1,22 @@
 """Jobs on Vertex AI: custom jobs of one container, their output from Cloud Logging.
 
 https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.customJobs;
-https://cloud.google.com/logging/docs/reference/v2/rpc/google.logging.v2#google.logging.v2.LoggingServiceV2 (entries of resource `ml_job`).
+https://cloud.google.com/logging/docs/reference/v2/rpc/google.logging.v2#google.logging.v2.LoggingServiceV2 (entries of resource `ml_job`,
+of the task of the one container: what `gcloud ai custom-jobs stream-logs --task-name` asks for).
 
 Vertex AI knows no request id, so a job carries its token's hash as a label and is looked for before it is made, and again after: of two
 that were made at once from two places the first stays and the other is cancelled. It tells the exit code only in words.
 """
 
 import hashlib
+import json
 import re
 import threading
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+
+from google.protobuf.json_format import MessageToDict
 
 from mcml.core.errors import InvalidRequest, NotFound
 from mcml.providers.api.jobs import Job, JobRequest, Jobs, JobState
@@ -27,12 +31,15 @@ JOBS = "JobServiceClient"
 MACHINE = "e2-standard-4"
 RESOURCES = ("machine", "accelerator", "accelerator_count", "spot", "service_account", "timeout_seconds", "disk_gb")
 SAME_REQUEST = "mcml_token"
-LOG = "workerpool0-0"
-"""The log of the one container; Vertex AI's own words about a job are in another."""
+TASK = "workerpool0-0"
+"""The task of the one container; Vertex AI's own words about a job are those of another ("service")."""
 
 LOOK_SECONDS = 5.0
 LATE_SECONDS = 10.0
 """How long after a job's end its last lines are waited for."""
+
+OVERLAP = timedelta(minutes=1)
+"""How much older than what was read an entry may be that arrives after it."""
 
 OVER: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 STATES: dict[str, JobState] = {
@@ -87,15 +94,17 @@ class VertexJobs:
     def logs(self, job: str, *, follow: bool = False) -> Iterator[str]:
         """Yield its output line by line; with `follow` until it ends (a look every 5 s, and one 10 s after its end for what comes late)."""
         doing = f"cannot read the log of job {job}"
-        seen: set[str] = set()
-        since = ""
+        seen: dict[tuple[datetime, str], None] = {}
+        since: datetime | None = None
         while True:
-            over = _told(self._get(doing, job)).state in OVER
-            for entry in self._entries(doing, job, since):
-                if entry.insert_id not in seen:
-                    seen.add(entry.insert_id)
-                    since = entry.timestamp.rfc3339()
+            found = _told(self._get(doing, job))
+            over, newest = found.state in OVER, since or found.submitted
+            for entry in self._entries(doing, job, newest - OVERLAP):
+                at = plain_time(entry.timestamp)
+                if (at, entry.insert_id) not in seen:
+                    seen[at, entry.insert_id], since = None, max(at, since or at)
                     yield from _text(entry).splitlines()
+            seen = {key: None for key in seen if since is not None and key[0] >= since - OVERLAP}
             if not follow:
                 return
             follow = not over
@@ -146,13 +155,12 @@ class VertexJobs:
             if _told(self._vertex.ask(doing, JOBS, "get_custom_job", {"name": path})).state not in OVER:
                 raise
 
-    def _entries(self, doing: str, job: str, since: str) -> Iterator[Any]:
+    def _entries(self, doing: str, job: str, since: datetime) -> Iterator[Any]:
         from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
 
         project = self._session.project()
-        wanted = [f'resource.type="ml_job" AND resource.labels.job_id="{job}" AND logName="projects/{project}/logs/{LOG}"']
-        wanted += [f'timestamp>="{since}"'] if since else []
-        names, only = [f"projects/{project}"], " AND ".join(wanted)
+        wanted = ('resource.type="ml_job"', f'resource.labels.job_id="{job}"', f'resource.labels.task_name="{TASK}"')
+        names, only = [f"projects/{project}"], " AND ".join((*wanted, f'timestamp>="{since.isoformat()}"'))
         request = {"resource_names": names, "filter": only, "order_by": "timestamp asc", "page_size": 1000}
         yield from rpc_pages(self._session, doing, LoggingServiceV2Client, "list_log_entries", request, "entries")
 
@@ -192,5 +200,5 @@ def _told(job: Any) -> Job:
 def _text(entry: Any) -> str:
     if entry.text_payload:
         return str(entry.text_payload)
-    payload = entry.json_payload
-    return str(payload.get("message", "")) if payload else ""
+    payload = MessageToDict(type(entry).pb(entry).json_payload)
+    return str(payload["message"]) if "message" in payload else json.dumps(payload, ensure_ascii=False) if payload else ""

@@ -2,8 +2,9 @@
 
 https://cloud.google.com/monitoring/api/ref_v3/rpc/google.monitoring.v3. A name is the metric's type
 ("compute.googleapis.com/instance/cpu/utilization"), its values have the type's own unit. A label is one of the metric's or else of the
-monitored resource's ("instance_id"); write "resource.NAME" where both have it. All series that match are folded into one. A sample
-belongs to the step in which it ends, the step's end included, as Monitoring has it. `metrics_plan` says what is folded where.
+monitored resource's ("instance_id"); write "resource.NAME" where both have it, "resource.type" for the kind of resource. All series that
+match are folded into one. A sample belongs to the step in which it ends, the step's end included, as Monitoring has it. `metrics_plan` says
+what is folded where.
 """
 
 import json
@@ -22,6 +23,8 @@ from mcml.providers.resilience import Policy
 
 PAGE = 1000
 MOST_STEPS = 100_000
+RESOURCE_TYPE = "resource.type"
+"""The label that stands for the kind of monitored resource ("gce_instance")."""
 _LABEL = re.compile(r"(?:(metric|resource)\.)?([A-Za-z_]\w*)")
 
 
@@ -79,6 +82,9 @@ class GcpMetrics:
         own = {label.key for label in self.descriptor(series.metric).labels}
         parts = [f"metric.type = {json.dumps(series.metric)}"]
         for label, value in series.labels.items():
+            if label == RESOURCE_TYPE:
+                parts.append(f"{RESOURCE_TYPE} = {json.dumps(value)}")
+                continue
             found = _LABEL.fullmatch(label)
             if found is None:
                 raise InvalidRequest(f"no label {label!r}", why=f"a label is letters, digits and _; known: {', '.join(sorted(own))}")

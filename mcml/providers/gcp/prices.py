@@ -3,7 +3,8 @@
 The catalog has no machine types, only their parts ("E2 Instance Core running in Belgium", per region, on demand and Spot, list prices):
 https://cloud.google.com/billing/docs/reference/rest/v1/services.skus/list, https://cloud.google.com/compute/vm-instance-pricing.
 Covered: the families of `FAMILIES`, custom types where the catalog prices them, and GPUs that belong to a machine type (a2, a3, g2). Not
-covered, and so None: f1 and g1, the memory-optimized families (they carry a premium), types with local SSD built in, TPUs. Sustained-use
+covered, and so None: f1 and g1, the memory-optimized families (they carry a premium), types with local SSD built in, custom types with
+extended memory ("-ext", at a rate of its own), TPUs. Sustained-use
 and committed-use discounts are not in a list price.
 """
 
@@ -109,7 +110,10 @@ def shape_of(machine: Any) -> Shape:
         SHARED.get(machine.name, Decimal(machine.guest_cpus)),
         Decimal(machine.memory_mb) / 1024,
         gpus,
-        priced=family.partition("-")[0] in FAMILIES and not machine.bundled_local_ssds.partition_count and all(name for name, _ in gpus),
+        priced=family.partition("-")[0] in FAMILIES
+        and not machine.name.endswith("-ext")
+        and not machine.bundled_local_ssds.partition_count
+        and all(name for name, _ in gpus),
     )
 
 

@@ -127,7 +127,8 @@ class GcpRegistry:
                 return None
             return found if tag in found.tags else None
 
-        return wait_for(self._session, doing, look, patience=SEEN_SECONDS)
+        step = f"gcloud artifacts docker images list {self._region}-docker.pkg.dev/{self._path(repository)} --include-tags"
+        return wait_for(self._session, doing, look, patience=SEEN_SECONDS, next_step=step)
 
     def _split(self, repository: str) -> tuple[str, str]:
         home, _, image = repository.partition("/")
@@ -136,8 +137,8 @@ class GcpRegistry:
         return home, image
 
     def _path(self, repository: str) -> str:
-        """Return a repository's name in the OCI protocol; a project of a domain is written with a slash there."""
-        return f"{self._session.project().replace(':', '/')}/{repository}"
+        """Return a repository's name in the OCI protocol; a project of a domain is written with a slash there. Raises Usage."""
+        return f"{self._parent.split('/')[1].replace(':', '/')}/{repository}"
 
     def _registry(self) -> closing[OciRegistry]:
         """Return a client whose connections are closed after use."""

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from mcml.core.errors import InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, StillRunning, Unavailable
+from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, StillRunning, Unavailable
 from mcml.providers.gcp.session import Session
+from mcml.providers.resilience import NEXT_STEP
 
 T = TypeVar("T")
 FIRST_SECONDS = 1.0
@@ -13,15 +14,19 @@ LONGEST_SECONDS = 15.0
 KINDS: dict[int, type[McmlError]] = {
     4: Unavailable,
     5: NotFound,
+    6: Conflict,
     7: NotAuthenticated,
     8: QuotaExceeded,
+    10: Conflict,
     13: Unavailable,
     14: Unavailable,
     16: NotAuthenticated,
 }
 """What a `google.rpc.Code` means; any other is an InvalidRequest: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto."""
 
-_NO_ROOM = ("QUOTA", "STOCKOUT", "RESOURCE_POOL_EXHAUSTED", "RESOURCES ARE INSUFFICIENT")
+COMPUTE_QUOTAS = "gcloud compute project-info describe --project=PROJECT   # its quotas"
+OTHER_ZONE = "try another zone, machine type or time"
+_NO_STOCK = ("STOCKOUT", "RESOURCE_POOL_EXHAUSTED", "RESOURCES ARE INSUFFICIENT")
 
 
 def rpc(
@@ -73,11 +78,15 @@ def plain_time(time: Any) -> datetime:
     return datetime.fromtimestamp(time.timestamp(), UTC)
 
 
-def failure(session: Session, doing: str, code: int, message: str) -> McmlError:
-    """Return what the error of an operation or a job means (`google.rpc.Status`, https://google.aip.dev/193)."""
+def failure(session: Session, doing: str, code: int, message: str, *, quotas: str = COMPUTE_QUOTAS) -> McmlError:
+    """Return what the error of an operation or a job means (`google.rpc.Status`, https://google.aip.dev/193).
+
+    `quotas` is the command that shows the quotas in question.
+    """
     said = session.clue.clean(message)
     kind = KINDS.get(code, InvalidRequest)
-    if any(word in said.upper() for word in _NO_ROOM):
+    no_stock = any(word in said.upper() for word in _NO_STOCK)
+    if no_stock or "QUOTA" in said.upper():
         kind = QuotaExceeded
-    step = "gcloud compute project-info describe --project=PROJECT   # its quotas" if kind is QuotaExceeded else ""
+    step = OTHER_ZONE if no_stock else quotas if kind is QuotaExceeded else NEXT_STEP if kind is Unavailable else ""
     return kind(doing, why=said or f"Google gives no reason but the code {code}", next_step=session.clue.fill(step))

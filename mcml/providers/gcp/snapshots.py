@@ -6,7 +6,6 @@ request id, and is restored over an instance that exists, not into a new one.
 
 import builtins
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from mcml.core.errors import Conflict, InvalidRequest, NotFound
@@ -41,8 +40,11 @@ class GcpSnapshots:
         if there is None:
             url = f"projects/{self._compute.project}/{place.scope}/disks/{disk.name}"
             body = {"name": name, "source_disk": url, "labels": dict(tags or {})}
-            with suppress(Conflict):  # of that name: somebody made it with this token meanwhile
+            try:
                 self._compute.change(f"take a snapshot of disk {source!r}", "Snapshots", "insert", snapshot_resource=body)
+            except Conflict:
+                if self._look(name) is None:
+                    raise
             there = self._get(name)
         if there.source != of:
             why = f"the token stands for a snapshot of {there.source}"
@@ -72,8 +74,10 @@ class GcpSnapshots:
         body = {"name": name, "source_snapshot": url, "labels": dict(found.tags)}
         try:
             self._compute.change(f"restore snapshot {snapshot!r} into {into!r}", "Disks", "insert", zone=zone, disk_resource=body)
-        except Conflict as there:
-            raise _taken(into) from there
+        except Conflict as conflict:
+            if not self._exists(f"{zone}/{name}"):
+                raise
+            raise _taken(into) from conflict
         return f"{zone}/{name}"
 
     def delete(self, snapshot: str) -> None:

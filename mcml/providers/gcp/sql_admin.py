@@ -12,6 +12,7 @@ from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, Quot
 from mcml.providers.gcp.error_table import from_response
 from mcml.providers.gcp.rpc import wait_for
 from mcml.providers.gcp.session import Session
+from mcml.providers.resilience import NEXT_STEP
 
 HOST = "https://sqladmin.googleapis.com"
 PAGE = 100
@@ -37,6 +38,10 @@ class SqlAdmin:
         while True:
             query = {"maxResults": str(PAGE), **({"pageToken": token} if token else {})}
             page = self._ask("list the databases", "GET", "instances", query)
+            silent = [str(one.get("region", "")) for one in page.get("warnings", []) if one.get("code") == "REGION_UNREACHABLE"]
+            if silent:  # what is there is not gone
+                why = f"Google does not tell about {', '.join(filter(None, silent)) or 'some regions'}"
+                raise Unavailable("cannot list the databases", why=why, next_step=NEXT_STEP)
             yield from page.get("items", [])
             token = page.get("nextPageToken", "")
             if not token:
@@ -49,7 +54,7 @@ class SqlAdmin:
         return self._ask(f"look at database {name!r}", "GET", f"instances/{quote(name, safe='')}")
 
     def delete(self, name: str) -> bool:
-        """Delete one, and wait for it; False when it was gone. Raises what the operation failed with."""
+        """Delete one, and wait until it is gone. Raises NotFound, and what the operation failed with."""
         tries, what = 0, f"delete database {name!r}"
 
         def delete() -> Json:
@@ -62,9 +67,20 @@ class SqlAdmin:
         except (NotFound, Conflict):
             if tries == 1:
                 raise
-            return True  # an earlier try, whose answer was lost, began it
+            self._see_it_go(what, name)  # an earlier try, whose answer was lost, began it
+            return True
         self._finish(what, operation)
         return True
+
+    def _see_it_go(self, what: str, name: str) -> None:
+        def look() -> bool | None:
+            try:
+                self.instance(name)
+            except NotFound:
+                return True
+            return None
+
+        wait_for(self.session, f"cannot {what}", look, patience=PATIENCE, next_step=f"gcloud sql operations list --instance={name}")
 
     def _finish(self, what: str, operation: Json) -> None:
         def look() -> Json | None:
@@ -72,11 +88,12 @@ class SqlAdmin:
             return now if now["status"] == "DONE" else None
 
         step = f"gcloud sql operations describe {operation['name']}"
-        done = operation if operation["status"] == "DONE" else wait_for(self.session, what, look, patience=PATIENCE, next_step=step)
+        doing = f"cannot {what}"
+        done = operation if operation["status"] == "DONE" else wait_for(self.session, doing, look, patience=PATIENCE, next_step=step)
         failures = done.get("error", {}).get("errors", [])
         if failures:
             kind = _KINDS.get(failures[0].get("code", ""), InvalidRequest)
-            raise kind(f"cannot {what}", why=self.session.clue.clean(str(failures[0].get("message", ""))))
+            raise kind(doing, why=self.session.clue.clean(str(failures[0].get("message", ""))))
 
     def _ask(self, what: str, method: str, path: str, query: dict[str, str] | None = None) -> Json:
         return self.session.call(f"cannot {what}", lambda: self._send(what, method, path, query or {}))

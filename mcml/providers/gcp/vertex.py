@@ -12,7 +12,7 @@ from typing import Any
 
 from google.api_core.exceptions import from_http_response
 
-from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, Usage
+from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, StillRunning, Usage
 from mcml.providers.gcp.rpc import failure, rpc, rpc_pages, wait_for
 from mcml.providers.gcp.session import Session
 
@@ -20,6 +20,7 @@ MANAGED = "mcml_managed"
 """The label of everything that mcml made, for filters."""
 
 MOST_LABEL = 63
+QUOTAS = "gcloud alpha services quota list --service=aiplatform.googleapis.com --consumer=projects/PROJECT"
 _REFUSED = (Conflict, InvalidRequest, NotFound)
 _NO_LABEL = re.compile(r"[^a-z0-9_-]")
 _ID = re.compile(r"[^a-z0-9-]+")
@@ -78,9 +79,10 @@ class Vertex:
         """Begin an operation and wait until it is over; `is_done` tells whether what it is to bring about is so.
 
         A call that is refused after one whose answer was lost may be refused because that one is at work: so long as it is not done, it is
-        begun again. `request` must make a repetition harmless (by an id that we choose). Raises what the operation ends with, StillRunning.
+        begun again. `request` must make a repetition harmless (by an id that we choose). Raises what the operation ends with, StillRunning
+        (with what Google said last).
         """
-        tries = 0
+        tries, said = 0, ""
 
         def begin() -> Any:
             nonlocal tries
@@ -88,16 +90,22 @@ class Vertex:
             return getattr(self.session.service(client(kind), self.host), method)(dict(request), **self.session.rpc_options)
 
         def begun() -> Any:
+            nonlocal said
             try:
                 return self.session.call(doing, begin)
-            except _REFUSED:
+            except _REFUSED as refused:
                 if is_done():
                     return _Done
                 if tries == 1:
                     raise
+                said = refused.why
                 return None
 
-        operation = wait_for(self.session, doing, begun, patience=patience, next_step=step)
+        try:
+            operation = wait_for(self.session, doing, begun, patience=patience, next_step=step)
+        except StillRunning as late:
+            late.why = f"{late.why}; {said}"
+            raise
         if operation is not _Done:
             self._wait(doing, operation.operation.name, patience, step)
 
@@ -118,7 +126,7 @@ class Vertex:
         done = wait_for(session, doing, look, patience=patience, next_step=step)
         if "error" in done:
             code, message = int(done["error"].get("code", 0)), str(done["error"].get("message", ""))
-            raise server_failure(doing, message) or failure(session, doing, code, message)
+            raise server_failure(doing, message) or failure(session, doing, code, message, quotas=QUOTAS)
 
 
 class _Done:

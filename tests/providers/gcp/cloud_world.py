@@ -17,6 +17,7 @@ class SqlWorld:
         self.databases: dict[str, Json] = {}
         self.page = 100
         self.broken = ""
+        self.silent = ""
         self.applied: Counter[str] = Counter()
         stub.on("sql.instances.list", self._list)
         stub.on("sql.instances.get", lambda call: self._one(call["instance"]))
@@ -35,7 +36,8 @@ class SqlWorld:
     def _list(self, call: Call) -> Json:
         start, found = int(call.get("pageToken", "0")), list(self.databases.values())
         rest = {"nextPageToken": str(start + self.page)} if start + self.page < len(found) else {}
-        return {"items": found[start : start + self.page], **rest}
+        warning = {"code": "REGION_UNREACHABLE", "message": "The region is unreachable.", "region": self.silent}
+        return {"items": found[start : start + self.page], **rest, **({"warnings": [warning]} if self.silent else {})}
 
     def _one(self, name: str) -> Json:
         if name not in self.databases:

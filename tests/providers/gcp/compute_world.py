@@ -1,7 +1,7 @@
 """A small Compute Engine in memory, behind the stub that Google's discovery document drives. Operations are done when they are looked at.
 
-`page` items are in a page. `broken` maps a zone to the error code that the next operations in it end with. `applied` counts the changes
-that were really made, by method.
+`page` items are in a page. `silent` zones cannot be reached. `broken` maps a zone (or a region, or "" for what is global) to the error code
+that the next operations in it end with. `applied` counts the changes that were really made, by method.
 """
 
 import re
@@ -48,6 +48,7 @@ class ComputeWorld:
         }
         self.content: dict[str, bytes] = {}
         self.broken: dict[str, str] = {}
+        self.silent: set[str] = set()
         self.applied: Counter[str] = Counter()
         self.polls = 1
         self._left: dict[str, int] = {}
@@ -93,6 +94,7 @@ class ComputeWorld:
                 stub.on(f"compute.{api}.aggregatedList", self._aggregated(kind))
         for kind in ("instances", "disks", "machineTypes"):
             stub.on(f"compute.{kind}.get", self._get(kind, "zone"))
+        stub.on("compute.machineTypes.list", self._types_in)
         stub.on("compute.snapshots.get", self._get("snapshots", ""))
         stub.on("compute.instanceTemplates.get", self._get("instanceTemplates", ""))
         stub.on("compute.regionInstanceTemplates.get", self._get("instanceTemplates", "region"))
@@ -118,6 +120,9 @@ class ComputeWorld:
         for method, change in changes.items():
             stub.on(f"compute.{method}", self._change(method, change))
 
+    def _types_in(self, call: Call) -> Json:
+        return self._paged(call, [one for (scope, _), one in self.kinds["machineTypes"].items() if scope == f"zones/{call['zone']}"])
+
     def _zones(self) -> list[Json]:
         return [{"name": zone, "status": "UP", "region": f"{BASE}/regions/{zone[:-2]}"} for zone in ZONES]
 
@@ -125,8 +130,11 @@ class ComputeWorld:
         def answer(call: Call) -> Json:
             found = [(scope, one) for (scope, _), one in self.kinds[kind].items() if _passes(call.get("filter"), one)]
             part, rest = self._part(call, found)
-            scopes: dict[str, Json] = {f"zones/{zone}": {"warning": {"code": "NO_RESULTS_ON_PAGE"}} for zone in ZONES}
+            codes = {zone: "UNREACHABLE" if zone in self.silent else "NO_RESULTS_ON_PAGE" for zone in ZONES}
+            scopes: dict[str, Json] = {f"zones/{zone}": {"warning": {"code": code}} for zone, code in codes.items()}
             for scope, one in part:
+                if scope.partition("/")[2] in self.silent:
+                    continue
                 scopes.setdefault(scope, {}).pop("warning", None)
                 scopes[scope].setdefault(kind, []).append(one)
             return {"items": scopes, **rest}

@@ -23,11 +23,13 @@ from mcml.providers.gcp.session import Session
 from mcml.providers.gcp.settings import Settings
 from mcml.providers.resilience import Budget, Policy
 from mcml.testing.stubs.faults import FaultProxy
+from tests import secrets_found
 from tests.providers.gcp import bigquery_server, fake_gcs_server
 from tests.providers.gcp.google_stub import ACCOUNT, REFRESH_TOKEN, GoogleStub
 
 PROJECT = "stub-project"
 CLIENT_SECRET = "stub-client-secret-77aa"
+secrets_found.register("the client's secret of Google", CLIENT_SECRET)
 MakeContext = Callable[..., ProviderContext]
 MakeSession = Callable[..., Session]
 Login = Callable[..., Path]
@@ -131,7 +133,9 @@ def proxy(google: GoogleStub) -> Iterator[FaultProxy]:
 @pytest.fixture
 def private_key(signing_key: rsa.RSAPrivateKey) -> str:
     kind, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    return signing_key.private_bytes(kind, form, serialization.NoEncryption()).decode()
+    text = signing_key.private_bytes(kind, form, serialization.NoEncryption()).decode()
+    secrets_found.register("a service account's private key", text.splitlines()[9])
+    return text
 
 
 @pytest.fixture

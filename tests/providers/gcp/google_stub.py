@@ -24,12 +24,16 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from mcml.testing.stubs.google_schemas import load
+from tests import secrets_found
 from tests.providers.gcp.gcs_state import Json, Refused, Storage
 
 ACCOUNT = "robot@stub-project.iam.gserviceaccount.com"
 ACTING = "acting@stub-project.iam.gserviceaccount.com"
 PERSON = "ada@example.com"
 REFRESH_TOKEN = "1//stub-refresh-token-5e0c"
+TOKEN = "ya29.stub-"  # the beginning of every token that it gives
+secrets_found.register("a refresh token of Google", REFRESH_TOKEN)
+secrets_found.register("a token of Google", TOKEN)
 BAD_TIME = (
     "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. "
     "Check your iat and exp values in the JWT claim."
@@ -62,7 +66,7 @@ class GoogleStub(ThreadingHTTPServer):
         return datetime.now(UTC) + self.ahead
 
     def token(self, email: str) -> str:
-        token = f"ya29.stub-{uuid.uuid4().hex}"
+        token = f"{TOKEN}{uuid.uuid4().hex}"
         self.tokens[token] = email
         self.given.append(token)
         return token

@@ -1,6 +1,7 @@
 """Vertex AI's custom jobs and their log: handlers for the discovery stub and the gRPC stub. Each look is a moment later."""
 
 import copy
+import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -85,26 +86,28 @@ class CustomJobs:
         job["state"] = "JOB_STATE_CANCELLING"
         return {}
 
-    def write(self, job: dict[str, Any], lines: Sequence[str], log: str = "workerpool0-0") -> None:
+    def write(self, job: dict[str, Any], lines: Sequence[str], task: str = "workerpool0-0", late: timedelta = timedelta()) -> None:
+        """Write lines to the log, which arrive now and are `late` older; their log's name is the task's."""
         number = job["name"].rpartition("/")[2]
-        resource = MonitoredResource(type="ml_job", labels={"job_id": number, "project_id": "stub-project"})
+        resource = MonitoredResource(type="ml_job", labels={"job_id": number, "project_id": "stub-project", "task_name": task})
         for line in lines:
-            about = {"insert_id": f"i{len(self.entries)}", "timestamp": self.time(), "resource": resource}
-            about |= {"text_payload": line} if len(self.entries) % 2 else {"json_payload": {"message": line, "levelname": "INFO"}}
-            self.entries.append(LogEntry({"log_name": f"projects/stub-project/logs/{log}", **about}))
+            about = {"insert_id": f"i{len(self.entries)}", "timestamp": self.time() - late, "resource": resource}
+            if line.startswith("{"):
+                about |= {"json_payload": json.loads(line)}
+            else:
+                about |= {"text_payload": line} if len(self.entries) % 2 else {"json_payload": {"message": line, "levelname": "INFO"}}
+            self.entries.append(LogEntry({"log_name": f"projects/stub-project/logs/{task}", **about}))
 
     def list_entries(self, call: grpc.Call) -> ListLogEntriesResponse:
         request = call.request
         assert (list(request.resource_names), request.order_by) == (["projects/stub-project"], "timestamp asc")
-        shape = r'resource\.type="ml_job" AND resource\.labels\.job_id="(\d+)" AND logName="([^"]+)"(?: AND timestamp>="([^"]+)")?'
+        labels = r'resource\.labels\.job_id="(\d+)" AND resource\.labels\.task_name="([^"]+)"'
+        shape = rf'resource\.type="ml_job" AND {labels} AND timestamp>="([^"]+)"'
         wanted = re.fullmatch(shape, request.filter)
         assert wanted, request.filter
-        number, log, since = wanted.groups()
-        found = [
-            one
-            for one in self.entries
-            if one.resource.labels["job_id"] == number and one.log_name == log and (not since or one.timestamp.rfc3339() >= since)
-        ]
+        of, since = {"job_id": wanted[1], "task_name": wanted[2]}, datetime.fromisoformat(wanted[3])
+        found = [one for one in self.entries if of.items() <= dict(one.resource.labels).items() and one.timestamp >= since]
+        found.sort(key=lambda one: one.timestamp)
         start = int(request.page_token or 0)
         more = str(start + self.page) if start + self.page < len(found) else ""
         return ListLogEntriesResponse(entries=found[start : start + self.page], next_page_token=more)

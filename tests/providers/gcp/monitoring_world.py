@@ -24,7 +24,8 @@ GAUGE, DELTA = 1, 2
 BOOL, INT64, DOUBLE, STRING, DISTRIBUTION = 1, 2, 3, 4, 5
 BOUNDS = [0.0, 10.0, 20.0, 40.0]
 MINUTE = timedelta(minutes=1)
-_TERM = re.compile(r'(metric\.type|(?:metric|resource)\.labels\.\w+|display_name) = "((?:[^"\\]|\\.)*)"')
+_TERM = re.compile(r'(metric\.type|resource\.type|(?:metric|resource)\.labels\.\w+|display_name) = "((?:[^"\\]|\\.)*)"')
+_ONE_OF = re.compile(r'(resource\.type) = one_of\(("\w+"(?:, "\w+")+)\)')
 _TAKES = {
     "ALIGN_NONE": "gd", "ALIGN_MEAN": "g", "ALIGN_SUM": "gdD", "ALIGN_MIN": "g", "ALIGN_MAX": "g", "ALIGN_COUNT": "gd",
     "ALIGN_DELTA": "dD",
@@ -55,9 +56,20 @@ class MonitoringWorld:
         for name in ("ListAlertPolicies", "CreateAlertPolicy", "UpdateAlertPolicy", "DeleteAlertPolicy"):
             stub.on(POLICIES + name, getattr(self, f"_{name}"))
 
-    def add_metric(self, name: str, kind: int = GAUGE, value: int = DOUBLE, labels: tuple[str, ...] = ()) -> None:
-        keys = [label_pb2.LabelDescriptor(key=key) for key in labels]
-        self.metrics[name] = metric_pb2.MetricDescriptor(type=name, metric_kind=kind, value_type=value, labels=keys)
+    def add_metric(
+        self,
+        name: str,
+        kind: int = GAUGE,
+        value: int = DOUBLE,
+        labels: tuple[str, ...] = (),
+        resources: tuple[str, ...] = ("gce_instance",),
+        late: timedelta = timedelta(),
+    ) -> None:
+        """`late` is how long its samples may take to arrive."""
+        made = metric_pb2.MetricDescriptor(type=name, metric_kind=kind, value_type=value, monitored_resource_types=resources)
+        made.labels.extend(label_pb2.LabelDescriptor(key=key) for key in labels)
+        made.metadata.ingest_delay.FromTimedelta(late)
+        self.metrics[name] = made
 
     def add(self, name: str, samples: list[tuple[datetime, float]], metric: dict[str, str] | None = None, **resource: str) -> None:
         self.series[name].append(Series(metric or {}, resource, samples))
@@ -76,6 +88,7 @@ class MonitoringWorld:
         assert call.request.name == f"projects/{PROJECT}"
         terms = _terms(call.request.filter)
         name = terms.pop("metric.type")
+        terms.pop("resource.type", None)
         if name not in self.metrics:
             raise GrpcError("NOT_FOUND", f"Cannot find metric {name}")
         matching = [one for one in self.series[name] if _matches(one, terms)]
@@ -132,9 +145,10 @@ class MonitoringWorld:
         policy = _checked(call.request.alert_policy)
         if policy.name not in self.policies:
             raise GrpcError("NOT_FOUND", f"Could not find {policy.name}")
-        self.policies[policy.name] = policy
+        for path in call.request.update_mask.paths:
+            setattr(self.policies[policy.name], path, getattr(policy, path))
         self.applied += 1
-        return policy
+        return self.policies[policy.name]
 
     def _DeleteAlertPolicy(self, call: Call) -> Any:  # noqa: N802
         if self.policies.pop(call.request.name, None) is None:
@@ -189,7 +203,7 @@ def _merged(aligned: list[dict[datetime, list[float]]]) -> list[dict[datetime, l
 
 
 def _terms(text: str) -> dict[str, str]:
-    found = [_TERM.fullmatch(term) for term in text.split(" AND ")]
+    found = [_TERM.fullmatch(term) or _ONE_OF.fullmatch(term) for term in text.split(" AND ")]
     if not all(found):
         raise GrpcError("INVALID_ARGUMENT", f"The supplied filter does not specify a valid combination: {text}")
     return {term[1]: term[2].replace('\\"', '"') for term in found if term}
@@ -209,7 +223,10 @@ def _checked(policy: Any) -> Any:
         threshold = condition.condition_threshold
         assert threshold.comparison.name in ("COMPARISON_GT", "COMPARISON_LT")
         assert threshold.duration % MINUTE == timedelta(0)
-        _terms(threshold.filter)
+        if threshold.evaluation_missing_data and not threshold.duration:
+            raise GrpcError("INVALID_ARGUMENT", "Conditions setting evaluation_missing_data must have a non-zero duration.")
+        if "resource.type" not in _terms(threshold.filter):
+            raise GrpcError("INVALID_ARGUMENT", 'must specify a restriction on "resource.type" in the filter')
     return policy
 
 

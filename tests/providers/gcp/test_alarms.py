@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
 import pytest
 
@@ -100,13 +101,75 @@ def test_what_monitoring_cannot_do_is_refused(world: MonitoringWorld, alarms: Gc
     assert world.policies == {}
 
 
+@pytest.mark.parametrize(
+    ("missing", "lasts"), [("ignore", timedelta()), ("ok", timedelta(minutes=1)), ("breaching", timedelta(minutes=1))]
+)
+def test_a_rule_of_one_period_lasts_a_minute_where_missing_data_mean_something(
+    world: MonitoringWorld, alarms: GcpAlarms, missing: Literal["breaching", "ok", "ignore"], lasts: timedelta
+) -> None:
+    one = replace(ALARM, periods=1, missing=missing)
+    alarms.put(one)
+    (policy,) = world.policies.values()
+    assert policy.conditions[0].condition_threshold.duration == lasts
+    assert [found.alarm for found in alarms.list()] == [one]
+
+
+@pytest.mark.parametrize(
+    ("metric", "labels", "filter_end", "told"),
+    [
+        (CPU, {}, ' AND resource.type = "gce_instance"', {}),
+        ("many", {}, ' AND resource.type = one_of("aws_ec2_instance", "gce_instance")', {}),
+        ("many", {"resource.type": "gce_instance"}, ' AND resource.type = "gce_instance"', {"resource.type": "gce_instance"}),
+        ("mine", {"resource.type": "global"}, ' AND resource.type = "global"', {"resource.type": "global"}),
+    ],
+)
+def test_a_rule_names_the_kind_of_resource(
+    world: MonitoringWorld, alarms: GcpAlarms, metric: str, labels: dict[str, str], filter_end: str, told: dict[str, str]
+) -> None:
+    world.add_metric("many", resources=("gce_instance", "aws_ec2_instance"))
+    world.add_metric("mine", resources=())
+    alarms.put(replace(ALARM, series=SeriesQuery(metric, labels)))
+    (policy,) = world.policies.values()
+    assert policy.conditions[0].condition_threshold.filter == f'metric.type = "{metric}"{filter_end}'
+    assert [found.alarm.series for found in alarms.list()] == [SeriesQuery(metric, told)]
+
+
+def test_a_metric_of_any_resource_needs_its_kind(world: MonitoringWorld, alarms: GcpAlarms) -> None:
+    world.add_metric("mine", resources=())
+    with pytest.raises(InvalidRequest) as refused:
+        alarms.put(replace(ALARM, series=SeriesQuery("mine")))
+    assert refused.value.why == "mine may be of any resource: give the series the label 'resource.type'"
+
+
+def test_samples_that_are_still_on_their_way_are_waited_for(world: MonitoringWorld, alarms: GcpAlarms) -> None:
+    """The last minutes are empty: that is late, not missing."""
+    now = datetime.now(UTC)
+    world.add_metric("late", late=timedelta(minutes=4))
+    world.add("late", minutes(now - timedelta(minutes=14), *[42.0] * 10))
+    alarms.put(Alarm("late", SeriesQuery("late"), "<", 1.0, timedelta(minutes=1), 2, "breaching"))
+    assert [found.state for found in alarms.list()] == ["ok"]
+
+
+def test_what_a_person_wrote_on_a_policy_stays(world: MonitoringWorld, alarms: GcpAlarms) -> None:
+    alarms.put(ALARM)
+    (policy,) = world.policies.values()
+    policy.documentation.content = "Call Ann."
+    alarms.put(replace(ALARM, threshold=0.5, tags={}))
+    (policy,) = world.policies.values()
+    assert (policy.documentation.content, dict(policy.user_labels)) == ("Call Ann.", {})
+    assert policy.conditions[0].condition_threshold.threshold_value == 0.5
+
+
 def test_policies_that_are_no_alarms_are_passed_over(world: MonitoringWorld, alarms: GcpAlarms) -> None:
     from google.cloud.monitoring_v3 import AlertPolicy
 
-    odd = [
+    grouped = {"alignment_period": timedelta(minutes=1), "per_series_aligner": "ALIGN_MEAN", "cross_series_reducer": "REDUCE_MEAN"}
+    grouped |= {"group_by_fields": ["resource.labels.zone"]}
+    odd: list[dict[str, Any]] = [
         {"condition_absent": {"filter": f'metric.type = "{CPU}"'}},
         {"condition_threshold": {"filter": f'metric.type = starts_with("{CPU}")', "comparison": "COMPARISON_GT", "aggregations": [{}]}},
         {"condition_threshold": {"filter": f'metric.type = "{CPU}"', "comparison": "COMPARISON_GT"}},
+        {"condition_threshold": {"filter": f'metric.type = "{CPU}"', "comparison": "COMPARISON_GT", "aggregations": [grouped]}},
     ]
     for number, condition in enumerate(odd):
         world.policies[f"p{number}"] = AlertPolicy(name=f"p{number}", display_name="odd", conditions=[condition])

@@ -152,6 +152,19 @@ def test_a_busy_cluster_is_waited_for(cluster: GkeCluster, gke: Gke) -> None:
     assert gke.resized == [("gpu", 3)]
 
 
+def test_the_failure_of_what_somebody_else_does_is_not_ours(cluster: GkeCluster, gke: Gke, stub: DiscoveryStub) -> None:
+    upgrade = {"name": "operation-99-upgrade", "operationType": "UPGRADE_NODES", "status": "RUNNING"}
+    gke.operations["operation-99-upgrade"], gke._polls = upgrade, 0
+    operation = stub._handlers["container.projects.locations.operations.get"]
+
+    def fail(call: Any) -> Any:
+        gke.error = {"code": 13, "message": "the upgrade failed"} if call["name"].endswith("upgrade") else {}
+        return operation(call)
+
+    stub.on("container.projects.locations.operations.get", fail)
+    assert cluster.scale_pool("ml", "gpu", 3).size == 3
+
+
 def test_what_somebody_else_changes_again_and_again(cluster: GkeCluster, gke: Gke, stub: DiscoveryStub) -> None:
     operation = stub._handlers["container.projects.locations.operations.get"]
 

@@ -63,6 +63,13 @@ def behind(lags: MonitoringWorld, replica: str, *seconds: float) -> None:
     lags.add(LAG, minutes(datetime.now(UTC) - (len(seconds) + 1) * MINUTE, *seconds), database_id=f"{PROJECT}:{replica}")
 
 
+def test_a_region_that_does_not_answer_is_not_an_empty_one(world: SqlWorld, make: Make) -> None:
+    world.silent = "europe-west1"
+    with pytest.raises(Unavailable) as silent:
+        make().describe()
+    assert (silent.value.why, silent.value.next_step) == ("Google does not tell about europe-west1", "mcml doctor")
+
+
 class TestDatabase(DatabaseContract):
     replicated = 1
 

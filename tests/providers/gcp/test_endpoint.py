@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcml.core.errors import InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, Unavailable, Usage
+from mcml.core.errors import (
+    Conflict,
+    InvalidRequest,
+    McmlError,
+    NotAuthenticated,
+    NotFound,
+    QuotaExceeded,
+    StillRunning,
+    Unavailable,
+    Usage,
+)
 from mcml.providers.api.endpoint import EndpointRequest
+from mcml.providers.api.object_store import ObjectStat
 from mcml.providers.gcp import endpoint_parts as parts
-from mcml.providers.gcp.endpoint import VertexEndpoint, open_model_endpoint
+from mcml.providers.gcp.endpoint import PIECE, VertexEndpoint, open_model_endpoint
 from mcml.providers.gcp.object_store import GcsObjectStore
 from mcml.providers.gcp.session import Session
 from mcml.providers.gcp.vertex import labels, stable_id, stable_number
 from mcml.testing.contracts.endpoint import EndpointContract, MakeRequest
 from mcml.testing.stubs.faults import FaultProxy
-from mcml.testing.stubs.google_discovery import DiscoveryStub, GoogleError
+from mcml.testing.stubs.google_discovery import Call, DiscoveryStub, GoogleError
 from tests.providers.gcp.conftest import MakeContext, MakeSession
 from tests.providers.gcp.disturb import SLOW, assert_undisturbed
 from tests.providers.gcp.google_stub import GoogleStub
@@ -28,6 +39,7 @@ from tests.providers.gcp.vertex_stub import BROKEN, NEVER_READY, Vertex
 
 REGION, TARGET = "europe-west1", "gcp-euw1"
 IMAGE = "europe-west1-docker.pkg.dev/stub-project/models/fraud"
+AIPLATFORM_QUOTAS = "gcloud alpha services quota list --service=aiplatform.googleapis.com --consumer=projects/stub-project"
 TAGS = {"mcml:project": "acme-ml", "team": "Fraud & Risk"}
 
 
@@ -174,18 +186,21 @@ def test_a_model_that_does_not_come_up(endpoints: VertexEndpoint, vertex: Vertex
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
+    ("error", "kind", "step"),
     [
-        ({"code": 8, "message": "Quota exceeded for custom_model_serving_nvidia_l4_gpus"}, QuotaExceeded),
-        ({"code": 13, "message": "Machine type temporarily unavailable, stockout"}, QuotaExceeded),
-        ({"code": 14, "message": "try later"}, Unavailable),
+        ({"code": 8, "message": "Quota exceeded for custom_model_serving_nvidia_l4_gpus"}, QuotaExceeded, AIPLATFORM_QUOTAS),
+        ({"code": 13, "message": "Machine type unavailable: stockout"}, QuotaExceeded, "try another zone, machine type or time"),
+        ({"code": 14, "message": "try later"}, Unavailable, "mcml doctor"),
+        ({"code": 10, "message": "changed meanwhile"}, Conflict, ""),
     ],
 )
-def test_a_deployment_that_fails_says_why(endpoints: VertexEndpoint, vertex: Vertex, error: dict[str, Any], kind: type[McmlError]) -> None:
+def test_a_deployment_that_fails_says_why(
+    endpoints: VertexEndpoint, vertex: Vertex, error: dict[str, Any], kind: type[McmlError], step: str
+) -> None:
     vertex.error = error
     with pytest.raises(McmlError) as failed:
         endpoints.create(a_request("fraud", "1"))
-    assert (type(failed.value), failed.value.why) == (kind, error["message"])
+    assert (type(failed.value), failed.value.why, failed.value.next_step) == (kind, error["message"], step)
     assert endpoints.describe() == []
     vertex.error = {}
     assert endpoints.create(a_request("fraud", "1")).variants[0].state == "ready"
@@ -218,6 +233,45 @@ def test_a_folder_is_copied_to_the_bucket_and_served_by_the_image(
     assert model["containerSpec"]["imageUri"] == f"{IMAGE}-server:3"
     keys = {key.removeprefix(f"mcml/models/fraud/{request.digest}/") for key in google.storage.objects["models-bucket"]}
     assert keys == {"model.onnx", "sub/vocabulary.txt"}
+
+
+def test_a_large_file_is_never_held_whole(
+    vertex: Vertex, stub: DiscoveryStub, google: GoogleStub, make_session: MakeSession, tmp_path: Path
+) -> None:
+    folder = tmp_path / "fraud"
+    folder.mkdir()
+    (folder / "model.bin").write_bytes(b"x" * (PIECE * 2 + 1))
+    google.storage.create_bucket("stub-project", {"name": "models-bucket"})
+    sizes: list[int] = []
+
+    def watched(chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            sizes.append(len(chunk))
+            yield chunk
+
+    class Watched(GcsObjectStore):
+        def write(self, bucket: str, key: str, chunks: Iterable[bytes], *, if_match: str | None = None) -> ObjectStat:
+            return super().write(bucket, key, watched(chunks), if_match=if_match)
+
+    session = make_session(endpoint=stub.url, serving_image=f"{IMAGE}-server:3", staging_bucket="models-bucket")
+    VertexEndpoint(session, REGION, TARGET, Watched(make_session())).create(a_request("fraud", "1", source=str(folder)))
+    assert sizes == [PIECE, PIECE, 1]
+
+
+def test_what_is_refused_to_the_end_says_why(endpoints: VertexEndpoint, stub: DiscoveryStub) -> None:
+    """After an answer that was lost a refusal may mean that the first call is at work; when it never ends, its words are told."""
+    tries: list[Call] = []
+
+    def refuse(call: Call) -> None:
+        tries.append(call)
+        if len(tries) == 1:
+            raise GoogleError(503, "try later")
+        raise GoogleError(400, "Machine type e2-tiny is not supported.")
+
+    stub.on("aiplatform.projects.locations.endpoints.deployModel", refuse)
+    with pytest.raises(StillRunning) as late:
+        endpoints.create(a_request("fraud", "1"))
+    assert late.value.why == "it is not over after 3600 s, and goes on; Google answered 400: Machine type e2-tiny is not supported."
 
 
 @pytest.mark.parametrize(

@@ -202,10 +202,10 @@ def refusal(reason: str, message: str = "No.") -> bytes:
         (410, refusal("gone"), NotFound, ""),
         (412, refusal("conditionNotMet"), Conflict, ""),
         (413, refusal("uploadTooLarge"), InvalidRequest, ""),
-        (500, b"<html>oops</html>", Unavailable, ""),
-        (502, b"{broken", Unavailable, ""),
-        (503, b"[]", Unavailable, ""),
-        (504, b"", Unavailable, ""),
+        (500, b"<html>oops</html>", Unavailable, "mcml doctor"),
+        (502, b"{broken", Unavailable, "mcml doctor"),
+        (503, b"[]", Unavailable, "mcml doctor"),
+        (504, b"", Unavailable, "mcml doctor"),
     ],
 )
 def test_what_an_answer_means(

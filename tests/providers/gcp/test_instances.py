@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mcml.core.errors import Conflict, InvalidRequest, QuotaExceeded, StillRunning
+from mcml.core.errors import Conflict, InvalidRequest, QuotaExceeded, StillRunning, Unavailable
 from mcml.providers.api.instances import Instances, SpotRequest
 from mcml.providers.gcp.compute import Compute
 from mcml.providers.gcp.instances import GcpInstances, open_instances
@@ -114,6 +114,8 @@ def test_the_next_zone_when_one_has_none(world: ComputeWorld, make: Callable[...
     [
         ("QUOTA_EXCEEDED", QuotaExceeded, "gcloud compute project-info describe --project=stub-project"),
         ("RESOURCE_NOT_READY", Conflict, ""),
+        ("RESOURCE_OPERATION_RATE_EXCEEDED", Unavailable, "mcml doctor"),
+        ("IP_SPACE_EXHAUSTED", QuotaExceeded, "gcloud compute networks subnets list --project=stub-project"),
         ("SOMETHING_NEW", InvalidRequest, ""),
     ],
 )
@@ -179,6 +181,53 @@ def test_the_catalog_is_read_once(stub: DiscoveryStub, make: Callable[..., GcpIn
     instances.prices(["e2-medium"])
     instances.prices(["e2-medium"])
     assert len(stub.calls("skus.list")) == -(-len(SKUS) // 10)
+
+
+def test_one_type_is_looked_for_by_its_name(stub: DiscoveryStub, make: Callable[..., GcpInstances]) -> None:
+    """There are tens of thousands over all zones."""
+    make().prices(["e2-medium"])
+    (call,) = stub.calls("machineTypes.aggregatedList")
+    assert call["filter"] == 'name = "e2-medium"'
+
+
+def test_extended_memory_has_a_rate_that_is_not_known(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
+    for name in ("n2-custom-4-8192", "n2-custom-4-65536-ext"):
+        about = {"guestCpus": 4, "memoryMb": int(name.split("-")[3])}
+        world.kinds["machineTypes"]["zones/europe-west1-b", name] = {"name": name, "zone": "europe-west1-b", "id": "1", **about}
+    plain, extended = make().prices(["n2-custom-4-8192", "n2-custom-4-65536-ext"])
+    assert plain.on_demand == Decimal("0.1596")  # 4 x 0.0315 + 8 x 0.0042
+    assert (extended.on_demand, extended.spot) == (None, None)
+
+
+def test_a_custom_type_where_no_zone_is_up(make: Callable[..., GcpInstances]) -> None:
+    with pytest.raises(InvalidRequest) as nowhere:
+        make(region="mars-north1").prices(["n2-custom-4-8192"])
+    assert nowhere.value.message == "no machine type 'n2-custom-4-8192' in mars-north1"
+
+
+def test_a_zone_that_does_not_answer_is_not_an_empty_one(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
+    world.add_instance("europe-west1-b", "web")
+    world.silent = {"europe-west1-b"}
+    for ask in (lambda: make().list(), lambda: make().stop("web")):
+        with pytest.raises(Unavailable) as silent:
+            ask()
+        assert silent.value.why == "Google does not tell about europe-west1-b"
+    world.silent = {"us-central1-a"}
+    assert [one.id for one in make().list()] == ["europe-west1-b/web"]
+
+
+def test_one_that_is_being_stopped_is_not_started(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
+    world.add_instance("europe-west1-b", "web", status="STOPPING")
+    with pytest.raises(Conflict) as early:
+        make().start("web")
+    assert (early.value.why, early.value.next_step) == ("it is stopping", "try again when it has stopped")
+
+
+def test_a_conflict_that_is_not_about_the_name_is_told(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
+    world.broken["europe-west1-b"] = "RESOURCE_NOT_READY"
+    with pytest.raises(Conflict) as told:
+        make().request_spot(SPOT)
+    assert told.value.why.startswith("Google answered RESOURCE_NOT_READY")
 
 
 def test_no_bid_without_a_price(make: Callable[..., GcpInstances]) -> None:

@@ -9,7 +9,7 @@ from mcml.providers.api.inventory import Blocker, Inventory, Resource
 from mcml.providers.gcp.compute import Compute
 from mcml.providers.gcp.inventory import GcpInventory, open_inventory
 from mcml.testing.contracts.inventory import InventoryContract
-from mcml.testing.stubs.google_discovery import DiscoveryStub
+from mcml.testing.stubs.google_discovery import Call, DiscoveryStub, GoogleError
 from tests.providers.gcp.cloud_world import AssetWorld, BucketWorld, SqlWorld
 from tests.providers.gcp.compute_world import BASE, PROJECT, ComputeWorld
 from tests.providers.gcp.conftest import MakeContext, MakeSession
@@ -108,6 +108,30 @@ def test_a_kind_that_is_not_known_is_left_alone(make: Make) -> None:
     with pytest.raises(ProviderCannot) as unknown:
         make().delete(Resource("pubsub.googleapis.com/Topic", TOPIC, "global", OURS))
     assert unknown.value.why == "it does not know the kind pubsub.googleapis.com/Topic"
+
+
+def test_a_database_whose_deletion_is_under_way_is_seen_going(world: AssetWorld, make: Make, stub: DiscoveryStub) -> None:
+    """The answer to the first call is lost, the second is refused as the first is at work: that is no deletion yet."""
+    tries: list[str] = []
+
+    def delete(_: Call) -> None:
+        tries.append("delete")
+        if len(tries) == 1:
+            raise GoogleError(503, "try later")
+        raise GoogleError(409, "An operation is in progress.", reason="operationInProgress")
+
+    def look(call: Call) -> dict[str, object]:
+        tries.append("look")
+        if len(tries) > 4:
+            world.sql.databases.pop("small", None)
+        return world.sql._one(call["instance"])
+
+    inventory = make()
+    stub.on("sql.instances.delete", delete)
+    stub.on("sql.instances.get", lambda call: world.sql._one(call["instance"]) if not tries else look(call))
+    assert inventory.delete(DELETABLE[4]) is True
+    assert tries == ["delete", "delete", "look", "look", "look"]
+    assert "small" not in world.sql.databases
 
 
 @pytest.mark.parametrize(("code", "kind"), [("OPERATION_IN_PROGRESS", Conflict), ("SOMETHING", InvalidRequest)])

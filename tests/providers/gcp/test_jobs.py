@@ -1,6 +1,7 @@
 """Custom jobs of Vertex AI, against the API as its discovery document has it, and their log over gRPC."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -39,6 +40,9 @@ def custom(stub: DiscoveryStub, log: GrpcStub) -> CustomJobs:
     state = CustomJobs()
     state.serve(stub, log)
     return state
+
+
+METRIC = "aiplatform.googleapis.com/custom_model_training_nvidia_l4_gpus"
 
 
 def a_request(kind: Kind, token: str, **more: Any) -> JobRequest:
@@ -118,7 +122,7 @@ def test_of_two_that_were_made_at_once_the_first_stays(jobs: VertexJobs, custom:
 
 def test_the_words_of_vertex_about_a_job_are_not_its_output(jobs: VertexJobs, custom: CustomJobs) -> None:
     job = jobs.submit(a_request("talks", "t1")).id
-    custom.write(next(iter(custom.jobs.values())), ["Job is preparing."], log="ml.googleapis.com%2F7000")
+    custom.write(next(iter(custom.jobs.values())), ["Job is preparing."], task="service")
     ended(jobs, job)
     assert list(jobs.logs(job)) == ["one", "two"]
 
@@ -135,6 +139,24 @@ def test_a_line_that_comes_late_is_still_followed(jobs: VertexJobs, custom: Cust
     jobs._session.policy = type(jobs._session.policy)(sleep=wait)
     assert list(jobs.logs(job, follow=True)) == ["one", "two", "late", "and later"]
     assert waits == [5.0, 10.0]
+
+
+def test_an_entry_that_arrives_after_a_newer_one_is_told(jobs: VertexJobs, custom: CustomJobs) -> None:
+    job = jobs.submit(a_request("talks", "t1")).id
+
+    def wait(seconds: float) -> None:
+        if seconds == 10:
+            custom.write(next(iter(custom.jobs.values())), ["overtaken"], late=timedelta(seconds=30))
+
+    jobs._session.policy = type(jobs._session.policy)(sleep=wait)
+    assert list(jobs.logs(job, follow=True)) == ["one", "two", "overtaken"]
+
+
+def test_a_line_of_json_that_has_no_message_is_told_as_it_is(jobs: VertexJobs, custom: CustomJobs) -> None:
+    job = jobs.submit(a_request("talks", "t1")).id
+    ended(jobs, job)
+    custom.write(next(iter(custom.jobs.values())), ['{"loss": 0.5}', '{"message": "done", "epoch": 2}'])
+    assert list(jobs.logs(job)) == ["one", "two", '{"loss": 0.5}', "done"]
 
 
 @pytest.mark.parametrize(("message", "code"), [("exited with a non-zero status of 137. See", 137), ("Machine was preempted", None)])
@@ -160,6 +182,7 @@ def test_a_job_that_ends_while_it_is_cancelled(jobs: VertexJobs, custom: CustomJ
     ("error", "kind"),
     [
         (GoogleError(429, "Quota exceeded for custom_model_training_cpus", reason="quotaExceeded"), QuotaExceeded),
+        (GoogleError(429, f"The following quota metrics exceed quota limits: {METRIC}"), QuotaExceeded),
         (GoogleError(400, "Image not found"), InvalidRequest),
         (GoogleError(403, "Permission denied", reason="forbidden"), NotAuthenticated),
     ],
@@ -173,6 +196,10 @@ def test_a_job_that_is_refused(jobs: VertexJobs, stub: DiscoveryStub, error: Goo
         jobs.submit(a_request("talks", "t1"))
     assert type(refused.value) is kind
     assert refused.value.message == "cannot submit job talks-job"
+    if METRIC in refused.value.why:
+        assert refused.value.next_step == (
+            "gcloud alpha services quota list --service=aiplatform.googleapis.com --consumer=projects/stub-project"
+        )
 
 
 METHODS: dict[str, Callable[[VertexJobs], object]] = {

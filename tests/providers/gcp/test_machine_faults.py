@@ -173,11 +173,11 @@ def test_the_wait_that_was_asked_for_is_kept(proxy: FaultProxy, make: Callable[.
             InvalidRequest,
             "gcloud services enable sqladmin.googleapis.com",
         ),
-        (429, {"details": [{"reason": "RATE_LIMIT_EXCEEDED"}]}, Unavailable, ""),
+        (429, {"details": [{"reason": "RATE_LIMIT_EXCEEDED"}]}, Unavailable, "mcml doctor"),
         (429, {"details": [{"reason": "RESOURCE_QUOTA_EXCEEDED"}]}, QuotaExceeded, "gcloud alpha services quota list"),
         (404, {}, NotFound, ""),
         (501, {}, InvalidRequest, ""),
-        (500, {}, Unavailable, ""),
+        (500, {}, Unavailable, "mcml doctor"),
     ],
 )
 @pytest.mark.parametrize("method", ["instances.list", "inventory.find_by_tag", "database.describe"])

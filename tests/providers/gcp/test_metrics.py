@@ -51,6 +51,12 @@ def metrics(stub: GrpcStub, world: MonitoringWorld, make_session: MakeSession) -
     return GcpMetrics(make_session(grpc_endpoint=stub.address))
 
 
+def test_the_kind_of_resource_can_be_asked_for(stub: GrpcStub, metrics: GcpMetrics) -> None:
+    metrics.query(SeriesQuery(CPU, {"resource.type": "gce_instance"}), Window(LONG_AGO, LONG_AGO + MINUTE, MINUTE))
+    (call,) = stub.calls("ListTimeSeries")
+    assert call.request.filter == f'metric.type = "{CPU}" AND resource.type = "gce_instance"'
+
+
 class TestMetrics(MetricsContract):
     @pytest.fixture
     def metrics(self, stub: GrpcStub, world: MonitoringWorld, make_context: MakeContext) -> Metrics:

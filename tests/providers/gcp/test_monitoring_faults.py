@@ -15,7 +15,7 @@ from mcml.providers.gcp.alarms import GcpAlarms
 from mcml.providers.gcp.error_table import LOGIN, SET_CLOCK
 from mcml.providers.gcp.metrics import GcpMetrics
 from mcml.providers.gcp.session import Session
-from mcml.providers.resilience import Policy
+from mcml.providers.resilience import NEXT_STEP, Policy
 from mcml.testing.stubs.google_grpc import Fail, Fault, Garble, GrpcError, GrpcStub, Wait
 from tests.providers.gcp.conftest import PROJECT, MakeSession
 from tests.providers.gcp.google_stub import GoogleStub
@@ -133,7 +133,7 @@ def test_what_an_error_means(
     with pytest.raises(McmlError) as told:
         METHODS["names"](make(attempts=1))
     assert (type(told.value), told.value.message) == (kind, "cannot list the metrics")
-    assert (told.value.why, told.value.next_step) == (why, step)
+    assert (told.value.why, told.value.next_step) == (why, step or (NEXT_STEP if kind is Unavailable else ""))
 
 
 def test_the_wait_that_was_asked_for_is_kept(stub: GrpcStub, make: Callable[..., Session]) -> None:

@@ -175,6 +175,8 @@ def test_what_the_api_tells_of_late(registry: GcpRegistry, artifacts: Artifacts,
     with pytest.raises(StillRunning) as late:
         registry.push("models/fraud", make_source(2), "v2")
     assert late.value.message == "cannot find what was pushed to repository 'models/fraud'"
+    where = "europe-west1-docker.pkg.dev/stub-project/models/fraud"
+    assert late.value.next_step == f"gcloud artifacts docker images list {where} --include-tags"
 
 
 def test_a_repository_that_a_push_does_not_make(registry: GcpRegistry, make_source: Callable[[int], Path]) -> None:
@@ -196,9 +198,12 @@ def test_a_tag_that_none_can_be(registry: GcpRegistry) -> None:
         registry.resolve("models/fraud", "a/b")
 
 
-def test_without_a_region(make_session: MakeSession, oci: OciRegistryStub) -> None:
-    with pytest.raises(Usage, match="needs a region"):
-        GcpRegistry(make_session(), "", oci.url).list()
+def test_without_a_region(make_session: MakeSession, oci: OciRegistryStub, make_source: Callable[[int], Path]) -> None:
+    nowhere = GcpRegistry(make_session(), "", oci.url)
+    digest = "sha256:" + "0" * 64
+    for act in (nowhere.list, lambda: nowhere.push("a/b", make_source(1), "v1"), lambda: nowhere.tag("a/b", digest, "v1")):
+        with pytest.raises(Usage, match="needs a region"):
+            act()
 
 
 METHODS: dict[str, Callable[[GcpRegistry, Path], object]] = {

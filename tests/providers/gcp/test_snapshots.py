@@ -98,6 +98,15 @@ def test_where_a_disk_is_made(make: Make, into: str, zone: str, made: str) -> No
     assert snapshots.restore(snapshots.create("data", token="t1").id, into) == made
 
 
+def test_a_conflict_that_is_not_about_the_name_is_told(world: ComputeWorld, make: Make) -> None:
+    taken = make().create("data", token="t1")
+    world.broken = {"europe-west1-c": "RESOURCE_NOT_READY", "": "RESOURCE_NOT_READY"}
+    for act in (lambda: make().restore(taken.id, "new"), lambda: make().create("data", token="t2")):
+        with pytest.raises(Conflict) as told:
+            act()
+        assert told.value.why.startswith("Google answered RESOURCE_NOT_READY")
+
+
 def test_a_quota_is_told(world: ComputeWorld, make: Make) -> None:
     taken = make().create("data", token="t1")
     world.broken["europe-west1-c"] = "QUOTA_EXCEEDED"
