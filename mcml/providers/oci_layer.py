@@ -50,7 +50,7 @@ def _files(source: Path) -> Iterator[tuple[str, Path]]:
         yield source.name, source
         return
     if not source.is_dir():
-        raise NotFound(f"cannot push {source}", why="there is no such folder or file", next_step="mcml pipeline list")
+        raise NotFound(f"cannot push {source}", why="there is no such folder or file", next_step=f"mcml data ls {source.parent}")
     for path in sorted(source.rglob("*")):
         relative = path.relative_to(source)
         if path.is_file() and not any(part.startswith(".") for part in relative.parts):

@@ -3,13 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from mcml.core.clock import parse_rfc3339, rfc3339
 from mcml.core.errors import InvalidRequest
 from mcml.providers.api.billing import UnitPrice
 from mcml.store.tables import PRICE
+
+_NEWEST_FIRST = (PRICE.c.confirmed_at.desc(), PRICE.c.as_of.desc(), PRICE.c.id.desc())
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,22 @@ def latest(connection: Connection, provider: str, region: str, sku: str) -> Unit
     row = connection.execute(
         select(PRICE)
         .where(PRICE.c.provider == provider, PRICE.c.region == region, PRICE.c.sku == sku)
-        .order_by(PRICE.c.confirmed_at.desc(), PRICE.c.as_of.desc(), PRICE.c.id.desc())
+        .order_by(*_NEWEST_FIRST)
         .limit(1)
     ).first()
-    if row is None:
-        return None
+    return None if row is None else _price(row)
+
+
+def newest(connection: Connection) -> list[CataloguePrice]:
+    """Return the newest price of every SKU of every region and provider, sorted by these."""
+    key = (PRICE.c.provider, PRICE.c.region, PRICE.c.sku)
+    rank = func.row_number().over(partition_by=key, order_by=_NEWEST_FIRST).label("rank")
+    ranked = select(PRICE, rank).subquery()
+    rows = connection.execute(select(ranked).where(ranked.c.rank == 1)).all()
+    return [CataloguePrice(row.provider, _price(row)) for row in sorted(rows, key=lambda row: (row.provider, row.region, row.sku))]
+
+
+def _price(row: Row[Any]) -> UnitPrice:
     return UnitPrice(
         sku=row.sku,
         region=row.region,
@@ -70,10 +84,3 @@ def latest(connection: Connection, provider: str, region: str, sku: str) -> Unit
         source=row.source,
         as_of=parse_rfc3339(row.confirmed_at),
     )
-
-
-def newest(connection: Connection) -> list[CataloguePrice]:
-    """Return the newest price of every SKU of every region and provider, sorted by these."""
-    rows = connection.execute(select(PRICE.c.provider, PRICE.c.region, PRICE.c.sku).distinct()).all()
-    found = ((row.provider, latest(connection, row.provider, row.region, row.sku)) for row in sorted(rows, key=tuple))
-    return [CataloguePrice(provider, price) for provider, price in found if price]

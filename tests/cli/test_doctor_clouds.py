@@ -16,7 +16,8 @@ from tests.cli.incidents import typed
 from tests.cloud_project import CloudProject, aws_environment, cloud_project, clouds, no_credentials, nobody
 from tests.providers.azure.azurite_server import Server
 from tests.providers.azure.conftest import SUBSCRIPTION, arm, azurite_tls, certificate, trusted
-from tests.providers.azure.test_identity import MetadataService, World, metadata
+from tests.providers.azure.subscriptions_world import SubscriptionsWorld
+from tests.providers.azure.test_identity import MetadataService, metadata
 from tests.providers.gcp.conftest import Login, google, login, private_key, signing_key
 from tests.providers.gcp.google_stub import GoogleStub
 
@@ -49,7 +50,7 @@ def test_who_we_are_on_three_clouds(
         monkeypatch.delenv(name)
     login()
     cloud_project.connect(gcp=google.url, azure=azurite_tls.origin)
-    World(arm).add()
+    SubscriptionsWorld(arm).add()
     settings = cloud_project.folder / "mcml.toml"
     settings.write_text(settings.read_text().replace("[providers.azure]", f'[providers.azure]\nmanagement = "{arm.url}"'))
     ended = run(["doctor", "-o", "json"], cwd=cloud_project.folder)

@@ -108,6 +108,16 @@ def test_a_provider_is_asked_for_whole_months(store: Store, folder: Path) -> Non
         ]
 
 
+def test_a_month_before_is_not_replaced_by_the_little_that_was_fetched_of_it(store: Store, folder: Path) -> None:
+    """A charge of the first hours may be on the bill of the month before."""
+    september, october = datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)
+    before = {"BillingPeriodStart": september, "BillingPeriodEnd": october}
+    ingest_provider(Intake(folder), store, Bill([row("5", **before)]), "acme", Period(september, NOW), Silent())
+    ingest_provider(Intake(folder), store, Bill([row("1"), row("2", **before)]), "acme", Period(october, NOW), Silent())
+    (found,) = Ledger(folder).totals(())
+    assert found.billed == Decimal(6)
+
+
 def test_a_bill_that_breaks_off_books_nothing(store: Store, folder: Path) -> None:
     bill = Bill([row("1")], failure=NotAuthenticated("the token has expired"))
     with pytest.raises(NotAuthenticated):

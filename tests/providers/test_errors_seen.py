@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
+from botocore import xform_name
 
 from mcml.core import exits
-from mcml.core.errors import McmlError
-from mcml.providers.api.buckets import Buckets
-from mcml.providers.api.capability import BUCKETS
+from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticated, ProviderCannot, QuotaExceeded, Unavailable
 from mcml.providers.aws.session import Session as AwsSession
+from mcml.providers.gcp.error_table import service_of
 from mcml.testing.stubs.aws_model import AwsError, AwsModel
-from mcml.testing.stubs.faults import Answer, FaultProxy, Pass, Request
+from mcml.testing.stubs.faults import Answer, FaultProxy, Pass
 from mcml.ui import failure
 from mcml.ui.streams import Streams
 from tests.cli.incidents import typed
@@ -45,22 +45,19 @@ class Meeting:
         ended = typed(["data", *(word.replace("B", self.bucket) if word[0] == "B" else word for word in words)], cwd=self.project.folder)
         return ended.code, self.short("".join(line for line in ended.err.splitlines(True) if not line.startswith("data:")))
 
-    def shown(self, call: Callable[[], object]) -> tuple[int, str]:
-        """Make a call that fails and return the same of its error."""
-        with pytest.raises(McmlError) as failed:
+    def shown(self, kind: type[McmlError], call: Callable[[], object]) -> str:
+        """Make a call that fails with this class, and return what the error says."""
+        with pytest.raises(kind) as failed:
             call()
-        return failed.value.exit_code, self.short(rendered(failed.value))
+        return self.short(rendered(failed.value))
 
     def short(self, text: str) -> str:
         return text.replace(self.bucket, "B").replace(self.bucket.partition("://")[2], "B")
 
-    def buckets(self) -> Buckets:
-        return self.project.open(BUCKETS, PROVIDERS[self.scheme])
-
 
 def rendered(error: McmlError) -> str:
     out = io.StringIO()
-    failure.show(error, Streams(io.StringIO(), io.StringIO(), out))
+    failure.show(error, Streams(out, out, out, False, False, False, False, False, 100))
     return out.getvalue()
 
 
@@ -103,54 +100,222 @@ def az(status: int, code: str, said: str) -> Answer:
     return Answer(status, {"Content-Type": "application/xml", "x-ms-error-code": code}, body.encode())
 
 
-ANSWERED: list[tuple[Answer, str, int, str, str]] = [
-    (
-        s3(403, "ExpiredToken", "The provided token has expired."),
-        "NotAuthenticated", exits.NOT_AUTHENTICATED, "The provided token has expired. (ExpiredToken)", "aws configure sso",
+@dataclass(frozen=True)
+class Row:
+    """What the cloud answers, and what is seen of it."""
+
+    kind: type[McmlError]
+    answer: Answer
+    doing: str
+    why: str
+    step: str = ""
+
+    @property
+    def text(self) -> str:
+        return text(self.doing, self.why, self.step)
+
+
+ROLE = (
+    "az role assignment create --role 'Storage Blob Data Contributor' --assignee YOU "
+    "--scope $(az storage account show --name devstoreaccount1 --query id --output tsv)"
+)
+G_QUOTA = "gcloud alpha services quota list --service=storage.googleapis.com --consumer=projects/stub-project"
+A_QUOTA = "aws service-quotas list-service-quotas --service-code s3"
+ANSWERED = {
+    "s3": [
+        Row(NotAuthenticated, s3(403, "ExpiredToken", "Expired."), "cannot list B/", "Expired. (ExpiredToken)", "aws configure sso"),
+        Row(NotAuthenticated, s3(403, "AccessDenied", "No."), "cannot list B/", "No. (AccessDenied)", "aws sts get-caller-identity"),
+        Row(QuotaExceeded, s3(400, "ServiceQuotaExceeded", "Full."), "cannot list B/", "Full. (ServiceQuotaExceeded)", A_QUOTA),
+        Row(InvalidRequest, s3(400, "InvalidArgument", "Wrong."), "cannot list B/", "Wrong. (InvalidArgument)"),
+        Row(Unavailable, s3(503, "SlowDown", "Slow down."), "cannot list B/", "Slow down. (SlowDown)", "mcml doctor"),
+    ],
+    "gs": [
+        Row(
+            NotAuthenticated, gs(403, "forbidden", "No."), "cannot list B/", "Google answered 403: No.",
+            "gcloud projects get-iam-policy stub-project",
+        ),
+        Row(QuotaExceeded, gs(403, "quotaExceeded", "Full."), "cannot look at bucket 'B'", "Google answered 403: Full.", G_QUOTA),
+        Row(InvalidRequest, gs(400, "invalid", "Wrong."), "cannot look at bucket 'B'", "Google answered 400: Wrong."),
+        Row(Unavailable, gs(503, "backendError", "Oops."), "cannot look at bucket 'B'", "Google answered 503: Oops.", "mcml doctor"),
+    ],
+    "az": [
+        Row(
+            NotAuthenticated, az(403, "AuthorizationPermissionMismatch", "No."), "cannot list B/",
+            "the credentials are good, but they lack the role for it (403, AuthorizationPermissionMismatch)", ROLE,
+        ),
+        Row(
+            QuotaExceeded, az(409, "AccountLimitExceeded", "Full."), "cannot list B/", "Full. (409, AccountLimitExceeded)",
+            "az storage account show-usage --location REGION",
+        ),
+        Row(InvalidRequest, az(400, "InvalidHeaderValue", "Wrong."), "cannot list B/", "Wrong. (400, InvalidHeaderValue)"),
+        Row(Unavailable, az(503, "ServerBusy", "Busy."), "cannot list B/", "Busy. (503, ServerBusy)", "mcml doctor"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_a_cloud_answers(meet: Callable[[str], Meeting], scheme: str) -> None:
+    met = meet(scheme)
+    for row in ANSWERED[scheme]:
+        met.proxy.script(*[row.answer] * EVERYTHING)
+        assert met.typed("ls", "B") == (row.kind.exit_code, row.text)
+        if row.kind is not Unavailable:
+            with pytest.raises(row.kind) as told:
+                list(met.project.store(scheme).list(met.bucket.partition("://")[2]))
+            assert type(told.value) is row.kind
+
+
+NO_BUCKET = {
+    "s3": ("cannot list s3://no-such/", "The specified bucket does not exist (NoSuchBucket)", "aws s3 ls"),
+    "gs": ("cannot look at bucket 'no-such'", "Google answered 404: Not Found", "gcloud storage buckets list --project=stub-project"),
+    "az": (
+        "cannot list az://no-such/", "The specified container does not exist. (404, ContainerNotFound)",
+        "az storage container list --auth-mode login --account-name devstoreaccount1",
     ),
-    (
-        s3(403, "AccessDenied", "ada is not authorized to perform: s3:ListBucket"),
-        "NotAuthenticated", exits.NOT_AUTHENTICATED, "ada is not authorized to perform: s3:ListBucket (AccessDenied)",
-        "aws sts get-caller-identity",
+}  # fmt: skip
+NOT_EMPTY = {
+    "s3": ("cannot delete bucket 'B'", "The bucket you tried to delete is not empty (BucketNotEmpty)"),
+    "gs": ("cannot delete bucket 'B'", "it is not empty: objects or old versions are left"),
+    "az": ("B is not empty", "it holds k, maybe more, or old versions of them"),
+}
+REFUSED = {
+    "s3": ("cannot list B/", 'Could not connect to the endpoint URL: "PROXY/B"'),
+    "gs": ("cannot look at bucket 'B'", "no connection: Connection refused"),
+    "az": (
+        "cannot list B/",
+        "no whole answer came: HTTPConnection(HOST): Failed to establish a new connection: [Errno 111] Connection refused",
     ),
-    (
-        s3(400, "ServiceQuotaExceededException", "No more."),
-        "QuotaExceeded", exits.FAILED, "No more. (ServiceQuotaExceededException)",
-        "aws service-quotas list-service-quotas --service-code s3",
-    ),
-    (s3(400, "InvalidArgument", "Wrong."), "InvalidRequest", exits.FAILED, "Wrong. (InvalidArgument)", ""),
-    (s3(503, "SlowDown", "Reduce your rate."), "Unavailable", exits.FAILED, "Reduce your rate. (SlowDown)", "mcml doctor"),
-    (
-        gs(403, "forbidden", "ada does not have storage.objects.list access."),
-        "NotAuthenticated", exits.NOT_AUTHENTICATED, "Google answered 403: ada does not have storage.objects.list access.",
-        "gcloud projects get-iam-policy stub-project",
-    ),
-    (
-        gs(403, "quotaExceeded", "No more."),
-        "QuotaExceeded", exits.FAILED, "Google answered 403: No more.",
-        "gcloud alpha services quota list --service=storage.googleapis.com --consumer=projects/stub-project",
-    ),
-    (gs(400, "invalid", "Wrong."), "InvalidRequest", exits.FAILED, "Google answered 400: Wrong.", ""),
-    (gs(503, "backendError", "Backend Error"), "Unavailable", exits.FAILED, "Google answered 503: Backend Error", "mcml doctor"),
-    (
-        az(403, "AuthorizationPermissionMismatch", "No."),
-        "NotAuthenticated", exits.NOT_AUTHENTICATED,
-        "the credentials are good, but they lack the role for it (403, AuthorizationPermissionMismatch)",
-        "az role assignment create --role 'Storage Blob Data Contributor' --assignee YOU "
-        "--scope $(az storage account show --name devstoreaccount1 --query id --output tsv)",
-    ),
-    (
-        az(409, "AccountLimitExceeded", "No more."),
-        "QuotaExceeded", exits.FAILED, "No more. (409, AccountLimitExceeded)", "az storage account show-usage --location REGION",
-    ),
-    (az(400, "InvalidHeaderValue", "Wrong."), "InvalidRequest", exits.FAILED, "Wrong. (400, InvalidHeaderValue)", ""),
-    (az(503, "ServerBusy", "The server is busy."), "Unavailable", exits.FAILED, "The server is busy. (503, ServerBusy)", "mcml doctor"),
-]  # fmt: skip
-BY_SCHEME = {
-    scheme: [row for row in ANSWERED if (b"<?xml" in row[0].body) * "az" + (b"{" == row[0].body[:1]) * "gs" in (scheme, "" if scheme == "s3" else scheme)]
-    for scheme in SCHEMES
 }
 
 
-def test_placeholder() -> None:
-    assert Pass and Request and timedelta and AwsSession and AwsModel and AwsError
+def text(doing: str, why: str, step: str = "") -> str:
+    return f"error: {doing}\n" + (f"  why:  {why}\n" if why else "") + (f"  next: {step}\n" if step else "")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_is_not_there(meet: Callable[[str], Meeting], scheme: str) -> None:
+    met = meet(scheme)
+    assert met.typed("ls", f"{scheme}://no-such") == (exits.NOT_FOUND, text(*NO_BUCKET[scheme]))
+    assert met.typed("cat", "B/none") == (exits.NOT_FOUND, text("nothing at B/none", "", "mcml data ls B/"))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_is_in_the_way(meet: Callable[[str], Meeting], scheme: str) -> None:
+    """Conflict, and InvalidRequest without asking the cloud."""
+    met = meet(scheme)
+    store, name = met.project.store(scheme), met.bucket.partition("://")[2]
+    in_the_way = met.shown(Conflict, lambda: met.project.buckets(scheme).delete(name))
+    assert in_the_way == text(*NOT_EMPTY[scheme], "empty it, with its versions")
+    taken = met.shown(Conflict, lambda: store.write(name, "k", [b"1"], if_match=""))
+    assert taken.startswith("error: cannot write B/k\n  why:  ")
+    outside = met.shown(InvalidRequest, lambda: list(store.read(name, "k", start=100)))
+    assert outside.endswith("of B/k\n  why:  it has 7 bytes\n")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_cloud_that_is_away_or_goes_away(meet: Callable[[str], Meeting], scheme: str) -> None:
+    """Unavailable, and PartlyDone when it goes after the first of two objects."""
+    met = meet(scheme)
+    (met.project.folder / "tree").mkdir()
+    for name in "ab":
+        (met.project.folder / "tree" / name).write_text(name)
+    busy = next(row for row in ANSWERED[scheme] if row.kind is Unavailable)
+    met.proxy.script(Pass(), *[busy.answer] * EVERYTHING, only=lambda request: request.method in ("PUT", "POST"))
+    code, said = met.typed("cp", "-r", "--jobs", "1", "tree", "B/t")
+    why = f"B/t/b: cannot write B/t/b ({busy.why})"
+    assert (code, said) == (
+        exits.PARTLY_DONE, text("1 copied, 0 kept as they were, 1 failed", why, "mcml data cp --recursive tree B/t"),
+    )  # fmt: skip
+    met.proxy.refuse()
+    doing, why = REFUSED[scheme]
+    why = why.replace("PROXY", met.proxy.url).replace("HOST", f"host='127.0.0.1', port={met.proxy.port}")
+    assert met.typed("ls", "B") == (exits.FAILED, text(doing, why, "mcml doctor"))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "instead", "said"),
+    [
+        (
+            "s3", ('region = "eu-west-1"\nendpoint_url', "regoin = 1\nendpoint_url"),
+            text(
+                "the settings of provider 'aws' are wrong", "providers.aws.regoin: unknown key (did you mean 'region'?)",
+                "mcml config show --origin",
+            ),
+        ),
+        (
+            "gs", ('endpoint = ""\n', 'endpoint = "http://example.com"\n'),
+            text(
+                "the settings of provider 'gcp' are wrong",
+                "providers.gcp.endpoint: Value error, an endpoint is https://host[:port]: tokens go there; plain http only to this machine",
+                "mcml config show --origin",
+            ),
+        ),
+        (
+            "az", ('storage_account = "devstoreaccount1"\n', ""),
+            text(
+                "no storage account is named for the container 'models'", "a container lives in a storage account",
+                "set storage_account in [providers.azure] of mcml.toml, or AZURE_STORAGE_ACCOUNT",
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_settings(meet: Callable[[str], Meeting], scheme: str, instead: tuple[str, str], said: str) -> None:
+    met = meet(scheme)
+    settings = met.project.folder / "mcml.toml"
+    assert instead[0] in settings.read_text()
+    settings.write_text(settings.read_text().replace(*instead))
+    assert met.typed("ls", f"{scheme}://models") == (exits.USAGE, said)
+
+
+def test_what_a_provider_cannot(meet: Callable[[str], Meeting]) -> None:
+    code, said = meet("az").typed("query", "select 1", "--provider", "azure")
+    assert (code, said.splitlines()[0]) == (exits.PROVIDER_CANNOT, "error: provider azure cannot do Warehouse (impossible)")
+    assert said.splitlines()[1].startswith("  why:  SQL over blobs is ")
+    assert said.splitlines()[2] == "  next: mcml plugins list"
+    met = meet("gs")
+    unsigned = met.shown(ProviderCannot, lambda: met.project.store("gs").sign(met.bucket.partition("://")[2], "k", "GET", timedelta(1)))
+    assert unsigned == text(
+        "cannot sign a GET URL for B/k",
+        "these credentials cannot sign (no credentials: STORAGE_EMULATOR_HOST is set): a service account can",
+        'set impersonate_service_account = "NAME@PROJECT.iam.gserviceaccount.com" under [providers.gcp]',
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "code", "named"),
+    [
+        ("ec2", "DescribeVolumes", "InstanceLimitExceeded", "ec2"),
+        ("sagemaker", "ListEndpoints", "ResourceLimitExceeded", "sagemaker"),
+        ("autoscaling", "DescribeAutoScalingGroups", "LimitExceeded", "autoscaling"),
+        ("cloudwatch", "ListMetrics", "LimitExceededException", "monitoring"),
+        ("rds", "DescribeDBInstances", "InstanceQuotaExceeded", "rds"),
+    ],
+)
+def test_a_quota_is_that_of_the_service(cloud_project: CloudProject, service: str, operation: str, code: str, named: str) -> None:
+    """The command names the service that said it, and no other."""
+
+    def refuse(_: object) -> dict[str, object]:
+        raise AwsError(code, "Full.")
+
+    with AwsModel(service) as stub:
+        stub.on(service, operation, refuse)
+        cloud_project.connect(aws=stub.url)
+        session = AwsSession(cloud_project.context("aws"))
+        with pytest.raises(QuotaExceeded) as full:
+            session.call("cannot", lambda: getattr(session.client(service), xform_name(operation))())
+        session.close()
+    assert full.value.next_step == f"aws service-quotas list-service-quotas --service-code {named}"
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("https://europe-west1-aiplatform.googleapis.com/v1/projects/p/locations/europe-west1/endpoints", "aiplatform.googleapis.com"),
+        ("https://compute.googleapis.com/compute/v1/projects/p/zones", "compute.googleapis.com"),
+        ("https://gateway.example.com/upload/storage/v1/b/box/o", "storage.googleapis.com"),
+        ("https://gateway.example.com/v1/projects/p/locations", "SERVICE"),
+        ("", "SERVICE"),
+    ],
+)
+def test_a_service_of_google_is_told_by_the_address(url: str, named: str) -> None:
+    assert service_of(url) == named

@@ -25,21 +25,23 @@ OWN_COMMANDS = {"s3 ls", "configure", "sso login", "eks get-token", "logs tail"}
 OWN_OPTIONS = {"region", "profile", "query", "output", "source-group", "protocol"}
 
 GCLOUD = """
-    ai custom-jobs list|alpha services quota list|artifacts repositories create|auth application-default login|auth login
-    billing projects describe|components install gke-gcloud-auth-plugin|config set project|container clusters list
-    compute instance-groups managed update-autoscaling|compute instances detach-disk|compute instances update|compute machine-types list
-    compute operations describe|compute project-info describe|container operations list|iam service-accounts get-iam-policy|logging read
+    ai custom-jobs list|alpha services quota list|artifacts docker images list|artifacts repositories create
+    auth application-default login|auth login|billing projects describe|components install gke-gcloud-auth-plugin
+    compute instance-groups managed update-autoscaling|compute instances detach-disk|compute instances update
+    compute machine-types list|compute networks subnets list|compute operations describe|compute project-info describe
+    config set project|container clusters list|container operations list|iam service-accounts get-iam-policy|logging read
     projects get-iam-policy|services enable|sql instances delete|sql instances describe|sql instances patch|sql operations describe
-    storage buckets list|storage rm
+    sql operations list|storage buckets list|storage rm
 """
 AZ = """
     account list|account list-locations|account show|acr list|acr show|aks install-cli|aks nodepool list|aks nodepool update|aks start
-    aks update|costmanagement export list|group list|lock delete|lock list|login|ml compute list|ml compute list-usage|ml workspace list
-    ml workspace show|monitor action-group list|monitor autoscale list|monitor metrics list-definitions|network vnet subnet show
-    policy assignment list|provider register|provider show|resource delete|resource list|role assignment create|snapshot list|sql db list
-    sql db restore|storage account keys list|storage account list|storage account management-policy show|storage account show
-    storage account show-connection-string|storage account show-usage|storage blob set-tier|storage container delete|storage container list|vm create|vm delete
-    vm disk detach|vm list|vm list-skus|vm list-usage
+    aks update|costmanagement export list|group list|lock delete|lock list|login|ml compute list|ml compute list-usage
+    ml workspace list|ml workspace show|monitor action-group list|monitor autoscale list|monitor metrics list-definitions
+    network vnet subnet show|policy assignment list|provider register|provider show|resource delete|resource list
+    role assignment create|snapshot list|sql db list|sql db restore|storage account keys list|storage account list
+    storage account management-policy show|storage account show|storage account show-connection-string|storage account show-usage
+    storage blob set-tier|storage container delete|storage container list|vm create|vm delete|vm disk detach|vm list|vm list-skus
+    vm list-usage
 """
 LOOKED_UP = {"gcloud": re.split(r"[|\n]\s*", GCLOUD.strip()), "az": re.split(r"[|\n]\s*", AZ.strip())}
 PROSE = {"gcloud name one"}

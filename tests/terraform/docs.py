@@ -49,5 +49,5 @@ def filled(module: Path) -> str:
 if __name__ == "__main__":
     from mcml.core.paths import shipped
 
-    for variables in shipped("terraform").glob("*/variables.tf"):
-        (variables.parent / "README.md").write_text(filled(variables.parent))
+    for readme in shipped("terraform").rglob("README.md"):
+        readme.write_text(filled(readme.parent))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.terraform.stub_provider import schema as schemas
-from tests.terraform.stub_provider.values import UNKNOWN, Value, decode, encode, known
+from tests.terraform.stub_provider.values import UNKNOWN, Value, decode, encode, known, stored
 from tests.terraform.stub_provider.wire import message
 
 
@@ -34,8 +34,9 @@ class Provider:
         return message("SchemaResponse")(provider=schemas.to_message(self._schema["provider"]), server_capabilities=self._can(), **told)
 
     def UpgradeResourceState(self, request: Any) -> Any:  # noqa: N802
-        value = schemas.empty(self._resource(request.type_name)) | json.loads(request.raw_state.json)
-        return message("StateResponse")(state=_dynamic(value))
+        block = self._resource(request.type_name)
+        (_, kinds), value = schemas.type_of(block), schemas.empty(block) | json.loads(request.raw_state.json)
+        return message("StateResponse")(state=_dynamic({name: stored(found, kinds[name]) for name, found in value.items()}))
 
     def ReadResource(self, request: Any) -> Any:  # noqa: N802
         return message("StateResponse")(state=request.current_state, private=request.private)

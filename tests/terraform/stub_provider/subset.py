@@ -1,7 +1,7 @@
 """Cut a provider's schema down to what modules use: `python -m tests.terraform.stub_provider.subset FULL.json.gz OUT.json MODULE...`
 
 FULL is what `terraform providers schema -json` prints, gzipped. Types are taken from the modules' own `resource`, `data` and `ephemeral`
-blocks; descriptions are left out.
+blocks; descriptions are left out, and a nested type becomes the type of its values (so what is optional in it is no longer told).
 """
 
 import gzip
@@ -39,11 +39,19 @@ def _bare(found: Any) -> Any:
         return found
     kept = {}
     for key, value in found.items():
-        if key in ("attributes", "block_types"):
+        if key == "nested_type":
+            kept["type"] = _type(value)
+        elif key in ("attributes", "block_types"):
             kept[key] = {name: _bare(inner) for name, inner in value.items()}
         elif key not in ("description", "description_kind"):
             kept[key] = _bare(value)
     return kept
+
+
+def _type(nested: Mapping[str, Any]) -> Any:
+    kinds = {name: found["type"] if "type" in found else _type(found["nested_type"]) for name, found in nested["attributes"].items()}
+    mode = nested["nesting_mode"]
+    return ["object", kinds] if mode == "single" else [mode, ["object", kinds]]
 
 
 def main(full: str, out: str, *modules: str) -> int:

@@ -35,6 +35,11 @@ def encode(value: Value) -> bytes:
     return packed
 
 
+def stored(value: Value, kind: Type) -> Value:
+    """Return an attribute's value from a state, where one of a dynamic type is written with its type."""
+    return [json.dumps(value["type"]).encode(), value["value"]] if kind == "dynamic" and value is not None else value
+
+
 def made_up(kind: Type, where: str) -> Value:
     """Return a known value of a type, the same one whenever it is asked for `where`; a collection has one element."""
     match kind:

@@ -97,7 +97,8 @@ def test_cost_explorer_filters_groups_and_pages() -> None:
 
 def test_cost_management_cuts_off_at_31_days_without_a_word() -> None:
     charges = LEDGER.seen()
-    answer, more = seeded_azure.query_answer(charges, seeded_azure.BILLING_ACCOUNT, {**JANUARY, "dataset": {**COST, "granularity": "Daily"}})
+    daily = {**JANUARY, "dataset": {**COST, "granularity": "Daily"}}
+    answer, more = seeded_azure.query_answer(charges, seeded_azure.BILLING_ACCOUNT, daily)
     assert not more
     assert [row[1] for row in answer["rows"]] == [20250100 + day for day in range(1, 32)]
     assert sum(Decimal(str(row[0])) for row in answer["rows"]) == total(charges, "billed", lambda one: one.month)[months()[0]]
