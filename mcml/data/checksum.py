@@ -13,7 +13,7 @@ if find_spec("google_crc32c"):  # a small C library that comes with some provide
     _LENGTHS["crc32c"] = 8
 _FORM = re.compile(r"([a-z0-9]+):([0-9a-f]+)")
 DEFAULT = "sha256"
-COMMON = ("sha256", "md5")
+COMMON = ("sha256", "md5", "crc32", "crc32c")
 """Taken of bytes on their way to a place that has not yet said which kind it reports."""
 
 
