@@ -25,7 +25,7 @@ from mcml.core.errors import McmlError
 from mcml.testing.cli import Result
 
 EVERY_SECONDS = 0.25
-LARGEST_BYTES = 64 << 20
+LARGEST_BYTES = 8 << 20  # beyond it are the large objects of tests, not what a program writes about itself
 SHORTEST = 10
 MARK = "TESTS_SECRETS_WATCH"
 """Of the environment: by it processes are known as ours, also those that outlive who started them."""

@@ -83,13 +83,21 @@ class Module:
 
 
 def prepared(cloud: Cloud, layer: str, tmp_path: Path, *, real: Path | None = None, environ: Mapping[str, str] | None = None) -> Module:
-    """Return a copy of a module, not initialised: with stubs of its providers, or with the `real` ones of a mirror.
+    """Return a copy of a module, not initialised: with stubs of its providers, or with the `real` ones of a mirror."""
+    return Module(copied(cloud.folder / layer, tmp_path / layer), {**surroundings(cloud, tmp_path, real), **(environ or {})})
+
+
+def copied(folder: Path, to: Path) -> Path:
+    """Copy a folder without what Terraform left in it."""
+    return Path(shutil.copytree(folder, to, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*")))
+
+
+def surroundings(cloud: Cloud, tmp_path: Path, real: Path | None = None) -> dict[str, str]:
+    """Return the environment in which Terraform finds a cloud's providers: the `real` ones of a mirror, or stubs.
 
     A stub serves `schemas/NAME.json` with the answers of `schemas/NAME.more.json`, where there is one. `init` finds it in a mirror, so the
     versions that a module asks for are looked at; what comes after is served by this process.
     """
-    copy = tmp_path / layer
-    shutil.copytree(cloud.folder / layer, copy, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
     providers = real or tmp_path / "mirror"
     served: dict[str, Any] = {}
     for source, version in {} if real else cloud.providers.items():
@@ -100,12 +108,12 @@ def prepared(cloud: Cloud, layer: str, tmp_path: Path, *, real: Path | None = No
         served |= attached.reattach(*stub)
     env = environment(dict(os.environ), "default", Path(sys.executable).parent)
     told = {"TF_REATTACH_PROVIDERS": json.dumps(served)} if served else {}
-    return Module(copy, {**env, **mirror.environment(providers, tmp_path), **told, **(environ or {})})
+    return {**env, **mirror.environment(providers, tmp_path), **told}
 
 
-def check_its_life(module: Module, secrets: Sequence[str] = (), **variables: str) -> dict[str, Any]:
-    """Apply the first example, plan again (nothing to do), look for secrets in the state, destroy; return the outputs by name."""
-    at, quiet = module.example, ("-no-color", "-input=false")
+def check_its_life(module: Module, secrets: Sequence[str] = (), at: Path | None = None, **variables: str) -> dict[str, Any]:
+    """Apply the first example (or `at`), plan again (nothing to do), look for secrets in the state, destroy; return the outputs by name."""
+    at, quiet = at or module.example, ("-no-color", "-input=false")
     applied = module.run("apply", "-auto-approve", *quiet, at=at, **variables)
     assert applied.returncode == 0, applied.stdout + applied.stderr
     outputs = json.loads(module.run("output", "-json", at=at).stdout)

@@ -1,4 +1,4 @@
-"""The modules of `terraform/aws`, on a stub that serves the real provider's schema; test_aws_moto.py has the real one, where there is one."""
+"""The modules of `terraform/aws`, on a stub that serves the real provider's schema; test_aws_moto.py: the real one, if there."""
 
 from pathlib import Path
 from typing import Any

@@ -38,7 +38,10 @@ SCHEMA: dict[str, Any] = {
                                 "nesting_mode": "list",
                                 "max_items": 2,
                                 "block": {
-                                    "attributes": {"size": {"type": "number", "required": True}, "url": {"type": "string", "computed": True}}
+                                    "attributes": {
+                                        "size": {"type": "number", "required": True},
+                                        "url": {"type": "string", "computed": True},
+                                    }
                                 },
                             },
                             "login": {"nesting_mode": "list", "block": {"attributes": {"ca": {"type": "string", "computed": True}}}},

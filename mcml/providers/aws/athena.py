@@ -20,6 +20,7 @@ from mcml.core.errors import InvalidRequest, McmlError, NotFound, StillRunning, 
 from mcml.providers.aws.session import Session
 
 QUERY_SECONDS = 600.0
+STOP_SECONDS = 60.0
 FIRST_WAIT, LONGEST_WAIT = 0.1, 3.0
 PAGE_ROWS = 1000
 READS = frozenset(("select", "with", "values", "table", "show", "describe"))
@@ -89,8 +90,8 @@ def run(
     """Run a statement and return its answer, of which no row was fetched yet.
 
     Raises InvalidRequest with Athena's words, NotFound for a table or data set that is not there, NotAuthenticated, Unavailable,
-    StillRunning after `QUERY_SECONDS` (the query is stopped then, as it is when somebody interrupts). What a failed statement has written
-    Athena leaves where it is: `take_back` is given the manifest that lists it.
+    StillRunning after `QUERY_SECONDS` (the query is stopped then, as it is when somebody interrupts). What a failed or stopped statement
+    has written Athena leaves where it is: `take_back` is given the manifest that lists it, as soon as the query is over.
     """
     asked: dict[str, Any] = {"QueryString": sql, "ClientRequestToken": f"mcml-{uuid.uuid4().hex}"}
     settings = session.settings
@@ -118,6 +119,7 @@ def run(
 
 def _wait(session: Session, doing: str, named: str, take_back: Callable[[str], None] | None) -> Mapping[str, Any]:
     until, pause = time.monotonic() + QUERY_SECONDS, FIRST_WAIT
+    late: StillRunning | None = None
     while True:
         answer = session.call(doing, lambda: session.client("athena").get_query_execution(QueryExecutionId=named))
         done: Mapping[str, Any] = answer["QueryExecution"]
@@ -125,10 +127,17 @@ def _wait(session: Session, doing: str, named: str, take_back: Callable[[str], N
         if state == "SUCCEEDED":
             return done
         if state in ("FAILED", "CANCELLED"):
-            raise _taken_back(failure(doing, done["Status"]), done.get("Statistics", {}).get("DataManifestLocation", ""), take_back)
+            failed = late if late is not None and state == "CANCELLED" else failure(doing, done["Status"])
+            raise _taken_back(failed, done.get("Statistics", {}).get("DataManifestLocation", ""), take_back)
         if time.monotonic() > until:
+            if late is not None:
+                late.why += f"; {STOP_SECONDS:g} s later it was not over, and what it has written is not taken back"
+                raise late
             session.call(doing, lambda: session.client("athena").stop_query_execution(QueryExecutionId=named))
-            raise StillRunning(doing, why=f"query {named} still ran after {QUERY_SECONDS:g} s and was stopped", next_step="ask for less")
+            why = f"query {named} still ran after {QUERY_SECONDS:g} s and was stopped"
+            late, until, pause = StillRunning(doing, why=why, next_step="ask for less"), time.monotonic() + STOP_SECONDS, FIRST_WAIT
+            if take_back is None:
+                raise late
         session.policy.sleep(pause)
         pause = min(LONGEST_WAIT, pause * 1.5)
 

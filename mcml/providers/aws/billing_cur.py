@@ -16,6 +16,9 @@ from mcml.providers.aws.billing_names import is_spot, region_of, service_of
 from mcml.providers.focus import Row, moment, month_after, number, tags_of
 
 ZERO = Decimal(0)
+NET = "line_item_net_unblended_cost"
+DISCOUNTS = ("EdpDiscount", "PrivateRateDiscount")
+"""Lines that tell a discount of an agreement, which the net costs of the other lines hold already."""
 
 
 def is_cur(record: Mapping[str, str]) -> bool:
@@ -25,21 +28,35 @@ def is_cur(record: Mapping[str, str]) -> bool:
 
 @dataclass
 class CurReader:
-    """Reads the line items of one month. `left` is what savings plans' lines and negations leave over, by day, account and service."""
+    """Reads the line items of one month. `left` is what savings plans' lines and negations leave over, by day, account and service.
+
+    A discount's line whose net cost is blank counts nothing where other lines have net costs, else its unblended cost: until it is known
+    which (`net`), it waits in `held`.
+    """
 
     left: dict[tuple[str, str, str], tuple[Mapping[str, str], Decimal]] = field(default_factory=dict)
+    net: bool = False
+    held: list[Mapping[str, str]] = field(default_factory=list)
 
     def rows(self, record: Mapping[str, str]) -> Iterator[FocusRow]:
         """Yield the rows of a line item. Raises InvalidRequest for a number or a time that is none."""
+        self.net = self.net or bool(record.get(NET))
+        if record["line_item_line_item_type"] in DISCOUNTS and record.get(NET) == "":
+            if not self.net:
+                self.held.append(record)
+                return iter(())
+            record = {**record, NET: "0"}
         if record["line_item_line_item_type"] in ("SavingsPlanCoveredUsage", "SavingsPlanNegation"):
             day, account = record["line_item_usage_start_date"][:10], record.get("line_item_usage_account_id", "")
             key = (day, account, record.get("line_item_product_code", ""))
             known = self.left.get(key, (record, ZERO))
-            self.left[key] = (known[0], known[1] + _number(record, "line_item_net_unblended_cost", "line_item_unblended_cost"))
+            self.left[key] = (known[0], known[1] + _number(record, NET, "line_item_unblended_cost"))
         return _rows(record)
 
     def rest(self) -> Iterator[FocusRow]:
-        """Yield what is left over when the month is read; nothing as a rule."""
+        """Yield what waits and what is left over when the month is read; nothing as a rule."""
+        for record in self.held:
+            yield from _rows({**record, NET: "0"} if self.net else record)
         for record, amount in self.left.values():
             if amount:
                 bare = {**record, "line_item_line_item_type": "SavingsPlanNegation", "resource_tags": "", "line_item_resource_id": ""}
@@ -48,7 +65,7 @@ class CurReader:
 
 def _rows(record: Mapping[str, str]) -> Iterator[FocusRow]:
     kind = record["line_item_line_item_type"]
-    paid = _number(record, "line_item_net_unblended_cost", "line_item_unblended_cost")
+    paid = _number(record, NET, "line_item_unblended_cost")
     category = CATEGORY.get(kind, "Adjustment")
     if kind == "SavingsPlanNegation":
         return

@@ -91,9 +91,8 @@ class ExportBilling:
 
     def _month(self, delivery: Delivery) -> Iterator[FocusRow]:
         bucket, _ = self._place
-        manifest = json.loads(b"".join(self._store.read(bucket, delivery.stat.key)))
         cur = CurReader()
-        for file in _data_files(manifest):
+        for file in _data_files(f"s3://{bucket}/{delivery.stat.key}", b"".join(self._store.read(bucket, delivery.stat.key))):
             key = file.removeprefix(f"s3://{bucket}/")
             name = f"s3://{bucket}/{key}"
             if not key.endswith((".csv.gz", ".csv")):
@@ -108,11 +107,21 @@ def _focus(record: Mapping[str, str]) -> FocusRow:
     return focus_row(record) | {"Tags": named("user:", "user_"), "x_Source": "billed", "x_From": "AWS Data Exports"}
 
 
-def _data_files(manifest: Mapping[str, Any]) -> list[str]:
-    found = manifest.get("dataFiles") or manifest.get("reportKeys") or []
-    if not all(isinstance(file, str) for file in found):
-        raise InvalidRequest("the manifest of the export names no files", why="dataFiles is no list of texts")
-    return list(found)
+def _data_files(name: str, text: bytes) -> list[str]:
+    """Return the files that a manifest names. Raises InvalidRequest for what is no manifest."""
+    try:
+        manifest = json.loads(text)
+        found = manifest.get("dataFiles") or manifest.get("reportKeys") or []
+    except (ValueError, AttributeError) as broken:
+        raise _no_manifest(name, "it is no JSON object") from broken
+    if not isinstance(found, list) or not all(isinstance(file, str) for file in found):
+        raise _no_manifest(name, "dataFiles is no list of texts")
+    return found
+
+
+def _no_manifest(name: str, why: str) -> InvalidRequest:
+    step = f"mcml data cp {name} .   # look at it; wait for the next delivery, or name another export in billing_export"
+    return InvalidRequest(f"cannot read the manifest {name}", why=why, next_step=step)
 
 
 def _not_csv(name: str) -> InvalidRequest:

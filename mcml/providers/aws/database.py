@@ -44,8 +44,9 @@ class RdsDatabases:
     def access(self, name: str) -> DatabaseAccess:
         """Return how to connect: with an IAM token where the database takes them, else with the secret that RDS manages in Secrets Manager.
 
-        A database with neither has a password that AWS does not know: `password` is None. Raises NotFound, NotAuthenticated, Conflict for
-        one that has no address yet.
+        The token is for `[providers.aws] database_user`. Where none is set, the first user's secret goes before a token for that user,
+        who as a rule may not log in by one. A database with neither has a password that AWS does not know: `password` is None. Raises
+        NotFound, NotAuthenticated, Conflict for one that has no address yet.
         """
         said, doing = self._find(name), f"cannot connect to the database {name!r}"
         place = said.get("Endpoint") or {}
@@ -53,11 +54,12 @@ class RdsDatabases:
             why = f"it has no address: it is {said['DBInstanceStatus']}"
             raise Conflict(doing, why=why, next_step=f"aws rds wait db-instance-available --db-instance-identifier {name}")
         user, password = str(said.get("MasterUsername", "")), None
-        if said.get("IAMDatabaseAuthenticationEnabled"):
-            user = self.session.settings.database_user or user
+        chosen, managed = self.session.settings.database_user, said.get("MasterUserSecret")
+        if said.get("IAMDatabaseAuthenticationEnabled") and (chosen or not managed):
+            user = chosen or user
             password = Secret(self._token(doing, place, user))
-        elif said.get("MasterUserSecret"):
-            secret = self._secret(doing, said["MasterUserSecret"]["SecretArn"])
+        elif managed:
+            secret = self._secret(doing, managed["SecretArn"])
             user, password = secret["username"], Secret(secret["password"])
         return DatabaseAccess(url_of(said, user), password)
 

@@ -6,12 +6,14 @@ themselves, and IAM roles and users, which are not here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-from mcml.core.errors import Conflict, NotFound, ProviderCannot
+from mcml.core.errors import Conflict, InvalidRequest, NotFound, ProviderCannot
 from mcml.providers.api.inventory import Blocker, Inventory, Resource
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.aws.arn import GROUP, INSTANCE, Arn, arn_of
+from mcml.providers.aws.identity import AwsIdentity
 from mcml.providers.aws.inventory_blockers import blockers_of
 from mcml.providers.aws.inventory_delete import DELETIONS, clients_of, is_there
 from mcml.providers.aws.paging import paged
@@ -53,7 +55,8 @@ class AwsInventory:
         """Delete one resource, in the region of its ARN; False when it was gone.
 
         A database leaves a last snapshot, a secret can be brought back for a week. Raises Conflict when something
-        blocks it, ProviderCannot for a kind that mcml does not delete.
+        blocks it, ProviderCannot for a kind that mcml does not delete, InvalidRequest for one of another account than ours: there may be
+        one of the same name in ours.
         """
         arn = arn_of(resource.id)
         if arn is None:
@@ -62,6 +65,9 @@ class AwsInventory:
         delete = DELETIONS.get(arn.kind)
         if delete is None:
             return self._no_way(doing, arn)
+        if arn.account not in ("", self._account):
+            why = f"it is in account {arn.account}, the credentials are of account {self._account}"
+            raise InvalidRequest(doing, why=why, next_step=f"log in to account {arn.account}: AWS_PROFILE, or profile in [providers.aws]")
         if not is_there(self._session, arn):
             return False
         blocked = list(self._blockers(resource))
@@ -82,6 +88,10 @@ class AwsInventory:
             return self._session.call(doing, once)
         except NotFound:
             return tries > 1
+
+    @cached_property
+    def _account(self) -> str:
+        return AwsIdentity(self._session).whoami().account
 
     def _tagged(self, wanted: Mapping[str, str], region: str, **which: Any) -> Iterator[Any]:
         filters = [{"Key": key, "Values": [value]} for key, value in wanted.items()]

@@ -1,6 +1,7 @@
 """What stands in the way of deleting a resource, and what removes it: protection, content, use by others."""
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from mcml.core.errors import NotFound
 from mcml.providers.aws.arn import INSTANCE, Arn
@@ -20,6 +21,12 @@ def blockers_of(session: Session, arn: Arn) -> list[tuple[str, str]]:
         return session.call(f"cannot tell what blocks {arn.kind} {arn.name!r}", lambda: list(look(clients_of(session, arn), arn)))
     except NotFound:
         return []
+
+
+def _all(client: Any, operation: str, result: str, **asked: Any) -> Iterator[Any]:
+    """Yield the items of all pages of a listing."""
+    for page in client.get_paginator(operation).paginate(**asked):
+        yield from page.get(result) or ()
 
 
 def _bucket(clients: Clients, arn: Arn) -> Found:
@@ -43,14 +50,14 @@ def _volume(clients: Clients, arn: Arn) -> Found:
 
 def _snapshot(clients: Clients, arn: Arn) -> Found:
     asked = [{"Name": "block-device-mapping.snapshot-id", "Values": [arn.name]}]
-    for image in clients("ec2").describe_images(Owners=["self"], Filters=asked)["Images"]:
+    for image in _all(clients("ec2"), "describe_images", "Images", Owners=["self"], Filters=asked):
         yield f"snapshot {arn.name} is part of image {image['ImageId']}", f"aws ec2 deregister-image --image-id {image['ImageId']}"
 
 
 def _interfaces(name: str) -> Callable[[Clients, Arn], Found]:
     def look(clients: Clients, arn: Arn) -> Found:
         asked = [{"Name": name, "Values": [arn.name]}]
-        for one in clients("ec2").describe_network_interfaces(Filters=asked)["NetworkInterfaces"]:
+        for one in _all(clients("ec2"), "describe_network_interfaces", "NetworkInterfaces", Filters=asked):
             owner = one.get("Attachment", {}).get("InstanceId") or one.get("Description") or one.get("InterfaceType", "")
             reason = f"network interface {one['NetworkInterfaceId']}{f' ({owner})' if owner else ''} is in {arn.name}"
             fix = f"aws ec2 delete-network-interface --network-interface-id {one['NetworkInterfaceId']}"
@@ -62,7 +69,7 @@ def _interfaces(name: str) -> Callable[[Clients, Arn], Found]:
 def _security_group(clients: Clients, arn: Arn) -> Found:
     yield from _interfaces("group-id")(clients, arn)
     asked = [{"Name": "ip-permission.group-id", "Values": [arn.name]}]
-    for one in clients("ec2").describe_security_groups(Filters=asked)["SecurityGroups"]:
+    for one in _all(clients("ec2"), "describe_security_groups", "SecurityGroups", Filters=asked):
         if one["GroupId"] != arn.name:
             rules = f"aws ec2 describe-security-group-rules --filters Name=group-id,Values={one['GroupId']}"  # "all" fits no rule of a port
             fix = f"{rules}, then: aws ec2 revoke-security-group-ingress --group-id {one['GroupId']} --security-group-rule-ids sgr-ID"
@@ -71,14 +78,14 @@ def _security_group(clients: Clients, arn: Arn) -> Found:
 
 def _vpc(clients: Clients, arn: Arn) -> Found:
     ec2, here = clients("ec2"), [{"Name": "vpc-id", "Values": [arn.name]}]
-    for one in ec2.describe_subnets(Filters=here)["Subnets"]:
+    for one in _all(ec2, "describe_subnets", "Subnets", Filters=here):
         yield f"subnet {one['SubnetId']} is in {arn.name}", f"aws ec2 delete-subnet --subnet-id {one['SubnetId']}"
     attached = [{"Name": "attachment.vpc-id", "Values": [arn.name]}]
-    for one in ec2.describe_internet_gateways(Filters=attached)["InternetGateways"]:
+    for one in _all(ec2, "describe_internet_gateways", "InternetGateways", Filters=attached):
         name = one["InternetGatewayId"]
         fix = f"aws ec2 detach-internet-gateway --internet-gateway-id {name} --vpc-id {arn.name}"
         yield f"internet gateway {name} is attached to {arn.name}", fix
-    for one in ec2.describe_security_groups(Filters=here)["SecurityGroups"]:
+    for one in _all(ec2, "describe_security_groups", "SecurityGroups", Filters=here):
         if one["GroupName"] != "default":
             yield f"security group {one['GroupId']} is in {arn.name}", f"aws ec2 delete-security-group --group-id {one['GroupId']}"
 
@@ -91,7 +98,7 @@ def _database(clients: Clients, arn: Arn) -> Found:
 
 
 def _cluster(clients: Clients, arn: Arn) -> Found:
-    for name in clients("eks").list_nodegroups(clusterName=arn.name)["nodegroups"]:
+    for name in _all(clients("eks"), "list_nodegroups", "nodegroups", clusterName=arn.name):
         fix = f"aws eks delete-nodegroup --cluster-name {arn.name} --nodegroup-name {name}"
         yield f"cluster {arn.name} has the node group {name}", fix
 

@@ -28,6 +28,8 @@ STATISTICS: Mapping[Statistic, str] = {
     "p99": "p99",
 }
 MOST_POINTS = 100_000
+MOST_SERIES = 500
+"""How many series one GetMetricData reads."""
 SHORT_STEPS = (1, 5, 10, 20, 30)
 KEPT = ((timedelta(days=63), 3600), (timedelta(days=15), 300), (timedelta(hours=3), 60))
 """Of what is older, CloudWatch has steps of so many seconds and their multiples only; asked for others it answers nothing at all."""
@@ -65,7 +67,7 @@ class CloudWatchMetrics:
         whole = base == int(window.step.total_seconds())
         if series.statistic.startswith("p") and (len(matching) > 1 or not whole):
             raise _no_percentile(series, matching, window)
-        parts = [self._fetch(namespace, name, labels, series.statistic, window, base) for labels in matching or [series.labels]]
+        parts = self._fetch(namespace, name, matching or [series.labels], series.statistic, window, base)
         values = fold(series.statistic, parts, window, steps, grain)
         if not matching and all(value is None for value in values):
             self._must_exist(series.metric)
@@ -96,22 +98,25 @@ class CloudWatchMetrics:
         carrying = [one for one in found if labels.items() <= one.items()]
         return [labels] if dict(labels) in carrying else [*carrying]
 
-    def _fetch(self, namespace: str, name: str, labels: Dimensions, statistic: Statistic, window: Window, base: int) -> list[Steps]:
-        """Return the numbers of one series by base step; of an average the sums and the counts."""
-        dimensions = [{"Name": key, "Value": value} for key, value in labels.items()]
-        metric = {"Namespace": namespace, "MetricName": name, "Dimensions": dimensions}
-        wanted = ("Sum", "SampleCount") if statistic == "average" else (STATISTICS[statistic],)
-        queries = [
-            {"Id": f"m{number}", "MetricStat": {"Metric": metric, "Period": base, "Stat": stat}} for number, stat in enumerate(wanted)
+    def _fetch(
+        self, namespace: str, name: str, several: Sequence[Dimensions], statistic: Statistic, window: Window, base: int
+    ) -> list[list[Steps]]:
+        """Return the numbers of each series by base step; of an average the sums and the counts. Asked for many at once."""
+        metrics = [
+            {"Namespace": namespace, "MetricName": name, "Dimensions": [{"Name": key, "Value": value} for key, value in labels.items()]}
+            for labels in several
         ]
-        asked: dict[str, Any] = {"MetricDataQueries": queries, "StartTime": window.start, "EndTime": window.end}
-        asked["MaxDatapoints"] = self.page
-        found: list[Steps] = [{} for _ in wanted]
-        doing = f"cannot read the metric {namespace}:{name}"
-        for one in read_results(self.session, doing, **asked):
-            into = found[int(one["Id"][1:])]
-            into |= {int(at.timestamp()): value for at, value in zip(one["Timestamps"], one["Values"], strict=True)}
-        return found
+        wanted = ("Sum", "SampleCount") if statistic == "average" else (STATISTICS[statistic],)
+        stats = [{"Metric": metric, "Period": base, "Stat": stat} for metric in metrics for stat in wanted]
+        queries = [{"Id": f"m{number}", "MetricStat": stat} for number, stat in enumerate(stats)]
+        asked: dict[str, Any] = {"StartTime": window.start, "EndTime": window.end, "MaxDatapoints": self.page}
+        found: list[Steps] = [{} for _ in stats]
+        for first in range(0, len(queries), MOST_SERIES):
+            asked["MetricDataQueries"] = queries[first : first + MOST_SERIES]
+            for one in read_results(self.session, f"cannot read the metric {namespace}:{name}", **asked):
+                into = found[int(one["Id"][1:])]
+                into |= {int(at.timestamp()): value for at, value in zip(one["Timestamps"], one["Values"], strict=True)}
+        return [found[first : first + len(wanted)] for first in range(0, len(found), len(wanted))]
 
 
 def read_results(session: Session, doing: str, region: str = "", **asked: Any) -> Iterator[Any]:

@@ -33,7 +33,7 @@ class Listing:
                 after = page[-1]["path"]
                 continue
             upto = _last_sure(page, self.prefix, after)
-            owed = upto != page[-1]["path"]
+            owed = not (page[-1]["size"] and page[-1]["path"] == upto)  # an empty one with the path of a sure key is that key's marker
             if upto:
                 yield from self._between(after, upto)
                 after = upto

@@ -38,7 +38,9 @@ class Settings(BaseModel):
         default="", pattern=r"^(s3://[a-z0-9.-]{3,63}/\S*)?$", description="Where Athena writes results; empty: where its workgroup says."
     )
     athena_workgroup: str = Field(default="", description="Workgroup of Athena's queries; empty: primary.")
-    database_user: str = Field(default="", description="User of RDS databases that are entered with an IAM token; empty: the master user.")
+    database_user: str = Field(
+        default="", description="User of RDS databases that are entered with an IAM token; empty: the master user, by RDS's secret if any."
+    )
     sagemaker_role: str = Field(
         default="",
         pattern=r"^(arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+)?$",

@@ -170,7 +170,7 @@ class Load:
         place = f"s3://{self.bucket}/{self.folder}/data/"
         sql = f"CREATE TABLE {target} WITH (format = 'PARQUET', external_location = '{place}') AS {body}"
         try:
-            return athena.run(self.session, doing, sql).written
+            return athena.run(self.session, doing, sql, take_back=lambda _: None).written  # by the sweep, when the query is over
         except McmlError:
             self._sweep(f"{self.folder}/data/")  # Athena leaves what it wrote before it failed
             raise

@@ -24,7 +24,7 @@ spec = ProviderSpec(
         "Cluster": Offer(
             Support.PARTIAL,
             f"{_HERE}.cluster:open_cluster",
-            "a cluster with local accounts only cannot be entered; a pool of several machine types is not scaled",
+            "a cluster with local accounts only cannot be entered; a pool of several machine types, or with an autoscaler, is not scaled",
         ),
         "ModelEndpoint": Offer(
             Support.FULL,

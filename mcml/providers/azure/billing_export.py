@@ -61,8 +61,8 @@ class ExportBilling:
 
     def unit_prices(self, region: str = "") -> list[UnitPrice]:
         """Return the list prices on the bill of the newest run: of each SKU and region, the one of the last charge, and as of then."""
-        rows = list(self._run(self._runs()[-1]))
-        priced = [row for row in rows if row.get("SkuId") and row.get("ListUnitPrice") is not None and region in ("", row.get("RegionId"))]
+        rows = self._run(self._runs()[-1])  # never held whole: a month may have millions
+        priced = (row for row in rows if row.get("SkuId") and row.get("ListUnitPrice") is not None and region in ("", row.get("RegionId")))
         return [_price(row) for row in latest(priced, lambda row: (row["SkuId"], row.get("RegionId")))]
 
     @cached_property
@@ -101,16 +101,26 @@ class ExportBilling:
 
     def _run(self, run: Run) -> Iterator[FocusRow]:
         container, _ = self._place
-        manifest = json.loads(b"".join(self._store.read(container, run.stat.key)))
-        kind = manifest.get("exportConfig", {}).get("type", "FocusCost")
+        manifest = self._manifest(f"az://{container}/{run.stat.key}", b"".join(self._store.read(container, run.stat.key)))
+        kind = (manifest.get("exportConfig") or {}).get("type", "FocusCost")
         if kind != "FocusCost":
             why, step = f"it is of the type {kind}", "make an export of the type FocusCost, and name its folder in billing_export"
             raise InvalidRequest(f"the export az://{container}/{run.stat.key} is no FOCUS bill", why=why, next_step=step)
-        for blob in manifest.get("blobs", ()):
+        for blob in manifest.get("blobs") or ():
             yield from self._part(container, blob)
 
+    def _manifest(self, name: str, text: bytes) -> dict[str, Any]:
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            why = "it is no JSON object: it is being written, or is another file"
+            raise Unavailable(f"cannot read {name}", why=why, next_step="try again after the next run of the export")
+        return found
+
     def _part(self, container: str, blob: Mapping[str, Any]) -> Iterator[FocusRow]:
-        key = str(blob["blobName"]).removeprefix(f"{container}/")
+        key = str(blob["blobName"])  # in the container, whose name the export's folder may bear, too
         name, count = f"az://{container}/{key}", 0
         if not key.endswith((".csv.gz", ".csv")):
             raise InvalidRequest(
@@ -121,7 +131,7 @@ class ExportBilling:
         for record in records(self._store.read(container, key), name, gzipped=key.endswith(".gz")):
             count += 1
             yield focus_row(record) | {"x_Source": "billed", "x_From": "FocusCost export"}
-        if count != int(blob.get("dataRowCount", count)):
+        if blob.get("dataRowCount") is not None and count != int(blob["dataRowCount"]):
             why = f"it has {count} rows, its manifest says {blob['dataRowCount']}"
             raise Unavailable(f"{name} is not whole", why=why, next_step="try again after the next run of the export")
 

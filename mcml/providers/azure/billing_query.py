@@ -4,7 +4,9 @@ https://learn.microsoft.com/rest/api/cost-management/query/usage
 A month is asked twice, as ActualCost (what is billed) and as AmortizedCost (what it costs when commitments are spread), and put together by
 day and group. By day the service answers 31 days at most and leaves out the rest without a word, so no question is longer than a month.
 It groups by subscription, service, region, charge type, pricing model, meter and benefit (its reference says two groups, the portal and
-Microsoft's own samples take more), and by the values of one tag (`billing_tag`). `nextLink` is followed here: the SDK does not.
+Microsoft's own samples take more, up to 15), and by the values of one tag (`billing_tag`). Which of them there are depends on the agreement
+(a customer agreement has no MeterId but ResourceGuid, a pay-as-you-go subscription may have no benefits): one that Azure refuses is left
+out, and so is what it would tell. `nextLink` is followed here: the SDK does not.
 A tenant has a budget of query units: a 429 says in several headers how long to wait, and the longest counts.
 
 What it does not know: resources, quantities, list prices (ListCost is what was paid, or the amortized cost of what a commitment covers);
@@ -12,8 +14,9 @@ taxes and credits of the invoice. Amounts are read as decimals from the text of 
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -39,7 +42,10 @@ DIMENSIONS = (
     "SubscriptionId", "SubscriptionName", "ServiceName", "ResourceLocation", "ChargeType", "PricingModel", "MeterId", "Meter", "BenefitId",
     "BenefitName",
 )  # fmt: skip
+STANDS_IN = {"MeterId": "ResourceGuid"}
+"""What tells the same where an agreement does not know the first name."""
 COST = "Cost"
+_REFUSED = re.compile(r"Invalid dataset grouping: '(\w+)'")
 Line = dict[str, Any]
 
 
@@ -48,6 +54,8 @@ class QueryBilling:
     """The costs of a scope: that of the settings (a billing account, a management group, ...), else the subscription."""
 
     session: Session
+    renamed: dict[str, str] = field(default_factory=dict, compare=False)
+    """Of the dimensions that Azure refused: what is asked instead ("": nothing)."""
 
     def rows(self, period: Period) -> Iterator[FocusRow]:
         """Yield the rows whose day starts in a period, a month at a time; what Azure no longer keeps is an empty bill.
@@ -92,7 +100,22 @@ class QueryBilling:
                 yield group_row(group)
 
     def _lines(self, kind: str, start: datetime, end: datetime, dimensions: Iterable[str], tag: str) -> Iterator[Line]:
-        """Yield the rows of a question as mappings, page by page."""
+        """Yield the rows of a question as mappings, page by page; a dimension that the agreement does not have is None in them."""
+        wanted = tuple(dimensions)
+        while True:
+            asked = {name: self.renamed.get(name, name) for name in wanted}
+            try:
+                for line in self._answers(kind, start, end, [name for name in asked.values() if name], tag):
+                    yield line | {name: line.get(other) for name, other in asked.items()}
+                return
+            except InvalidRequest as refused:  # of the first page: the others ask the same
+                said = _REFUSED.search(refused.why)
+                name = next((name for name, other in asked.items() if said and other == said[1]), "")
+                if not name:
+                    raise
+                self.renamed[name] = "" if name in self.renamed else STANDS_IN.get(name, "")
+
+    def _answers(self, kind: str, start: datetime, end: datetime, dimensions: Iterable[str], tag: str) -> Iterator[Line]:
         grouping = [QueryGrouping(type="Dimension", name=name) for name in dimensions]
         grouping += [QueryGrouping(type="TagKey", name=tag)] if tag else []
         dataset = QueryDataset(
@@ -106,8 +129,8 @@ class QueryBilling:
         params: dict[str, str] = {}
         for _ in range(MOST_PAGES):
             page = self.session.call(what, partial(self._page, asked, params))
-            names = [column["name"] for column in page.get("columns", ())]
-            yield from (dict(zip(names, row, strict=True)) for row in page.get("rows", ()))
+            names = [column["name"] for column in page.get("columns") or ()]
+            yield from (dict(zip(names, row, strict=True)) for row in page.get("rows") or ())
             if not page.get("nextLink"):
                 return
             params = {name: value for name, value in parse_qsl(urlsplit(page["nextLink"]).query) if name.lower() != "api-version"}
@@ -117,8 +140,10 @@ class QueryBilling:
         client = self.session.management(CostManagementClient, of_subscription=False)
         text: str = client.query.usage(self._scope, asked, params=dict(params), cls=_text)
         answer: dict[str, Any] = json.loads(text or "{}", parse_float=Decimal).get("properties") or {}
-        for row in answer.get("rows", ()):
-            row[0] = Decimal(row[0])
+        costs = [number for number, column in enumerate(answer.get("columns") or ()) if column["name"] == COST]
+        for row in answer.get("rows") or ():
+            for number in costs:
+                row[number] = Decimal(row[number])
         return answer
 
 

@@ -96,21 +96,28 @@ class AksCluster:
     def scale_pool(self, cluster: str, pool: str, size: int) -> Pool:
         """Set a pool's size, wait until its nodes are there, and return it.
 
-        An autoscaler may change it again, within its limits. The write carries the pool's ETag: one whose answer was lost is not applied
-        twice. Raises NotFound, InvalidRequest outside the limits or for a pool of mixed machines, QuotaExceeded, Conflict, StillRunning.
+        AKS takes no size for a pool that its autoscaler sizes (https://learn.microsoft.com/troubleshoot/azure/azure-kubernetes/
+        create-upgrade-delete/cannot-scale-cluster-autoscaler-enabled-node-pool). The write carries the pool's ETag: one whose answer was
+        lost is not applied twice. Raises NotFound, InvalidRequest outside the limits and for a pool with an autoscaler or of mixed
+        machines, QuotaExceeded, Conflict, StillRunning.
         """
         at, what = self._at(cluster), f"scale pool {pool} of cluster {cluster} to {size}"
         found = self._look(at, pool, what)
         before = _pool(found)
+        step = f"az aks nodepool update --cluster-name {at.name} --resource-group {at.group} --name {pool}"
+        automatic, limits = bool(found.properties.enable_auto_scaling), f"its limits are {before.minimum} and {before.maximum}"
         if not before.minimum <= size <= before.maximum:
-            named = f"--cluster-name {at.name} --resource-group {at.group} --name {pool}"
-            step = f"az aks nodepool update {named} --update-cluster-autoscaler --min-count MIN --max-count MAX"
-            why = f"its limits are {before.minimum} and {before.maximum}"
-            raise InvalidRequest(f"cannot {what}", why=why, next_step=step if found.properties.enable_auto_scaling else "")
+            step = f"{step} --update-cluster-autoscaler --min-count MIN --max-count MAX" if automatic else ""
+            raise InvalidRequest(f"cannot {what}", why=limits, next_step=step)
+        if automatic and size != before.size:
+            why = f"its autoscaler chooses the size ({limits}), and AKS takes none beside it"
+            raise InvalidRequest(f"cannot {what}", why=why, next_step=f"{step} --disable-cluster-autoscaler")
         if found.properties.get("type") == "VirtualMachines":
             raise InvalidRequest(f"cannot {what}", why="its machines are of several sizes, each with a count of its own")
-        if before.size == size:
-            return before
+        if before.size == size:  # or on its way there, by a call that was given up
+            found = settled(self._session, what, lambda: self._look(at, pool, what), _state)
+            if found.properties.count == size and _state(found) == "Succeeded":
+                return _pool(found)
         return _pool(self._resize(at, pool, found, size, what))
 
     def _resize(self, at: ResourceId, pool: str, found: Any, size: int, what: str) -> Any:

@@ -62,7 +62,7 @@ class MlEndpoint:
         """Make a deployment beside those that run, and return when it is ready (minutes; up to an hour).
 
         Resources: machine (Standard_DS3_v2), replicas. Raises InvalidRequest when it does not come up (its last words are in the reason,
-        and nothing is left of it), QuotaExceeded, Conflict, NotFound for a source that is nothing, StillRunning.
+        and nothing is left of it, if Azure lets us), QuotaExceeded, Conflict, NotFound for a source that is nothing, StillRunning.
         """
         what = f"deploy {request.name} version {request.version} on {self._target}"
         numbers(what, request.resources, RESOURCES, ("replicas",))
@@ -75,7 +75,10 @@ class MlEndpoint:
                 self._deploy(what, request)
             except (InvalidRequest, QuotaExceeded) as refused:
                 refused.why = f"{refused.why}{self._last_words(request)}"
-                self.delete(request.name, request.version)
+                try:
+                    self.delete(request.name, request.version)
+                except McmlError as kept:
+                    refused.why = f"{refused.why}; what there is of it is left ({kept.why or kept.message})"
                 raise
         return self._told(self._finished(what, request, self._must_find(request.name)))
 

@@ -6,7 +6,9 @@ client does it for itself; for the OCI protocol `AcrLogin` does, and gives it as
 is not used to push: it sends every piece of a blob twice, the first time without a login.
 """
 
+import binascii
 import builtins
+import json
 import os
 import re
 import ssl
@@ -20,7 +22,7 @@ import certifi
 from azure.core.pipeline.policies import UserAgentPolicy
 from azure.core.rest import HttpRequest
 
-from mcml.core.errors import NotAuthenticated, NotFound, Usage
+from mcml.core.errors import McmlError, NotAuthenticated, NotFound, Usage
 from mcml.core.secret import Secret
 from mcml.providers.api.registry import Artifact, Registry
 from mcml.providers.api.spec import ProviderContext
@@ -34,6 +36,8 @@ T = TypeVar("T")
 SCOPE = "https://containerregistry.azure.net/.default"
 USER = "00000000-0000-0000-0000-000000000000"
 FRESH_SECONDS = 300.0
+KEPT_SECONDS = 3600.0
+"""After which the client is made anew: it never renews a registry's token (three hours) that has less than five minutes left."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 
@@ -50,6 +54,7 @@ class AcrRegistry:
         self._session = session
         self._lock = threading.Lock()
         self._made: Any = None
+        self._made_at = 0.0
 
     @property
     def _host(self) -> str:
@@ -117,6 +122,10 @@ class AcrRegistry:
         except NotAuthenticated as refused:
             refused.next_step = refused.next_step if "clock" in refused.why else self._role("AcrPull")
             raise
+        except (binascii.Error, UnicodeDecodeError, json.JSONDecodeError):  # it reads "-" and "_" in the token as if they were nothing
+            why = "Azure's client (azure-containerregistry) cannot read the token that the registry gave it"
+            step = f"try again, or: az acr repository list --name {self._host.partition('.')[0]}"
+            raise McmlError(f"cannot log in to {self._host}", why=why, next_step=step) from None
 
     def _role(self, role: str) -> str:
         name = self._host.partition(".")[0]
@@ -128,7 +137,9 @@ class AcrRegistry:
         from azure.containerregistry import ContainerRegistryClient
 
         with self._lock:
-            if self._made is None:
+            now = self._session.clock().timestamp()
+            if self._made is None or now - self._made_at > KEPT_SECONDS:
+                self._made_at = now
                 patience = {"connection_timeout": CONNECT_SECONDS, "read_timeout": self._session.read_seconds, "retry_total": 0}
                 self._made = ContainerRegistryClient(f"https://{self._host}", self._session.credential, **patience)
             return self._made

@@ -12,7 +12,6 @@ import base64
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,7 @@ class GkeCluster:
         endpoint, ca = _endpoint(found)
         if not endpoint:
             raise Unavailable(f"cluster {cluster!r} cannot be reached", why=f"it has no endpoint: it is {found.status.name}")
-        token, expires = self._session.call(f"cannot log in to cluster {cluster!r}", self._token)
+        token, expires = self._session.token(f"cannot log in to cluster {cluster!r}")
         return ClusterAccess(f"https://{endpoint}", ca, Secret(token), expires, KUBECTL_LOGIN)
 
     def traits(self, cluster: str) -> ClusterTraits:
@@ -157,12 +156,6 @@ class GkeCluster:
             request = {"project": project, "zone": zone, "instance_group_manager": name}
             group = rpc(self._session, f"cannot tell the size of pool {pool.name!r}", InstanceGroupManagersClient, "get", request)
             yield int(group.target_size)
-
-    def _token(self) -> tuple[str, datetime | None]:
-        credentials = self._session.found.credentials
-        if not credentials.valid:
-            credentials.refresh(self._session.ask_for_token)
-        return credentials.token, credentials.expiry.replace(tzinfo=UTC) if credentials.expiry else None
 
     def _get(self, cluster: str) -> Any:
         return self._ask(f"cannot look at cluster {cluster!r}", "get_cluster", {"name": self._path(cluster)})

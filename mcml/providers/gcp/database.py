@@ -84,14 +84,16 @@ class GcpDatabase:
     def replica_lag(self, name: str) -> timedelta | None:
         """Return how far the slowest replica is behind, as last measured within ten minutes; None when there is no replica.
 
-        Raises NotFound, Unavailable when there is a replica and none was measured: unknown is not zero.
+        Raises NotFound, Unavailable when a replica was not measured: it may be the slowest, and unknown is not zero.
         """
-        replicas = self._get(name).get("replicaNames", [])
-        lags = [lag for lag in map(self._lag, replicas) if lag is not None]
-        if replicas and not lags:
-            why = f"none of {', '.join(replicas)} was measured within {LAG_WINDOW}: they are stopped, or too new"
-            raise Unavailable(f"the replica lag of {name!r} is not known", why=why)
-        return max(lags, default=None)
+        lags = {replica: self._lag(replica) for replica in self._get(name).get("replicaNames", [])}
+        known = [lag for lag in lags.values() if lag is not None]
+        if unknown := [replica for replica, lag in lags.items() if lag is None]:
+            why = f"{', '.join(unknown)} was not measured within {LAG_WINDOW}: it is stopped, or too new"
+            if known:
+                why += f"; the slowest of the others is {max(known).total_seconds():g} s behind"
+            raise Unavailable(f"the replica lag of {name!r} is not known", why=why, next_step=f"gcloud sql instances describe {unknown[0]}")
+        return max(known, default=None)
 
     def _lag(self, replica: str) -> timedelta | None:
         now = self._session.ctx.clock()

@@ -28,6 +28,8 @@ ENDPOINTS, MODELS = "EndpointServiceClient", "ModelServiceClient"
 DEPLOY_SECONDS = 3600.0
 CHANGE_SECONDS = 600.0
 PIECE = 1 << 20
+NEW = "0"
+"""What a traffic split calls the one that is being deployed."""
 
 
 def open_model_endpoint(ctx: ProviderContext) -> ModelEndpoint:
@@ -58,13 +60,15 @@ class VertexEndpoint:
     def create(self, request: EndpointRequest) -> Endpoint:
         """Upload the model, deploy it beside the versions that run, and return when it is ready (that takes minutes; an hour at most).
 
+        A version that is dead is undeployed and deployed again, with the traffic that it had; the others have it meanwhile.
         Resources: machine (e2-standard-2), accelerator ("nvidia-l4"), accelerator_count, replicas, max_replicas, spot, service_account.
         Raises InvalidRequest when it does not come up (nothing is left then), QuotaExceeded, Conflict, StillRunning.
         """
         parts.check(request)
         self._check_source(request)
         found = self._find(request.name)
-        if found is not None and self._has(found, request):
+        held = None if found is None else self._held(found, request)
+        if held is not None and not _is_dead(held):
             return self._tagged(found, request)
         doing = f"cannot deploy {request.name} version {request.version} on {self._target}"
         machines, model = parts.machines(request), self._model_path(request.name, request.version, request.digest)
@@ -72,7 +76,10 @@ class VertexEndpoint:
             self._upload(doing, request, model)
             if found is None:
                 self._make_endpoint(doing, request)
-            self._deploy(doing, request, model, machines, first=found is None or not found.deployed_models)
+            split = {NEW: 100} if found is None or not found.deployed_models else {}
+            if held is not None:
+                split = self._stop_dead(request.name, found, held)
+            self._deploy(doing, request, model, machines, split)
         except (InvalidRequest, QuotaExceeded) as refused:
             self._clear(request.name, [model])
             refused.next_step = refused.next_step or self._logs(request.name)
@@ -100,7 +107,7 @@ class VertexEndpoint:
         if version and version not in versions:
             raise unknown(f"version of {name}", version, versions, next_step="mcml deploy list")
         path = f"/v1/{self._endpoint_path(name)}"
-        token = self._session.call(f"cannot log in to {name} on {self._target}", self._token)
+        token, _ = self._session.token(f"cannot log in to {name} on {self._target}")
         return InvokeTarget(self._vertex.url, f"{path}:rawPredict", path, "bearer", Secret(token))
 
     def delete(self, name: str, version: str = "") -> bool:
@@ -150,8 +157,8 @@ class VertexEndpoint:
             raise unknown(f"endpoint on {self._target}", name, names, next_step=f"mcml deploy model {name}")
         return found
 
-    def _has(self, found: Any, request: EndpointRequest) -> bool:
-        """Tell whether this version is deployed already. Raises Conflict when it is another model."""
+    def _held(self, found: Any, request: EndpointRequest) -> Any:
+        """Return this version as it is deployed already, or None. Raises Conflict when it is another model."""
         for one in found.deployed_models:
             version, digest = parts.read_display_name(one.display_name)
             if version == request.version and digest != request.digest:
@@ -161,20 +168,14 @@ class VertexEndpoint:
                     next_step=f"give the new model another version, or: mcml deploy delete {request.name} --target {self._target}",
                 )
             if version == request.version:
-                return True
-        return False
+                return one
+        return None
 
     def _told(self, found: Any) -> Endpoint:
         about = parts.read_about(found.description) or parts.About(found.display_name, self._target, dict(found.labels))
         address = f"{self._vertex.url}/v1/{self._endpoint_path(about.model)}"
         deployed = sorted(found.deployed_models, key=lambda one: (one.create_time, one.id))
         return Endpoint(about.model, about.target, tuple(_variant(one, found.traffic_split, address) for one in deployed), dict(about.tags))
-
-    def _token(self) -> str:
-        credentials = self._session.found.credentials
-        if not credentials.valid:
-            credentials.refresh(self._session.ask_for_token)
-        return str(credentials.token)
 
     def _logs(self, name: str) -> str:
         where = f'resource.type="aiplatform.googleapis.com/Endpoint" resource.labels.endpoint_id="{self._endpoint_id(name)}"'
@@ -233,7 +234,16 @@ class VertexEndpoint:
 
         self._vertex.do(doing, ENDPOINTS, "create_endpoint", wanted, is_there, patience=CHANGE_SECONDS)
 
-    def _deploy(self, doing: str, request: EndpointRequest, model: str, machines: dict[str, Any], *, first: bool) -> None:
+    def _stop_dead(self, name: str, found: Any, dead: Any) -> dict[str, int]:
+        """Undeploy a version that is to be deployed again, and return how the traffic is to be split then (none if it had no share)."""
+        split = {one: share for one, share in found.traffic_split.items() if share}
+        staying = sorted((one for one in found.deployed_models if one.id != dead.id), key=lambda one: one.create_time)
+        self._undeploy(name, dead.id, split, [one.id for one in staying])
+        if not staying:
+            return {NEW: 100}
+        return {NEW if one == dead.id else one: share for one, share in split.items()} if dead.id in split else {}
+
+    def _deploy(self, doing: str, request: EndpointRequest, model: str, machines: dict[str, Any], split: dict[str, int]) -> None:
         number = stable_number(request.version, request.digest)
         deployed: dict[str, Any] = {
             "id": number,
@@ -243,8 +253,8 @@ class VertexEndpoint:
             "service_account": request.resources.get("service_account", ""),
         }
         wanted: dict[str, Any] = {"endpoint": self._endpoint_path(request.name), "deployed_model": deployed}
-        if first:
-            wanted["traffic_split"] = {"0": 100}  # "0" is the one that is being deployed
+        if split:
+            wanted["traffic_split"] = split
 
         def is_deployed() -> bool:
             found = self._find(request.name)
@@ -303,8 +313,11 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
+def _is_dead(deployed: Any) -> bool:
+    return "status" in deployed and bool(deployed.status.message) and not deployed.status.available_replica_count
+
+
 def _variant(deployed: Any, split: Mapping[str, int], address: str) -> Variant:
     version, digest = parts.read_display_name(deployed.display_name)
-    dead = "status" in deployed and deployed.status.message and not deployed.status.available_replica_count
     detail = deployed.status.message if "status" in deployed else ""
-    return Variant(version, digest, "failed" if dead else "ready", split.get(deployed.id, 0), address, detail)
+    return Variant(version, digest, "failed" if _is_dead(deployed) else "ready", split.get(deployed.id, 0), address, detail)

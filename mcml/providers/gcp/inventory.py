@@ -30,12 +30,24 @@ KINDS = {
     "storage.googleapis.com/Bucket": "bucket",
     "sqladmin.googleapis.com/Instance": "database",
 }
+AREAS = {"eu": "europe-", "us": "us-", "asia": "asia-"}
+"""Multi-regions, and how the names of their regions begin: https://cloud.google.com/storage/docs/locations."""
+
+PAIRS = {
+    "asia1": ("asia-northeast1", "asia-northeast2"),
+    "eur4": ("europe-north1", "europe-west4"),
+    "eur5": ("europe-west1", "europe-west2"),
+    "eur7": ("europe-west2", "europe-west3"),
+    "eur8": ("europe-west3", "europe-west6"),
+    "nam4": ("us-central1", "us-east1"),
+}
+"""Dual-regions of Cloud Storage; those that a person put together are called as the multi-region."""
 _LABEL = re.compile(r"[\w-]+")
 Faults = Iterator[tuple[str, str]]
 
 
 def open_inventory(ctx: ProviderContext) -> Inventory:
-    """Return what is there in the target's region (and in no region: what is global), or everywhere without one."""
+    """Return what is there in the target's region (and what is global, or in a multi-region that has it), or everywhere without one."""
     return GcpInventory(open_compute(ctx))
 
 
@@ -163,7 +175,9 @@ class GcpInventory:
 
     def _is_here(self, location: str) -> bool:
         region = self._compute.region
-        return location in ("", "global", region) or not region or location.rpartition("-")[0] == region
+        if not region or location in ("", "global", region) or location.rpartition("-")[0] == region:
+            return True
+        return region in PAIRS.get(location, ()) or (location in AREAS and region.startswith(AREAS[location]))
 
 
 def _none(_: str) -> Faults:

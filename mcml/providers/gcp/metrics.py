@@ -21,7 +21,8 @@ from mcml.providers.gcp.rpc import rpc, rpc_pages
 from mcml.providers.gcp.session import Session
 from mcml.providers.resilience import Policy
 
-PAGE = 1000
+PAGE = 100_000
+"""The most points that a page of ListTimeSeries has, series included; of other listings Monitoring gives fewer."""
 MOST_STEPS = 100_000
 RESOURCE_TYPE = "resource.type"
 """The label that stands for the kind of monitored resource ("gce_instance")."""

@@ -145,13 +145,7 @@ class GcpRegistry:
         return closing(OciRegistry(self._url, self._login, self._session.policy, login=LOGIN, timeout=self._session.timeout))
 
     def _login(self) -> Login:
-        return Login(USER, Secret(self._session.call("cannot log in to Artifact Registry", self._token)))
-
-    def _token(self) -> str:
-        credentials = self._session.found.credentials
-        if not credentials.valid:
-            credentials.refresh(self._session.ask_for_token)
-        return str(credentials.token)
+        return Login(USER, Secret(self._session.token("cannot log in to Artifact Registry")[0]))
 
     def list(self, repository: str = "") -> list[Artifact]:
         """Return what an image, a repository of Artifact Registry (a name without a slash), or the whole region holds, newest first."""

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -121,6 +122,17 @@ class Session:
     def ask_for_token(self, *args: Any, **keywords: Any) -> Any:
         """Do what google.auth asks its transport for, within our time-outs."""
         return Request(self.plain_http)(*args, **{**keywords, "timeout": self.timeout})
+
+    def token(self, doing: str) -> tuple[str, datetime | None]:
+        """Return a token that holds now, and until when (UTC); asked for where there is none. Raises NotAuthenticated, Unavailable."""
+
+        def ask() -> tuple[str, datetime | None]:
+            credentials = self.found.credentials
+            if not credentials.valid:
+                credentials.refresh(self.ask_for_token)
+            return str(credentials.token), credentials.expiry.replace(tzinfo=UTC) if credentials.expiry else None
+
+        return self.call(doing, ask)
 
     def project(self) -> str:
         """Return the project to work in. Raises NotAuthenticated when there is none."""

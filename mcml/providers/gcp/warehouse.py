@@ -15,7 +15,7 @@ from mcml.providers.api.spec import ProviderContext
 from mcml.providers.api.warehouse import Dataset, LoadResult, QueryResult, Warehouse
 from mcml.providers.gcp import bigquery as jobs
 from mcml.providers.gcp.session import Session
-from mcml.providers.gcp.warehouse_sources import Source, find_source
+from mcml.providers.gcp.warehouse_sources import TABBED, Source, find_source
 from mcml.providers.resilience import Policy
 
 MOST_ROWS = 1_000_000
@@ -52,7 +52,7 @@ class BigQueryWarehouse:
         doing = f"cannot load {source} into {dataset}.{table}"
         location = self._make(dataset)
         target = f"{self._session.project()}.{dataset}.{table}"
-        config = _load_config(kind, replace, [] if replace else self._schema(target))
+        config = _load_config(kind, replace, [] if replace else self._schema(target), tabbed=source.lower().endswith(TABBED))
         start = self._from_bucket if found.uri else self._from_file
         job = jobs.begin(self._session, doing, lambda job_id: start(found, target, config, job_id, location), location=location)
         jobs.wait(self._session, doing, job, jobs.LOAD_SECONDS)
@@ -153,8 +153,11 @@ class BigQueryWarehouse:
             raise session.explain(f"cannot upload a file for {target}", failed) from None
 
 
-def _load_config(kind: str, replace: bool, schema: Sequence[Any]) -> Any:
-    """Return the SDK's settings of a load: the columns of a table that is there, else BigQuery's guess; by name; every row or none."""
+def _load_config(kind: str, replace: bool, schema: Sequence[Any], *, tabbed: bool = False) -> Any:
+    """Return the SDK's settings of a load: the columns of a table that is there, else BigQuery's guess; by name; every row or none.
+
+    Fields of CSV lie between commas, or between tabs (`tabbed`).
+    """
     from google.cloud import bigquery
 
     config = bigquery.LoadJobConfig(
@@ -173,4 +176,6 @@ def _load_config(kind: str, replace: bool, schema: Sequence[Any]) -> Any:
         config.skip_leading_rows = 1
         config.allow_quoted_newlines = True
         config.source_column_match = "NAME"
+        if tabbed:
+            config.field_delimiter = "\t"
     return config

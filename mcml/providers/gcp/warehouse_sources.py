@@ -13,6 +13,9 @@ from mcml.providers.gcp.object_store import GcsObjectStore
 from mcml.providers.gcp.session import Session
 
 SCHEME = "gs://"
+PACKED = (".zst", ".bz2", ".xz", ".zip")
+"""What BigQuery does not unpack (of text it knows gzip only), and would read as if it were text."""
+TABBED = (".tsv", ".tsv.gz")
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class Source:
 
 def find_source(session: Session, source: str) -> Source:
     """Return what a source stands for. Raises NotFound when nothing is there, InvalidRequest for what BigQuery cannot read."""
+    if source.lower().endswith(PACKED):
+        why = "it is compressed as BigQuery does not read: it knows gzip, and what Parquet does by itself"
+        raise InvalidRequest(f"cannot load {source}", why=why, next_step="compress it with gzip, or not at all")
     if source.startswith(SCHEME):
         _look(session, source)
         return Source(uri=source)

@@ -185,8 +185,8 @@ def _insert(db: Any, table: str, reading: str) -> int:
 
 
 def _columns(db: Any, dataset: str, table: str) -> dict[str, str]:
-    asked = "select column_name, data_type from information_schema.columns where table_schema = ? and table_name = ?"
-    return dict(db.execute(asked, [dataset, table]).fetchall())
+    asked = "select column_name, data_type from information_schema.columns where lower(table_schema) = ? and lower(table_name) = ?"
+    return dict(db.execute(asked, [dataset.lower(), table.lower()]).fetchall())  # the engine's names have no case
 
 
 def _reader(files: Sequence[SourceFile], kind: str) -> str:

@@ -15,6 +15,7 @@ from mcml.providers.local.object_store import PAGE_OBJECTS, open_index
 
 _WILD = "*?"
 _COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
+_PACKED = (".bz2", ".xz", ".zip")  # what the engine would read as if it were text
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ def find_sources(ctx: ProviderContext, source: str) -> list[SourceFile]:
     else:
         why = "a source is a path, file:///path or local://bucket/key"
         raise InvalidRequest(f"cannot load {source}", why=why, next_step="copy it here first")
+    packed = next((one.name for one in found if one.name.lower().endswith(_PACKED)), "")
+    if packed:
+        why = "it is compressed in a way that the engine does not read: it knows gzip and zstd"
+        raise InvalidRequest(f"cannot load {packed}", why=why, next_step="compress it with gzip or zstd, or not at all")
     if not found:
         raise NotFound(f"nothing to load at {source}", why="no file or object of that name, or none that matches")
     return sorted(found, key=lambda one: one.name)

@@ -214,6 +214,26 @@ def test_what_is_unused_of_a_reservation_is_net_where_the_bill_is() -> None:
         assert (idle["ChargeCategory"], idle["BilledCost"], idle["EffectiveCost"]) == ("Usage", 0, unused)
 
 
+@pytest.mark.parametrize(("first", "last"), [("discount", "usage"), ("usage", "discount")])
+@pytest.mark.parametrize("kind", ["EdpDiscount", "PrivateRateDiscount"])
+def test_a_discount_counts_once(kind: str, first: str, last: str) -> None:
+    """In the net costs of the other lines, or in a line of its own: also where the bill tells the first with a blank in the second."""
+    common = {
+        "line_item_usage_start_date": "2025-02-01T00:00:00.000Z", "line_item_usage_end_date": "2025-02-02T00:00:00.000Z",
+        "bill_billing_period_start_date": "2025-02-01T00:00:00.000Z", "bill_payer_account_id": PAYER, "line_item_currency_code": "USD",
+    }  # fmt: skip
+    for usage_net, discount_net in (("90", ""), ("90", "0"), ("", "")):
+        lines = {
+            "usage": {"line_item_line_item_type": "Usage", "line_item_unblended_cost": "100", "line_item_net_unblended_cost": usage_net},
+            "discount": {"line_item_line_item_type": kind, "line_item_unblended_cost": "-10", "line_item_net_unblended_cost": discount_net},
+        }
+        cur = CurReader()
+        rows = [row for name in (first, last) for row in cur.rows(common | lines[name])] + list(cur.rest())
+        assert sums(rows, "BilledCost") == {(): 90}
+        assert sums(rows, "EffectiveCost") == {(): 90}
+        assert {row["x_RecordType"] for row in rows} == {"Usage", kind}
+
+
 def test_freshness_of_cost_explorer(explorer: ExplorerBilling) -> None:
     fresh = explorer.freshness()
     assert fresh.complete_until == datetime(2025, 3, 28, tzinfo=UTC)
@@ -305,6 +325,12 @@ def test_what_is_wrong_with_an_export_is_said(session: Session, s3_bucket: str, 
         list(billing.rows(FEBRUARY))
     manifest("empty.csv", b"")
     assert list(billing.rows(FEBRUARY)) == []
+    place = "exports/acme/metadata/BILLING_PERIOD=2025-02/acme-Manifest.json"
+    for text in (b'{"dataFiles": [', b"[]", b'{"dataFiles": "acme-00001.csv.gz"}', b'{"dataFiles": [1]}'):
+        s3.put_object(Bucket=s3_bucket, Key=place, Body=text)
+        with pytest.raises(InvalidRequest, match=f"cannot read the manifest s3://{s3_bucket}/{place}") as broken:
+            list(billing.rows(FEBRUARY))
+        assert broken.value.next_step.startswith(f"mcml data cp s3://{s3_bucket}/{place} .")
 
 
 def test_the_settings_choose(make_context: MakeContext) -> None:

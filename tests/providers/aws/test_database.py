@@ -97,10 +97,13 @@ def rds() -> Iterator[AwsModel]:
         yield stub
 
 
-def test_a_secret_that_rds_manages(make_session: MakeSession, rds: AwsModel) -> None:
+@pytest.mark.parametrize("iam", [False, True])
+def test_a_secret_that_rds_manages(make_session: MakeSession, rds: AwsModel, iam: bool) -> None:
+    """It is the first user's; a token, where tokens are taken, is for a user that was chosen."""
     arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-1"
     place = {"Address": "db.example.com", "Port": 3306}
-    rds.on("rds", "DescribeDBInstances", {"DBInstances": [said(Endpoint=place, MasterUserSecret={"SecretArn": arn})]})
+    about = said(Endpoint=place, MasterUserSecret={"SecretArn": arn}, IAMDatabaseAuthenticationEnabled=iam)
+    rds.on("rds", "DescribeDBInstances", {"DBInstances": [about]})
     rds.on("secretsmanager", "GetSecretValue", {"SecretString": json.dumps({"username": "admin", "password": "p@ss:word"})})
     access = RdsDatabases(make_session(endpoint_url=rds.url)).access("db")
     assert access.url == "mysql+pymysql://admin@db.example.com:3306/"
@@ -108,6 +111,10 @@ def test_a_secret_that_rds_manages(make_session: MakeSession, rds: AwsModel) -> 
     assert access.password.reveal() == "p@ss:word"
     assert "p@ss" not in repr(access)
     assert rds.requests("secretsmanager", "GetSecretValue") == [{"SecretId": arn}]
+    if iam:
+        chosen = RdsDatabases(make_session(endpoint_url=rds.url, database_user="ops")).access("db")
+        assert chosen.url == "mysql+pymysql://ops@db.example.com:3306/"
+        assert len(rds.requests("secretsmanager", "GetSecretValue")) == 1
 
 
 def test_a_password_that_aws_does_not_know(make_session: MakeSession, rds: AwsModel) -> None:

@@ -1,6 +1,7 @@
 """Inventory of AWS: the contract on moto server; kinds that mcml deletes are made, found, deleted once; what blocks, and what helps."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +19,14 @@ from tests.providers.aws.test_groups import MakeGroup, make_group
 
 __all__ = ["make_group"]
 ACCOUNT = "123456789012"
+
+
+@contextmanager
+def aws(*services: str) -> Iterator[AwsModel]:
+    """Stand in for these services, and for STS, which tells our account."""
+    with AwsModel("sts", *services) as stub:
+        stub.on("sts", "GetCallerIdentity", {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/ada", "UserId": "AIDA"})
+        yield stub
 
 
 def tags() -> dict[str, str]:
@@ -239,11 +248,43 @@ def test_what_blocks_and_what_helps(session: Session, inventory: AwsInventory, m
 
 def test_an_image_holds_its_snapshot(make_session: MakeSession) -> None:
     """moto server does not keep an image's snapshot: a stub tells."""
-    with AwsModel("ec2") as stub:
+    with aws("ec2") as stub:
         stub.on("ec2", "DescribeImages", {"Images": [{"ImageId": "ami-1"}]})
         inventory = AwsInventory(make_session(endpoint_url=stub.url))
         (blocker,) = inventory.blockers([Resource("ec2:snapshot", ec2_arn("snapshot", "snap-1"), "eu-west-1")])
         assert (blocker.reason, blocker.fix) == ("snapshot snap-1 is part of image ami-1", "aws ec2 deregister-image --image-id ami-1")
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation", "result", "one", "said"),
+    [
+        ("snapshot", "DescribeImages", "Images", "ImageId", "is part of image"),
+        ("subnet", "DescribeNetworkInterfaces", "NetworkInterfaces", "NetworkInterfaceId", "network interface"),
+        ("vpc", "DescribeSubnets", "Subnets", "SubnetId", "subnet"),
+        ("vpc", "DescribeInternetGateways", "InternetGateways", "InternetGatewayId", "internet gateway"),
+        ("vpc", "DescribeSecurityGroups", "SecurityGroups", "GroupId", "security group"),
+        ("security-group", "DescribeSecurityGroups", "SecurityGroups", "GroupId", "lets in"),
+    ],
+)
+def test_blockers_over_many_pages(make_session: MakeSession, kind: str, operation: str, result: str, one: str, said: str) -> None:
+    """The first page is empty, as EC2's may be."""
+    listings = ("Images", "NetworkInterfaces", "SecurityGroups", "Subnets", "InternetGateways")
+    with AwsModel("ec2") as stub:
+        for listing in listings:
+            stub.on("ec2", f"Describe{listing}", {listing: []})
+        pages = {"": ([], "1"), "1": (["x-1"], "2"), "2": (["x-2"], "")}
+
+        def page(asked: dict[str, Any]) -> dict[str, Any]:
+            names, token = pages[asked.get("NextToken", "")]
+            more = {"NextToken": token} if token else {}
+            return {result: [{one: name} | ({"GroupName": name} if one == "GroupId" else {}) for name in names]} | more
+
+        stub.on("ec2", operation, page)
+        inventory = AwsInventory(make_session(endpoint_url=stub.url))
+        blockers = inventory.blockers([Resource("", ec2_arn(kind, f"{kind}-1"), "eu-west-1")])
+        assert [(said in blocker.reason, name in blocker.reason) for blocker, name in zip(blockers, ("x-1", "x-2"), strict=True)] == [
+            (True, True)
+        ] * 2
 
 
 def test_found_over_many_pages(session: Session) -> None:
@@ -255,7 +296,7 @@ def test_found_over_many_pages(session: Session) -> None:
 def test_a_spot_request_goes_before_its_machine(make_session: MakeSession) -> None:
     """Else it would start another one."""
     instance = {"InstanceId": "i-1", "State": {"Name": "running"}, "InstanceType": "t3.micro"}
-    with AwsModel("ec2") as stub:
+    with aws("ec2") as stub:
         stub.on("ec2", "DescribeInstances", {"Reservations": [{"Instances": [instance]}]})
         stub.on("ec2", "DescribeInstanceAttribute", {"DisableApiTermination": {"Value": False}})
         stub.on("ec2", "DescribeSpotInstanceRequests", {"SpotInstanceRequests": [{"SpotInstanceRequestId": "sir-1"}]})
@@ -270,7 +311,7 @@ def test_a_spot_request_goes_before_its_machine(make_session: MakeSession) -> No
 def test_a_resource_of_another_region_is_looked_for_there(make_session: MakeSession, seen: bool) -> None:
     """A database of the same name in our own region is not the one that was meant."""
     arn = f"arn:aws:rds:us-west-2:{ACCOUNT}:db:prod"
-    with AwsModel("rds") as stub:
+    with aws("rds") as stub:
 
         def databases(_: dict[str, Any]) -> dict[str, Any]:
             there = "/us-west-2/rds/" in stub.calls[-1].headers["Authorization"]
@@ -289,12 +330,27 @@ def test_a_resource_of_another_region_is_looked_for_there(make_session: MakeSess
         assert stub.requests("rds", "DeleteDBInstance") == []
 
 
+def test_a_resource_of_another_account_is_left_alone(make_session: MakeSession) -> None:
+    """The profile was switched between listing and deleting; a database of the same name in our account is not the one that was meant."""
+    with aws("rds") as stub:
+        stub.on("rds", "DescribeDBInstances", {"DBInstances": [{"DBInstanceIdentifier": "prod", "DBInstanceStatus": "available"}]})
+        stub.on("rds", "DeleteDBInstance", {})
+        inventory = AwsInventory(make_session(endpoint_url=stub.url))
+        with pytest.raises(InvalidRequest, match="cannot delete rds:db 'prod'") as other:
+            inventory.delete(Resource("rds:db", "arn:aws:rds:eu-west-1:999999999999:db:prod", "eu-west-1"))
+        assert other.value.why == f"it is in account 999999999999, the credentials are of account {ACCOUNT}"
+        assert other.value.next_step.startswith("log in to account 999999999999")
+        assert stub.requests("rds", "DeleteDBInstance") == []
+        assert inventory.delete(Resource("rds:db", f"arn:aws:rds:eu-west-1:{ACCOUNT}:db:prod", "eu-west-1")) is True
+        assert len(stub.requests("sts", "GetCallerIdentity")) == 1
+
+
 @pytest.mark.parametrize(
     ("code", "expected"),
     [("DependencyViolation", Conflict), ("InvalidVpcEndpoint.NotFound", False), ("UnauthorizedOperation", NotAuthenticated)],
 )
 def test_what_ec2_has_against_it_in_an_answer_that_is_no_error(make_session: MakeSession, code: str, expected: Any) -> None:
-    with AwsModel("ec2") as stub:
+    with aws("ec2") as stub:
         refused = {"ResourceId": "vpce-1", "Error": {"Code": code, "Message": "it is in use"}}
         stub.on("ec2", "DeleteVpcEndpoints", {"Unsuccessful": [refused]})
         inventory = AwsInventory(make_session(endpoint_url=stub.url))
@@ -315,7 +371,7 @@ def test_what_is_gone_from_sagemaker(make_session: MakeSession, kind: str) -> No
     operation = {"endpoint": "DeleteEndpoint", "endpoint-config": "DeleteEndpointConfig", "model": "DeleteModel"}[kind]
     resource = Resource(f"sagemaker:{kind}", f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:{kind}/fraud", "eu-west-1")
     answers: list[AwsError] = []
-    with AwsModel("sagemaker") as stub:
+    with aws("sagemaker") as stub:
 
         def delete(_: dict[str, Any]) -> dict[str, Any]:
             raise answers.pop(0)
@@ -334,7 +390,7 @@ def test_what_is_gone_from_sagemaker(make_session: MakeSession, kind: str) -> No
 
 def test_an_alarm_over_other_alarms_is_an_alarm(make_session: MakeSession) -> None:
     """CloudWatch tells of them only when it is asked for them."""
-    with AwsModel("cloudwatch") as stub:
+    with aws("cloudwatch") as stub:
 
         def alarms(asked: dict[str, Any]) -> dict[str, Any]:
             return {"CompositeAlarms": [{"AlarmName": "all"}] if "CompositeAlarm" in asked.get("AlarmTypes", ()) else []}
@@ -351,7 +407,7 @@ def test_what_has_no_region_is_asked_for_in_us_east_1(make_session: MakeSession)
     """Buckets show in their own region only, a terminated instance not at all."""
     here = {"ec2": ec2_arn("instance", "i-1"), "s3": "arn:aws:s3:::here"}
     there = {"r53": "arn:aws:route53:::hostedzone/Z1", "s3": "arn:aws:s3:::there", "ec2": f"arn:aws:ec2:us-east-1:{ACCOUNT}:volume/vol-1"}
-    with AwsModel("resourcegroupstaggingapi", "autoscaling", "ec2") as stub:
+    with aws("resourcegroupstaggingapi", "autoscaling", "ec2") as stub:
 
         def resources(asked: dict[str, Any]) -> dict[str, Any]:
             assert asked["TagFilters"] == [{"Key": "managed-by", "Values": ["mcml"]}]
@@ -370,7 +426,7 @@ def test_what_has_no_region_is_asked_for_in_us_east_1(make_session: MakeSession)
 
 def test_a_kind_that_mcml_leaves_to_a_person(make_session: MakeSession) -> None:
     arn = "arn:aws:kms:eu-west-1:123456789012:key/k1"
-    with AwsModel("resourcegroupstaggingapi") as stub:
+    with aws("resourcegroupstaggingapi") as stub:
         stub.on("resourcegroupstaggingapi", "GetResources", {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": []}]})
         inventory = AwsInventory(make_session(endpoint_url=stub.url))
         with pytest.raises(ProviderCannot) as left:

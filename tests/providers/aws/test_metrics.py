@@ -138,6 +138,19 @@ def test_all_pages_are_read(make_session: MakeSession) -> None:
         assert len(metrics.names()) == 11
 
 
+def test_many_series_are_asked_for_at_once(make_session: MakeSession) -> None:
+    """500 in a call, CloudWatch's most: not a call for each of them."""
+    kept = CloudWatch(NOON, page=500)
+    for number in range(600):
+        kept.measure("acme:Jobs", {NOON: number}, queue=str(number))
+    with serving(kept) as stub:
+        metrics = CloudWatchMetrics(make_session(endpoint_url=stub.url, clock=soon))
+        assert values(metrics, "acme:Jobs", "sum")[0] == sum(range(600))
+        assert [len(asked["MetricDataQueries"]) for asked in stub.requests("cloudwatch", "GetMetricData")] == [500, 100]
+        assert values(metrics, "acme:Jobs", "average")[0] == pytest.approx(299.5)
+        assert [len(asked["MetricDataQueries"]) for asked in stub.requests("cloudwatch", "GetMetricData")[2:]] == [500, 500, 200]
+
+
 def test_wrong_questions_are_answered_with_the_right_word(metrics: CloudWatchMetrics) -> None:
     with pytest.raises(NotFound) as absent:
         metrics.query(SeriesQuery("acme:Job"), HOUR)

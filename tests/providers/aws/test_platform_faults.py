@@ -232,7 +232,7 @@ def test_a_connection_that_is_refused_or_slow(world: World, proxy: FaultProxy, m
 
 
 SERVICES = (
-    "ec2", "autoscaling", "rds", "cloudwatch", "resourcegroupstaggingapi", "pricing", "secretsmanager", "s3",
+    "ec2", "autoscaling", "rds", "cloudwatch", "resourcegroupstaggingapi", "pricing", "secretsmanager", "s3", "sts",
 )  # fmt: skip
 VOLUME = Resource("ec2:volume", "arn:aws:ec2:eu-west-1:123456789012:volume/vol-0123456789abcdef0", "eu-west-1")
 CALLS: dict[str, Callable[[Session], object]] = {

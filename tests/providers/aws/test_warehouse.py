@@ -286,6 +286,48 @@ def test_what_a_failed_append_wrote_is_taken_back(
         assert f"listed in s3://Not_Ours/{manifest}, is not taken back: " in failed.value.why
 
 
+@pytest.mark.parametrize("ends", ["CANCELLED", "SUCCEEDED", "FAILED", "never"])
+def test_what_a_stopped_append_wrote_is_taken_back_when_it_is_over(
+    stub: AwsModel,
+    warehouse: AthenaWarehouse,
+    world: AthenaWorld,
+    dataset: str,
+    put: Put,
+    s3_bucket: str,
+    ends: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It goes on writing for a moment; one that is through by then is no failure."""
+    warehouse.load(dataset, "things", put("things.csv", CSV), "csv")
+    before, manifest, looks = keys(world, s3_bucket), "results/q-manifest.csv", []
+
+    def state(asked: dict[str, Any]) -> dict[str, Any]:
+        stopped = bool(stub.requests("athena", "StopQueryExecution"))
+        looks.append(stopped)
+        over = looks.count(True) > 2 and ends != "never"
+        written = [f"s3://{s3_bucket}/{key}" for key in keys(world, s3_bucket) if "/data/" in key and key not in before]
+        world.s3.put_object(Bucket=s3_bucket, Key=manifest, Body="\n".join(written).encode())
+        where = {"Statistics": {"DataManifestLocation": f"s3://{s3_bucket}/{manifest}"}} if over else {}
+        return {"QueryExecution": {"Status": {"State": ends if over else "RUNNING"}, "StatementType": "DML", **where}}
+
+    monkeypatch.setattr(athena, "QUERY_SECONDS", 0.02)
+    monkeypatch.setattr(athena, "STOP_SECONDS", 0.1 if ends == "never" else 60.0)
+    stub.on("athena", "GetQueryExecution", state)
+    stub.on("athena", "StopQueryExecution", {})
+    more = put("more.csv", CSV)
+    if ends == "SUCCEEDED":
+        warehouse.load(dataset, "things", more, "csv")
+        assert len(keys(world, s3_bucket)) == len(before) + 1
+        return
+    with pytest.raises(InvalidRequest if ends == "FAILED" else StillRunning) as late:
+        warehouse.load(dataset, "things", more, "csv")
+    assert len(stub.requests("athena", "StopQueryExecution")) == 1
+    if ends == "never":
+        assert late.value.why.endswith("; 0.1 s later it was not over, and what it has written is not taken back")
+    else:
+        assert keys(world, s3_bucket) == before
+
+
 FAULTS: dict[str, Fault] = {
     "refused": Refuse(0.05),
     "reset": Reset(),

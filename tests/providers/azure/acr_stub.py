@@ -33,6 +33,7 @@ class AcrStub(OciRegistryStub):
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.entra, self.front, self.reads_only = entra, front, False
         self.refresh: set[str] = set()
+        self.claims: dict[str, str] = {}
 
     def __enter__(self) -> "AcrStub":
         """Return itself."""
@@ -67,7 +68,7 @@ class AcrStub(OciRegistryStub):
             raise Refusal(400, "UNSUPPORTED", "the form is not that of an exchange")
         if form.get("access_token") != self.entra:
             raise Refusal(401, "UNAUTHORIZED", "AADSTS70002: the token is not for us")
-        made = token(audience=self.host, lifetime=10_800)
+        made = token(audience=self.host, lifetime=10_800, **self.claims)
         self.refresh.add(made)
         return {"refresh_token": made}
 

@@ -88,7 +88,9 @@ class Aks:
         told = self.pools[name][pool]
         if request.headers.get("if-match") != f'"{told["eTag"]}"':
             raise ArmError(412, "PreconditionFailed", "The ETag does not match.")
-        if told["provisioningState"] != "Succeeded":
+        if told.get("enableAutoScaling") and request.body["properties"]["count"] != told["count"]:
+            raise ArmError(400, "BadRequest", "Cannot scale cluster autoscaler enabled node pool.")
+        if told["provisioningState"] not in ("Succeeded", "Failed"):
             raise ArmError(409, "OperationNotAllowed", "Operation is not allowed because there's an in progress scale operation.")
         self.writes += 1
         told |= {**request.body["properties"], "provisioningState": "Scaling", "eTag": f"{pool}-{self.writes}"}

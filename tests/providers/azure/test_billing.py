@@ -158,6 +158,22 @@ def test_a_tags_values(arm: ArmStub, make_session: MakeSession) -> None:
     assert sums(rows, "EffectiveCost", "Tags") == wanted(charges, "effective", tagged)
 
 
+@pytest.mark.parametrize("unknown", [("MeterId",), ("BenefitId", "BenefitName", "PricingModel"), ("MeterId", "ResourceGuid")])
+def test_a_dimension_that_the_agreement_does_not_have(unknown: tuple[str, ...], arm: ArmStub, make_session: MakeSession) -> None:
+    """What it would tell is missing, and no cost; a customer agreement calls the meter by another name."""
+    serve(arm, LEDGER.seen, page=60, unknown=unknown)
+    billing = QueryBilling(management_session(make_session, arm.url, billing_scope=BILLING_ACCOUNT, clock=clock))
+    rows = list(billing.rows(FEBRUARY))
+    charges = [one for one in LEDGER.seen() if one.month.month == 2]
+    for column, name in (("billed", "BilledCost"), ("effective", "EffectiveCost")):
+        assert sums(rows, name, "ServiceName") == wanted(charges, column, lambda c: (NAMES.services[c.service].name,))
+    assert any(row["x_SkuMeterId"] for row in rows) == ("ResourceGuid" not in unknown)
+    assert any(row.get("CommitmentDiscountId") for row in rows) == ("BenefitId" not in unknown)
+    refused = len(arm.requests)
+    list(billing.rows(FEBRUARY))
+    assert len(arm.requests) - refused == refused - len(unknown), "a refused dimension is not asked for again"
+
+
 def test_without_a_scope_it_is_the_subscription(arm: ArmStub, make_session: MakeSession) -> None:
     serve(arm, LEDGER.seen)
     rows = list(QueryBilling(management_session(make_session, arm.url, clock=clock)).rows(FEBRUARY))
@@ -251,9 +267,24 @@ def test_what_is_wrong_with_an_export_is_said(azurite: Server, key_session: Sess
     put("part_0_0001.csv", b"Cost\n1\n", kind="ActualCost")
     with pytest.raises(InvalidRequest, match="no FOCUS bill"):
         list(billing.rows(FEBRUARY))
+    key_session.blob(container, f"{place}/manifest.json").upload_blob(b'{"blobs": [', overwrite=True)
+    with pytest.raises(Unavailable, match=r"cannot read az://.*/manifest\.json"):
+        list(billing.rows(FEBRUARY))
     key_session.blob(container, "exports/acme-focus/20250210-20250216/r/manifest.json").upload_blob(b"{}")
     with pytest.raises(InvalidRequest, match="overlap"):
         list(billing.rows(FEBRUARY))
+
+
+def test_an_export_in_a_folder_that_is_called_as_the_container(
+    azurite: Server, key_session: Session, make_session: MakeSession, container: str
+) -> None:
+    place = f"{container}/focus/20250201-20250228/r"
+    part = {"blobName": f"{place}/part_0_0001.csv", "dataRowCount": None}
+    manifest = json.dumps({"exportConfig": None, "blobs": [part]}).encode()
+    for name, body in (("part_0_0001.csv", b"BilledCost,ChargePeriodStart\n1.5,2025-02-01\n"), ("manifest.json", manifest)):
+        key_session.blob(container, f"{place}/{name}").upload_blob(body)
+    billing = ExportBilling(make_session(azurite.endpoint, billing_export=f"az://{container}/{container}/focus"))
+    assert [row["BilledCost"] for row in billing.rows(FEBRUARY)] == [Decimal("1.5")]
 
 
 FAULTS: dict[str, Fault] = {

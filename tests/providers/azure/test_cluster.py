@@ -47,9 +47,9 @@ class TestContract(ClusterContract):
         return NAME
 
     def room(self, cluster: Cluster, name: str) -> tuple[Pool, list[Pool]]:
-        """The pool with an autoscaler: the others' limit is a thousand nodes."""
-        pools = cluster.pools(name)
-        return pools[1], [pools[0], pools[2]]
+        """The one that can be empty."""
+        system, scaled, spot = cluster.pools(name)
+        return spot, [system, scaled]
 
 
 def test_the_whole_access(aks: Aks, arm_session: Session) -> None:
@@ -129,26 +129,45 @@ def test_the_same_size_writes_nothing(clusters: AksCluster, aks: Aks) -> None:
     assert aks.writes == 0
 
 
+def test_an_autoscaler_takes_no_size_beside_its_own(clusters: AksCluster, aks: Aks) -> None:
+    with pytest.raises(InvalidRequest, match="cannot scale pool cpu of cluster ml-prod to 4") as caught:
+        clusters.scale_pool(NAME, "cpu", 4)
+    assert "autoscaler" in caught.value.why
+    assert caught.value.next_step == (
+        "az aks nodepool update --cluster-name ml-prod --resource-group ml --name cpu --disable-cluster-autoscaler"
+    )
+    assert aks.writes == 0
+
+
+@pytest.mark.parametrize(("state", "writes"), [("Scaling", 0), ("Failed", 1)])
+def test_a_size_that_was_asked_for_before_is_waited_for(clusters: AksCluster, aks: Aks, state: str, writes: int) -> None:
+    """A pool has its new count as soon as it is asked for; the nodes are there when it has succeeded."""
+    aks.polls = 0
+    aks.pools[NAME]["gpu"] |= {"count": 2, "provisioningState": state}
+    assert clusters.scale_pool(NAME, "gpu", 2).size == 2
+    assert (aks.pools[NAME]["gpu"]["provisioningState"], aks.writes) == ("Succeeded", writes)
+
+
 def test_what_is_not_asked_for_stays(clusters: AksCluster, aks: Aks) -> None:
-    before = dict(aks.pools[NAME]["cpu"])
-    clusters.scale_pool(NAME, "cpu", 5)
-    after = aks.pools[NAME]["cpu"]
-    assert {key: value for key, value in after.items() if before[key] != value} == {"count": 5, "eTag": "cpu-1"}
+    before = dict(aks.pools[NAME]["gpu"])
+    clusters.scale_pool(NAME, "gpu", 5)
+    after = aks.pools[NAME]["gpu"]
+    assert {key: value for key, value in after.items() if before[key] != value} == {"count": 5, "eTag": "gpu-1"}
 
 
 def test_no_quota(clusters: AksCluster, aks: Aks) -> None:
     aks.failure = ArmError(400, "ErrCode_InsufficientVCPUQuota", "Insufficient vcpu quota requested 16, remaining 4.")
-    with pytest.raises(QuotaExceeded, match="cannot scale pool cpu of cluster ml-prod to 5") as caught:
-        clusters.scale_pool(NAME, "cpu", 5)
+    with pytest.raises(QuotaExceeded, match="cannot scale pool gpu of cluster ml-prod to 5") as caught:
+        clusters.scale_pool(NAME, "gpu", 5)
     assert "requested 16, remaining 4" in caught.value.why
 
 
 def test_somebody_else_scales_it(clusters: AksCluster, aks: Aks) -> None:
     aks.polls = 0
-    aks.pools[NAME]["cpu"] |= {"provisioningState": "Scaling", "count": 2}
+    aks.pools[NAME]["gpu"] |= {"provisioningState": "Scaling", "count": 2}
     aks.arm.fail(ArmError(409, "OperationNotAllowed", "in progress"), only=lambda request: request.method == "PUT")
     with pytest.raises(Conflict):
-        clusters.scale_pool(NAME, "cpu", 5)
+        clusters.scale_pool(NAME, "gpu", 5)
     assert aks.writes == 0
 
 
@@ -159,7 +178,7 @@ def test_not_a_kubeconfig() -> None:
 
 
 def scaled(clusters: AksCluster) -> bool:
-    return clusters.scale_pool(NAME, "cpu", 5).size == 5
+    return clusters.scale_pool(NAME, "gpu", 5).size == 5
 
 
 METHODS: dict[str, Callable[[AksCluster], bool]] = {
@@ -211,7 +230,7 @@ def test_a_scaling_whose_answer_is_lost_is_not_applied_twice(
     with FaultProxy(arm.url, **server_tls) as proxy:
         clusters = at(proxy, make_session, lost)
         proxy.script(fault[lost], only=lambda request: request.method == "PUT")
-        assert clusters.scale_pool(NAME, "cpu", 5).size == 5
+        assert clusters.scale_pool(NAME, "gpu", 5).size == 5
         assert proxy.unused == []
     assert aks.writes == 1
 

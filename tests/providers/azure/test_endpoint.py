@@ -147,6 +147,13 @@ def test_no_quota_leaves_nothing(endpoints: MlEndpoint, ml: Ml) -> None:
     assert ml.endpoints == {}
 
 
+def test_the_reason_is_not_lost_when_nothing_can_be_taken_away(endpoints: MlEndpoint, ml: Ml) -> None:
+    ml.arm.fail(ArmError(409, "ScopeLocked", "locked"), only=lambda request: request.method == "DELETE")
+    with pytest.raises(InvalidRequest, match="cannot deploy fraud version 2 on az-weu") as caught:
+        endpoints.create(EndpointRequest("fraud", "2", "sha256:0", f"{IMAGE}:broken"))
+    assert "its log ends: ValueError: the model is cut off; what there is of it is left (a lock is on it" in caught.value.why
+
+
 def test_a_failed_version_is_made_again(endpoints: MlEndpoint, ml: Ml) -> None:
     endpoints.create(request("fraud", "1"))
     (running,) = ml.deployments.values()

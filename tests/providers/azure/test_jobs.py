@@ -1,13 +1,14 @@
 """Azure ML jobs: the contract and what is Azure's own, over the official SDK against a stub that runs them."""
 
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcml.core.errors import InvalidRequest, NotAuthenticated, NotFound, QuotaExceeded
+from mcml.core.errors import InvalidRequest, NotAuthenticated, NotFound, QuotaExceeded, Unavailable
 from mcml.providers.api.jobs import JobRequest, Jobs
 from mcml.providers.azure import run_history
 from mcml.providers.azure.jobs import MlJobs, exit_code
@@ -146,7 +147,11 @@ def test_no_signature_is_said(stub: MlJobsStub, arm: ArmStub, make_session: Make
             proxy.script(fault, only=lambda request: request.path.startswith("/logs/"))
             with pytest.raises(Exception, match="cannot read the log") as caught:
                 list(jobs.logs(job))
-            assert SIGNATURE[10:] not in f"{caught.value!r} {vars(caught.value)}"
+            assert SIGNATURE[12:] not in f"{caught.value!r} {vars(caught.value)}"
+        proxy.refuse()
+        with pytest.raises(Unavailable, match="cannot read the log") as refused:
+            list(jobs._history.read("read the log", f"{proxy.url}/logs/j/std_log.txt?{SIGNATURE}", 0))
+        assert SIGNATURE[12:] not in "".join(traceback.format_exception(refused.value))
 
 
 METHODS: dict[str, Callable[[MlJobs, str], bool]] = {

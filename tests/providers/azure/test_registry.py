@@ -1,12 +1,13 @@
 """Azure Container Registry: the contract and what is ACR's own, over the official client and the OCI protocol against a stub of it."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mcml.core.errors import NotAuthenticated, NotFound, Unavailable, Usage
+from mcml.core.errors import McmlError, NotAuthenticated, NotFound, Unavailable, Usage
 from mcml.providers.api.registry import Registry
 from mcml.providers.azure.registry import USER, AcrRegistry
 from mcml.testing.contracts.registry import RegistryContract
@@ -97,6 +98,30 @@ def test_a_login_that_the_registry_does_not_take(
     with pytest.raises(NotAuthenticated) as caught:
         registry.list(REPOSITORY)
     assert "az role assignment create --role AcrPull" in caught.value.next_step
+
+
+def test_a_token_that_the_client_cannot_read(registry: AcrRegistry, acr: AcrStub, make_source: Callable[[int], Path]) -> None:
+    """Its base64 holds a "_"; the OCI protocol's login reads it, the SDK does not."""
+    acr.claims = {"sub": "???>>>~~~" * 3}
+    with pytest.raises(McmlError) as caught:
+        registry.push(REPOSITORY, make_source(1), "v1")
+    assert acr.repositories[REPOSITORY].tags.keys() == {"v1"}
+    assert caught.value.message == f"cannot log in to {acr.host}"
+    assert "cannot read the token" in caught.value.why
+    assert "az acr repository list" in caught.value.next_step
+
+
+def test_a_client_is_not_kept_longer_than_its_token(
+    acr: AcrStub, make_session: MakeSession, credential: GivenToken, make_source: Callable[[int], Path]
+) -> None:
+    now = [datetime(2026, 1, 1, tzinfo=UTC)]
+    registry = registry_at(make_session, acr.host, credential, clock=lambda: now[0])
+    registry.push(REPOSITORY, make_source(1), "v1")
+    first = registry._client
+    assert registry._client is first
+    now[0] += timedelta(hours=2)
+    assert len(registry.list(REPOSITORY)) == 1
+    assert registry._client is not first
 
 
 def test_a_login_that_may_only_read(registry: AcrRegistry, acr: AcrStub, make_source: Callable[[int], Path]) -> None:

@@ -185,6 +185,8 @@ def test_a_load_says_what_it_asks_for(stub: DiscoveryStub, session: Session, tmp
     table = {"tableReference": reference, "schema": {"fields": [{"name": "a", "type": "DATE"}]}}
     stub.on("bigquery.tables.get", lambda call: table)
     warehouse = BigQueryWarehouse(session)
+    tabbed = module._load_config("csv", False, [], tabbed=True).to_api_repr()["load"]
+    assert (tabbed["fieldDelimiter"], tabbed["autodetect"]) == ("\t", True)
     config = module._load_config("csv", False, warehouse._schema(f"{PROJECT}.ds.t"))
     job = warehouse._from_bucket(Source(uri="gs://b/k*"), f"{PROJECT}.ds.t", config, "j1", warehouse._make("ds"))
     jobs.wait(session, "load", job, 5)

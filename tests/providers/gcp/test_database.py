@@ -78,6 +78,7 @@ class TestDatabase(DatabaseContract):
         self, stub: DiscoveryStub, grpc_stub: GrpcStub, world: SqlWorld, lags: MonitoringWorld, make_context: MakeContext
     ) -> Database:
         behind(lags, "copy-1", 1.5)
+        behind(lags, "copy-2", 0.5)
         return open_database(make_context(endpoint=stub.url, grpc_endpoint=grpc_stub.address))
 
     @pytest.fixture
@@ -144,7 +145,17 @@ def test_the_lag_is_the_slowest_replicas_last(lags: MonitoringWorld, make: Make)
 def test_a_lag_that_nobody_measured_is_not_zero(make: Make) -> None:
     with pytest.raises(Unavailable) as unknown:
         make().replica_lag("main")
-    assert unknown.value.why.startswith("none of copy-1, copy-2 was measured within 0:10:00")
+    assert unknown.value.why == "copy-1, copy-2 was not measured within 0:10:00: it is stopped, or too new"
+
+
+def test_a_replica_that_nobody_measured_may_be_the_slowest(lags: MonitoringWorld, make: Make) -> None:
+    behind(lags, "copy-1", 2.5)
+    with pytest.raises(Unavailable) as unknown:
+        make().replica_lag("main")
+    assert unknown.value.why == (
+        "copy-2 was not measured within 0:10:00: it is stopped, or too new; the slowest of the others is 2.5 s behind"
+    )
+    assert unknown.value.next_step == "gcloud sql instances describe copy-2"
 
 
 @pytest.mark.parametrize("name", ["", "../../v1/projects/other/instances/x", "a/b"])

@@ -214,6 +214,22 @@ def test_a_version_that_no_longer_answers(endpoints: VertexEndpoint, vertex: Ver
     assert (variant.state, variant.detail) == ("failed", "container exited")
 
 
+@pytest.mark.parametrize("weights", [{"1": 100}, {"1": 70, "2": 30}, {"1": 100, "2": 0}, {"1": 0, "2": 100}])
+def test_a_dead_version_is_started_again(endpoints: VertexEndpoint, vertex: Vertex, stub: DiscoveryStub, weights: dict[str, int]) -> None:
+    """With the traffic that it had; the one beside it keeps running."""
+    for version in weights:
+        endpoints.create(a_request("fraud", version, content=int(version)))
+    endpoints.shift_traffic("fraud", weights)
+    (endpoint,) = vertex.endpoints.values()
+    endpoint["deployedModels"][0]["status"] = {"message": "container exited", "availableReplicaCount": 0}
+    again = endpoints.create(a_request("fraud", "1"))
+    assert {one.version: (one.state, one.weight) for one in again.variants} == {
+        version: ("ready", weight) for version, weight in weights.items()
+    }
+    assert len(stub.calls("endpoints.undeployModel")) == 1
+    assert len(vertex.models) == len(weights)
+
+
 def test_a_folder_is_copied_to_the_bucket_and_served_by_the_image(
     vertex: Vertex, stub: DiscoveryStub, google: GoogleStub, make_session: MakeSession, tmp_path: Path
 ) -> None:
@@ -307,6 +323,7 @@ def test_a_target_without_a_region(make_session: MakeSession) -> None:
 METHODS: dict[str, Callable[[VertexEndpoint], object]] = {
     "describe": lambda one: (one.describe(), one.describe("fraud")),
     "create": lambda one: one.create(a_request("fraud", "2", content=2)),
+    "create a dead one again": lambda one: one.create(a_request("fraud", "1")),
     "create the first": lambda one: one.create(a_request("other", "1", content=2)),
     "shift_traffic": lambda one: one.shift_traffic("fraud", {"1": 100}),
     "invoke_target": lambda one: one.invoke_target("fraud").infer_path,
@@ -320,6 +337,9 @@ def test_every_method_gets_over_what_passes(method: str, vertex: Vertex, stub: D
     opened(make_session(endpoint=stub.url), REGION, TARGET).create(a_request("fraud", "1"))
     if method == "delete a version":
         opened(make_session(endpoint=stub.url), REGION, TARGET).create(a_request("fraud", "2", content=2))
+    if method == "create a dead one again":
+        (endpoint,) = vertex.endpoints.values()
+        endpoint["deployedModels"][0]["status"] = {"message": "container exited", "availableReplicaCount": 0}
     before = vertex.snapshot()
     with FaultProxy(stub.url) as proxy:
         session = make_session(endpoint=proxy.url, timeout=2.0)

@@ -91,6 +91,24 @@ def test_found_over_pages_and_in_the_region_only(world: AssetWorld, make: Make) 
     assert make().find_by_tag({"team": 'risk" OR labels.team:"x'}) == []
 
 
+@pytest.mark.parametrize(
+    ("region", "seen"),
+    [
+        ("europe-west1", {"in-eu"}),
+        ("europe-west4", {"in-eu", "in-eur4"}),
+        ("us-east1", {"in-us", "in-nam4"}),
+        ("us-west1", {"in-us"}),
+        ("asia-northeast1", {"in-asia"}),
+        ("australia-southeast1", set()),
+    ],
+)
+def test_a_bucket_of_many_regions_is_in_each(world: AssetWorld, make: Make, region: str, seen: set[str]) -> None:
+    for location in ("EU", "US", "ASIA", "EUR4", "NAM4"):
+        world.buckets.add(f"in-{location.lower()}", OURS)
+        world.buckets.buckets[f"in-{location.lower()}"]["location"] = location
+    assert {one.id for one in make(region).find_by_tag(OURS) if one.id.startswith("in-")} == seen
+
+
 def test_what_blocks_and_what_to_do(make: Make) -> None:
     blockers = make().blockers(BLOCKED)
     assert [(blocker.resource.id, blocker.reason) for blocker in blockers] == [

@@ -120,6 +120,12 @@ def test_all_pages(world: MonitoringWorld, metrics: GcpMetrics) -> None:
     assert metrics.names() == sorted([CPU, REQUESTS, LATENCY, "up", "version"])
 
 
+def test_a_month_of_minutes_is_one_page(world: MonitoringWorld, stub: GrpcStub, metrics: GcpMetrics) -> None:
+    """Monitoring's largest page is asked for: its quota counts calls."""
+    assert ask(metrics, CPU, "count", step=10 * MINUTE)
+    assert {call.request.page_size for call in stub.calls("ListTimeSeries")} == {100_000}
+
+
 def test_text_has_no_numbers_and_strange_names_are_not_asked(stub: GrpcStub, metrics: GcpMetrics) -> None:
     with pytest.raises(InvalidRequest) as text:
         ask(metrics, "version", "average")

@@ -119,6 +119,12 @@ def test_a_compressed_file(warehouse: Warehouse, dataset: str, tmp_path: Path, p
     assert warehouse.load(dataset, "t", str(tmp_path / "a.csv"), "csv").rows == 3
 
 
+def test_fields_between_tabs(warehouse: Warehouse, dataset: str, put: Put) -> None:
+    for _ in range(2):  # into a new table, and into one whose columns are known
+        assert warehouse.load(dataset, "t", put("a.tsv", b"id\tname\n1\tx,y\n"), "csv").rows == 1
+    assert warehouse.query(f"select id, name from {dataset}.t").rows == ((1, "x,y"), (1, "x,y"))
+
+
 @pytest.mark.parametrize(
     ("source", "kind", "error"),
     [
@@ -131,6 +137,8 @@ def test_a_compressed_file(warehouse: Warehouse, dataset: str, tmp_path: Path, p
         ("never/*.csv", "csv", NotFound),
         (".", "csv", InvalidRequest),
         ("tests", "avro", InvalidRequest),
+        ("gs://bucket/a.csv.zst", "csv", InvalidRequest),
+        ("a.csv.bz2", "csv", InvalidRequest),
     ],
 )
 def test_sources_that_are_none(warehouse: Warehouse, dataset: str, source: str, kind: str, error: type[Exception]) -> None:

@@ -1,5 +1,6 @@
 """The local warehouse: the contract, what a query may not do, and two processes at once."""
 
+import bz2
 import gzip
 import json
 import signal
@@ -83,6 +84,21 @@ def test_rows_that_do_not_fit_are_counted_with_their_reasons(warehouse: Warehous
     assert "three" in result.reasons[0]
     assert "Found: 3" in result.reasons[1]
     assert warehouse.query("select id from ds.t order by id").rows == ((1,), (2,), (6,))
+
+
+def test_a_file_that_the_engine_cannot_unpack_is_refused(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "a.csv.bz2").write_bytes(bz2.compress(b"id\n1\n" * 100))
+    with pytest.raises(InvalidRequest, match=r"cannot load .*bz2"):
+        warehouse.load("ds", "t", str(tmp_path / "a.csv.bz2"), "csv")
+    assert warehouse.datasets() == []
+
+
+def test_a_table_is_the_same_in_any_case(warehouse: Warehouse, tmp_path: Path) -> None:
+    """The engine does not tell `DS.T` from `ds.t`: the rows are added, not put in the place of those that are there."""
+    warehouse.load("ds", "t", write(tmp_path / "a.csv", "id\n1\n"), "csv")
+    assert warehouse.load("DS", "T", write(tmp_path / "b.csv", "id\n2\n"), "csv").rows == 1
+    assert warehouse.query("select id from ds.t order by id").rows == ((1,), (2,))
+    assert [(found.name, found.tables) for found in warehouse.datasets()] == [("ds", ("t",))]
 
 
 def test_reasons_of_bucket_objects_name_the_key(warehouse: Warehouse, ctx: ProviderContext) -> None:

@@ -1,0 +1,11 @@
+terraform {
+  # Write-only arguments and ephemeral values, which the layers above this one rely on.
+  required_version = ">= 1.11"
+
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = ">= 6.50, < 7"
+    }
+  }
+}
