@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mcml.core.errors import NotAuthenticated, NotFound
@@ -139,6 +139,7 @@ KEYS = st.lists(st.sampled_from(["a", "b", "a-", "0", "."]), min_size=1, max_siz
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(full={"a/a"}, empty={"a/a/"})
 @given(full=st.sets(KEYS, max_size=12), empty=st.sets(st.tuples(KEYS, st.sampled_from(["", "/"])).map("".join), max_size=6))
 def test_a_listing_is_what_boto3_lists(session: Session, s3_bucket: str, full: set[str], empty: set[str]) -> None:
     """Whatever keys there are: pages of three, some of which end in empty objects and markers."""
