@@ -25,6 +25,7 @@ FORMATS: Mapping[str, Kind] = {
 }
 """A file's ending, before `.gz` and the like, and what it holds."""
 PACKED = ("gz", "zst", "bz2")
+MOST_DIGITS = 4000  # of an int: Python reads no longer ones from text
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 _NAMED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 
@@ -92,7 +93,7 @@ def value_of(text: str) -> object:
     if text in words:
         return words[text]
     if number := _NUMBER.fullmatch(text):
-        return int(text) if number[2] is number[3] is None else Decimal(text)
+        return int(text) if number[2] is number[3] is None and len(text) < MOST_DIGITS else Decimal(text)
     if len(text) > 1 and text.startswith('"') and text.endswith('"'):
         try:
             return str(json.loads(text))
@@ -102,8 +103,9 @@ def value_of(text: str) -> object:
 
 
 def exists(warehouse: Warehouse, load: Load) -> bool:
-    """Tell whether the table is there."""
-    return any(load.table in found.tables for found in warehouse.datasets() if found.name == load.dataset)
+    """Tell whether the table is there; by any case, which some engines do not tell apart: asking once too often replaces nothing."""
+    ours = load.name.casefold()
+    return any(f"{found.name}.{table}".casefold() == ours for found in warehouse.datasets() for table in found.tables)
 
 
 def run(warehouse: Warehouse, load: Load, reporter: Reporter, record: Callable[[Fact], object]) -> LoadResult:

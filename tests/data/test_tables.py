@@ -58,6 +58,7 @@ def test_what_is_no_table(name: str) -> None:
         ("1", 1), ("-7", -7), ("9007199254740993", 9007199254740993), ("1.10", Decimal("1.10")), ("1e3", Decimal("1e3")), ("true", True),
         ("null", None), ("one", "one"), ('"1"', "1"), ('"a\\"b"', 'a"b'), ('"', '"'), ('"a"b"', '"a"b"'), ("", ""), ("007", "007"),
         ("2026-01-31", "2026-01-31"), ("True", "True"), (" 1", " 1"), ("1_000", "1_000"), ("NaN", "NaN"), ("'x'; --", "'x'; --"),
+        ("9" * 5000, Decimal("9" * 5000)),
     ],
 )  # fmt: skip
 def test_values_of_parameters(text: str, value: object) -> None:
@@ -168,6 +169,7 @@ def test_a_dry_run_says_what_would_happen_and_replace_asks(folder: Path) -> None
     assert typed(["data", "query", "select 1 as a from web.clicks"], cwd=folder).code == exits.NOT_FOUND
     typed(["data", "load", "clicks.csv", "web.clicks"], cwd=folder)
     assert (planned(), planned("--replace")) == ("append", "replace")
+    assert typed(["data", "load", "clicks.csv", "WEB.Clicks", "--replace"], cwd=folder).code == exits.USAGE, "the same table"
     asked = typed(["data", "load", "clicks.csv", "web.clicks", "--replace"], cwd=folder)
     assert (asked.code, "Replace all rows of web.clicks?" in asked.err) == (exits.USAGE, True)
     assert typed(["data", "load", "clicks.csv", "web.clicks", "--replace", "--yes"], cwd=folder).code == exits.DONE

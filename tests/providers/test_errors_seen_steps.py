@@ -36,12 +36,12 @@ GCLOUD = """
 AZ = """
     account list|account list-locations|account show|acr list|acr repository list|acr show|aks install-cli|aks nodepool list
     aks nodepool update|aks start|aks update|costmanagement export list|group list|lock delete|lock list|login|ml compute list
-    ml compute list-usage|ml workspace list|ml workspace show|monitor action-group list|monitor autoscale list|monitor metrics list-definitions
-    network vnet subnet show|policy assignment list|provider register|provider show|resource delete|resource list
-    role assignment create|snapshot list|sql db list|sql db restore|storage account keys list|storage account list
-    storage account management-policy show|storage account show|storage account show-connection-string|storage account show-usage
-    storage blob set-tier|storage container delete|storage container list|vm create|vm delete|vm disk detach|vm list|vm list-skus
-    vm list-usage
+    ml compute list-usage|ml workspace list|ml workspace show|monitor action-group list|monitor autoscale list
+    monitor metrics list-definitions|network vnet subnet show|policy assignment list|provider register|provider show
+    resource delete|resource list|role assignment create|snapshot list|sql db list|sql db restore|storage account keys list
+    storage account list|storage account management-policy show|storage account show|storage account show-connection-string
+    storage account show-usage|storage blob set-tier|storage container delete|storage container list|vm create|vm delete
+    vm disk detach|vm list|vm list-skus|vm list-usage
 """
 LOOKED_UP = {"gcloud": re.split(r"[|\n]\s*", GCLOUD.strip()), "az": re.split(r"[|\n]\s*", AZ.strip())}
 PROSE = {"gcloud name one"}

@@ -7,7 +7,7 @@ nothing used. Real Cost Management leaves taxes and most credits to the invoice;
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -63,6 +63,7 @@ def dimension(charge: Charge, name: str) -> str:
         "PricingModel": "Spot" if spot else "SavingsPlan" if plan else "Reservation" if charge.commitment else "OnDemand",
         "Meter": charge.sku,
         "MeterId": NAMES.skus.get(charge.sku, ""),
+        "ResourceGuid": NAMES.skus.get(charge.sku, ""),
         "BenefitId": benefit[0],
         "BenefitName": benefit[1],
     }[name]
@@ -114,10 +115,17 @@ def _values(charge: Charge, group: Mapping[str, str]) -> tuple[str, ...]:
     return (dimension(charge, group["name"]),)
 
 
-def serve(arm: ArmStub, charges: Callable[[], Iterable[Charge]], *, page: int = 1000) -> None:
-    """Answer Cost Management's query on a stub of Azure Resource Manager; `charges` is called for every request."""
+def serve(arm: ArmStub, charges: Callable[[], Iterable[Charge]], *, page: int = 1000, unknown: Collection[str] = ()) -> None:
+    """Answer Cost Management's query on a stub of Azure Resource Manager; `charges` is called for every request.
+
+    `unknown` are the dimensions that the agreement does not have: the first of them in a question is refused, as the service does.
+    """
 
     def query(request: Request) -> Reply:
+        for group in request.body["dataset"].get("grouping", ()):
+            if group["name"] in unknown:
+                known = "valid values: 'ResourceGroup','ResourceGuid','ServiceName',''.\r\n\r\n (Request ID: 0a1b)"
+                raise ArmError(400, "BadRequest", f"Invalid query definition: Invalid dataset grouping: '{group['name']}'; {known}")
         at = int(request.query.get("$skiptoken", "0"))
         properties, more = query_answer(charges(), request.parts["scope"], request.body, start=at, page=page)
         link = f"{request.origin}{request.path}?api-version={request.query['api-version']}&$skiptoken={at + page}" if more else None
