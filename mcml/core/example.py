@@ -34,7 +34,7 @@ VALUES: dict[str, Any] = {
     },
     "router": {"host": "127.0.0.1", "port": 8080, "admin_port": 0},
     "store": {"url": ""},
-    "infra": {"binary": "", "environment": "dev"},
+    "infra": {"binary": "", "environment": "dev", "policies": "", "monthly_budget": 2000},
     "providers": {"local": {"currency": "USD", "prices": {"us-east-1": {"vcpu_hour": 0.048, "gib_hour": 0.0053}}}},
 }
 

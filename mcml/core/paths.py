@@ -35,7 +35,7 @@ def state_folder(project: Path) -> Path:
 
 
 def shipped(name: str) -> Path:
-    """Return a folder that ships beside the package: `terraform`, `runbooks` or `completions`.
+    """Return a folder that ships beside the package: `terraform`, `runbooks`, `policies` or `completions`.
 
     A wheel carries them inside the package, an editable install reads the checkout. Raises FileNotFoundError when neither is there.
     """

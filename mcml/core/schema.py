@@ -101,6 +101,13 @@ class Infra(Strict):
         default="", description="Path of terraform or tofu; empty: terraform or tofu on PATH, else `embedded`: Terraform as a library."
     )
     environment: Name = Field(default="dev", description="The Terraform workspace: one environment, one state.")
+    policies: str = Field(default="", description="Folder of your own rules (*.rego) beside the shipped ones, relative to this file.")
+    monthly_budget: Decimal | None = Field(
+        default=None,
+        gt=0,
+        description="US dollars a month: a plan that would cost more is refused unless somebody accepts it.",
+        examples=[2000],
+    )
 
 
 class Settings(Strict):

@@ -6,7 +6,8 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,11 +17,14 @@ from mcml.core.fact import Fact
 from mcml.core.files import read_json, write_json
 from mcml.core.package import folder_digest
 from mcml.core.report import Reporter
-from mcml.infra import workcopy
+from mcml.infra import policy, pricing, workcopy
 from mcml.infra.binary import Binary
 from mcml.infra.drift import Drift, find_drift
 from mcml.infra.events import Event, Tally, to_error
 from mcml.infra.plan import Applied, Planned, actions_of, gone_or_changed, read_plan
+from mcml.infra.policy import RuleFile
+from mcml.infra.pricing import PriceOf
+from mcml.infra.resources import resources_of
 from mcml.infra.runner import Control, Ended, Runner, environment
 from mcml.infra.units import Folders, Unit
 from mcml.providers.api.inventory import Inventory, Resource
@@ -39,7 +43,8 @@ DID = {"create": "created", "update": "changed", "delete": "destroyed", "read": 
 class Tools:
     """What every run needs: Terraform, the modules, the environment of this process, where progress and facts go, and time.
 
-    `time_left` gives the seconds that are left of `--timeout`, or None without one.
+    `time_left` gives the seconds that are left of `--timeout`, or None without one. `price_of` answers from the price catalogue, `rules`
+    are the policies, and `monthly_budget` is in US dollars.
     """
 
     binary: Binary
@@ -49,6 +54,9 @@ class Tools:
     record: Record
     clock: Clock = utc_now
     time_left: Callable[[], float | None] = lambda: None
+    price_of: PriceOf = lambda _cloud, _region, _sku: None
+    rules: Sequence[RuleFile] = ()
+    monthly_budget: Decimal | None = None
 
 
 @contextmanager
@@ -83,13 +91,25 @@ class Desk:
         """
         return self._go(lambda runner: self._plan(runner, destroy=destroy, lock=lock))
 
+    def gate(self, planned: Planned, accepted: Sequence[str] = ()) -> Planned:
+        """Return the plan with what was accepted (`accepted` are ids of policies). Raises Conflict when a policy denies it that is not.
+
+        A plan without changes passes: nothing would be done.
+        """
+        if planned.plan.changes:
+            policy.refuse(planned.verdicts, accepted, self._again(planned))
+        kept = tuple(verdict for verdict in policy.denied(planned.verdicts) if verdict.rule in accepted)
+        return replace(planned, accepted=kept)
+
     def apply(self, planned: Planned) -> Applied:
         """Apply exactly this plan, and append the fact. A plan without changes does nothing.
 
-        Raises PartlyDone when a part is done: running the same command again continues.
+        Raises Conflict when a policy denies it and `gate` was not told to accept that; PartlyDone when a part is done: running the same
+        command again continues.
         """
         if not planned.plan.changes:
             return Applied(planned)
+        policy.refuse(planned.verdicts, [verdict.rule for verdict in planned.accepted], self._again(planned))
         return self._go(lambda runner: self._apply(runner, planned))
 
     def drift(self, inventory: Inventory) -> Drift:
@@ -148,11 +168,20 @@ class Desk:
             if gone:
                 document = await self._plan_file(runner, *options, *(f"-replace={address}" for address in gone))
             plan = read_plan(document)
+            made = Planned(self.unit, plan, self.run / "plan", destroy, actions_of(document))
+            judged = self._judged(made, document)
         except BaseException:
             self.tools.reporter.finish(label, "no plan", ok=False)
             raise
         self.tools.reporter.finish(label, f"{len(plan.changes)} to change" if plan.changes else "nothing to change")
-        return Planned(self.unit, plan, self.run / "plan", destroy, actions_of(document))
+        return judged
+
+    def _judged(self, planned: Planned, document: Mapping[str, Any]) -> Planned:
+        """Return the plan with its price and what the policies say."""
+        resources = resources_of(document, str(self.unit.variables.get("region", "")))
+        estimate = pricing.estimate(self.unit.name, resources, self.tools.price_of)
+        about = policy.Circumstances(self.unit.name, self.unit.environment, resources, estimate, self.tools.monthly_budget)
+        return replace(planned, estimate=estimate, verdicts=policy.evaluate(self.tools.rules, document, about))
 
     async def _plan_file(self, runner: Runner, *options: str) -> Mapping[str, Any]:
         file = self.run / "plan"
@@ -206,7 +235,7 @@ class Desk:
             raise to_error(ended.diagnostics, doing, text=ended.text, next_step="mcml doctor")
 
     def _failure(self, runner: Runner, ended: Ended, planned: Planned, tally: Tally) -> McmlError | None:
-        again = f"mcml infra {'destroy' if planned.destroys else 'apply'}"
+        again = self._again(planned)
         what = f"{'destroying' if planned.destroys else 'applying'} {self.unit.environment}"
         if ended.code == 0:
             return None
@@ -221,6 +250,9 @@ class Desk:
             why=f"{error.message}\n{error.why}".strip(),
             next_step=f"{error.next_step}\n{again}    # continues" if error.next_step not in ("", again) else f"{again}    # continues",
         )
+
+    def _again(self, planned: Planned) -> str:
+        return f"mcml infra {'destroy' if planned.destroys else 'apply'}"
 
     def _progress(self, tally: Tally) -> str:
         """Say what of an apply is done, half-done and not begun; a target by its name."""
@@ -243,6 +275,10 @@ class Desk:
             "duration_s": round(seconds, 3),
             "complete": failed is None,
         }
+        if planned.estimate.lines:
+            facts |= {"monthly_cost": str(planned.estimate.after), "monthly_before": str(planned.estimate.before)}
+        if planned.accepted:
+            facts["accepted"] = [{"rule": one.rule, "address": one.address, "message": one.message} for one in planned.accepted]
         self._record(f"infra.{'destroyed' if planned.destroys else 'applied'}", facts | ({"reason": failed.message} if failed else {}))
 
     def _record(self, kind: str, facts: Mapping[str, object]) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from mcml.core.errors import McmlError
 from mcml.core.plan import Action, Plan, Step
+from mcml.infra.policy import Verdict
+from mcml.infra.pricing import Estimate
 from mcml.infra.units import Unit
 
 FORMAT_MAJOR = "1"
@@ -27,7 +29,20 @@ ACTIONS: Mapping[tuple[str, ...], Action] = {
     ("create", "delete"): "replace",
     ("no-op",): "keep",
 }
+FORGOTTEN = "only forgotten, not destroyed"
 ORDER: tuple[Action, ...] = ("delete", "replace", "update", "create", "keep")
+
+HOLDS_DATA = frozenset({
+    "aws_db_instance", "aws_rds_cluster", "aws_s3_bucket", "aws_ebs_volume", "aws_efs_file_system", "aws_dynamodb_table", "aws_kms_key",
+    "aws_elasticache_replication_group", "aws_elasticache_cluster", "aws_ecr_repository", "aws_secretsmanager_secret",
+    "google_sql_database_instance", "google_sql_database", "google_storage_bucket", "google_bigquery_dataset", "google_bigquery_table",
+    "google_compute_disk", "google_filestore_instance", "google_redis_instance", "google_artifact_registry_repository",
+    "google_kms_crypto_key", "google_secret_manager_secret",
+    "azurerm_storage_account", "azurerm_storage_container", "azurerm_storage_data_lake_gen2_filesystem", "azurerm_mssql_server",
+    "azurerm_mssql_database", "azurerm_postgresql_flexible_server", "azurerm_managed_disk", "azurerm_redis_cache", "azurerm_key_vault",
+    "azurerm_container_registry", "azurerm_cosmosdb_account", "azurerm_log_analytics_workspace", "azurerm_resource_group",
+})  # fmt: skip
+"""Kinds whose removal loses what is in them."""
 
 REASONS = {
     "replace_because_tainted": "half-made by an earlier run",
@@ -43,13 +58,19 @@ REASONS = {
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan as a value, and the file in which Terraform keeps the same plan: applying means applying that file."""
+    """A plan as a value, and the file in which Terraform keeps the same plan: applying means applying that file.
+
+    `estimate` is what it costs, `verdicts` what the policies say; `accepted` are the denials that somebody accepted.
+    """
 
     unit: Unit
     plan: Plan
     file: Path
     destroys: bool = False
     wanted: Mapping[str, list[str]] = field(default_factory=dict)
+    estimate: Estimate = field(default_factory=Estimate)
+    verdicts: tuple[Verdict, ...] = ()
+    accepted: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +82,7 @@ class Applied:
 
 
 def read_plan(document: Mapping[str, Any]) -> Plan:
-    """Return the plan of a `terraform show -json PLANFILE` document, what loses something first.
+    """Return the plan of a `terraform show -json PLANFILE` document: what loses data first, then what loses something.
 
     Raises McmlError for a format that we do not know, and for a plan that Terraform itself calls errored or incomplete.
     """
@@ -76,7 +97,12 @@ def read_plan(document: Mapping[str, Any]) -> Plan:
     steps = [_step(change) for change in document.get("resource_changes", []) if _counts(change)]
     if not any(step.action != "keep" for step in steps):
         steps += _output_steps(document)
-    return Plan("infra", tuple(sorted(steps, key=lambda step: (ORDER.index(step.action), step.name))))
+    return Plan("infra", tuple(sorted(steps, key=lambda step: (not loses_data(step), ORDER.index(step.action), step.name))))
+
+
+def loses_data(step: Step) -> bool:
+    """Tell whether a step removes something together with the data in it."""
+    return step.kind in HOLDS_DATA and step.action in ("delete", "replace") and step.reason != FORGOTTEN
 
 
 def _counts(change: Mapping[str, Any]) -> bool:
@@ -88,7 +114,7 @@ def _step(change: Mapping[str, Any]) -> Step:
     about = change["change"]
     actions = tuple(about["actions"])
     action = ACTIONS.get(actions, "update")
-    reason = "only forgotten, not destroyed" if actions == ("forget",) else REASONS.get(str(change.get("action_reason", "")), "")
+    reason = FORGOTTEN if actions == ("forget",) else REASONS.get(str(change.get("action_reason", "")), "")
     key = change.get("index")
     changed = dict(_changed(about)) if action in ("update", "replace") else {}
     return Step(

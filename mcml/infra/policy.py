@@ -7,7 +7,9 @@ id; the file's name without one) and `address`; or a message alone. Its `input` 
 
 import json
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
@@ -25,6 +27,23 @@ SEVERITIES: tuple[Severity, ...] = ("deny", "warn")
 
 _PACKAGE = re.compile(r"^\s*package\s+([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*(?:#.*)?$", re.MULTILINE)
 _PLACE = re.compile(r"(?:error \d+:|\s|\()(?P<name>[^\s|()]+)\|(?P<offset>\d+)\|\d+")
+_BARE_QUOTE = re.compile(r'(?<!\\)"')
+_TWICE = ("planned_values", "prior_state", "relevant_attributes", "checks")
+
+_TEXTS_PACKAGE = "mcml_texts"
+_TEXTS = """package mcml_texts
+
+texts(held) := [parts(found) | some found in held] if { type_name(held) in {"set", "array"} } else := ["wrong"]
+
+parts(found) := [base64.encode(text) | some text in said(found)] if { every text in said(found) { is_string(text) } } else := []
+
+said(found) := ["", "", found] if { is_string(found) }
+  else := [object.get(found, "rule", ""), object.get(found, "address", ""), object.get(found, "message", object.get(found, "msg", 0))] if {
+    is_object(found)
+  } else := [0]
+"""
+"""In base64, because regopy hands a text with a quote in it back as JSON that is none."""
+
 _MESSAGE = re.compile(r"\(errormsg \d+:(.*?)\)(?:\s|$)", re.DOTALL)
 
 
@@ -94,7 +113,7 @@ def evaluate(rules: Sequence[RuleFile], document: Mapping[str, Any], about: Circ
     if not rules:
         return ()
     clouds = {resource.address: resource.cloud for resource in about.resources}
-    said = _ask(rules, {**document, "mcml": _told(about)})
+    said = _ask(rules, _told(document, about))
     verdicts = {_verdict(file, severity, one, clouds) for file, severity, found in said for one in found}
     return tuple(sorted(verdicts, key=lambda one: (SEVERITIES.index(one.severity), one.rule, one.address, one.message)))
 
@@ -120,15 +139,25 @@ def refuse(verdicts: Iterable[Verdict], accepted: Iterable[str], command: str) -
     )
 
 
-def _told(about: Circumstances) -> dict[str, object]:
+def _told(document: Mapping[str, Any], about: Circumstances) -> dict[str, object]:
+    """Return what the rules are given: the plan without what it holds twice, and what we know beside it."""
+    known = {resource.address: _beside(resource) for resource in about.resources}
+    changes = [{**change, "mcml": known.get(str(change["address"]), {})} for change in document.get("resource_changes") or ()]
     budget = about.monthly_budget
     return {
-        "unit": about.unit,
-        "environment": about.environment,
-        "resources": [vars(resource) for resource in sorted(about.resources, key=lambda one: one.address)],
-        "cost": {"monthly_cents": _cents(about.estimate.after), "missing": len(about.estimate.unpriced)},
-        "budget_cents": None if budget is None else int(budget * 100),
+        **{key: value for key, value in document.items() if key not in _TWICE},
+        "resource_changes": sorted(changes, key=lambda change: str(change["address"])),
+        "mcml": {
+            "unit": about.unit,
+            "environment": about.environment,
+            "cost": {"monthly_cents": _cents(about.estimate.after), "missing": len(about.estimate.unpriced)},
+            "budget_cents": None if budget is None else int(budget * 100),
+        },
     }
+
+
+def _beside(resource: Resource) -> dict[str, object]:
+    return {name: getattr(resource, name) for name in ("cloud", "region", "module", "within", "refers", "default_tags")}
 
 
 def _cents(dollars: Decimal) -> int:
@@ -136,34 +165,47 @@ def _cents(dollars: Decimal) -> int:
     return int((dollars * 100).to_integral_value(ROUND_CEILING))
 
 
-def _ask(rules: Sequence[RuleFile], told: Mapping[str, Any]) -> Iterator[tuple[RuleFile, Severity, list[Any]]]:
-    """Yield what each package's `deny` and `warn` hold, with the file that stands for the package."""
+def _ask(rules: Sequence[RuleFile], told: Mapping[str, Any]) -> Iterator[tuple[RuleFile, Severity, list[list[str]]]]:
+    """Yield what each package's `deny` and `warn` hold, as `[rule, address, message]`, with the file that stands for the package."""
     packages = {file.package: file for file in reversed(rules)}
-    asked = {f"{severity}{number}": (package, severity) for number, package in enumerate(packages) for severity in SEVERITIES}
-    query = "; ".join(f"{name} := [found | found := data.{package}.{severity}]" for name, (package, severity) in asked.items())
     interpreter = _interpreter(rules, told)
-    answers = _query(interpreter, query)
+    asked = {f"{severity}{number}": (package, severity) for number, package in enumerate(packages) for severity in SEVERITIES}
+    answers = _query(interpreter, "; ".join(_question(name, package, severity) for name, (package, severity) in asked.items()))
     if isinstance(answers, str):
         raise _failed(rules, packages, interpreter, answers)
     for name, (package, severity) in asked.items():
-        for found in answers[name]:
-            if not isinstance(found, list):
-                line = _line_of(packages[package], severity)
-                raise _broken(packages[package].path, line, f"{severity} is no set: `{severity} contains ...`")
-            yield packages[package], severity, found
+        file = packages[package]
+        if answers[name] == ["wrong"] or [] in answers[name]:
+            why = f"`{severity} contains ...` is wanted, each an object with a message, or a text"
+            raise _broken(file.path, _line_of(file, severity), why)
+        yield file, severity, [[_text(part) for part in one] for one in answers[name]]
+
+
+def _question(name: str, package: str, severity: Severity) -> str:
+    return f"{name} := [found | some all in [held | held := data.{package}.{severity}]; some found in data.{_TEXTS_PACKAGE}.texts(all)]"
+
+
+def _text(coded: str) -> str:
+    """Return a text that Rego gave us in base64. Inside the interpreter it is escaped as in JSON, apart from quotes that `sprintf` adds."""
+    escaped = b64decode(coded).decode()
+    with suppress(ValueError):
+        return str(json.loads(f'"{_BARE_QUOTE.sub(chr(92) + chr(34), escaped)}"'))
+    return escaped
 
 
 def _interpreter(rules: Sequence[RuleFile], told: Mapping[str, Any]) -> "Interpreter":
-    from regopy import Input, Interpreter, RegoError, log_level_from_string
+    from regopy import Interpreter, RegoError, log_level_from_string
 
     interpreter = Interpreter()
     interpreter.log_level = log_level_from_string("None")  # it would write to our stdout
+    interpreter.add_module(_TEXTS_PACKAGE, _TEXTS)
     for file in rules:
         try:
             interpreter.add_module(file.path, file.text)
         except RegoError as refused:
             raise _explained([file], str(refused)) from None
-    interpreter.set_input(Input(json.loads(json.dumps(told, default=dict))))
+    # As text: what is given as Python values is not equal to the same text in a rule once it holds a quote or a line's end.
+    interpreter.set_input_term(json.dumps(told, ensure_ascii=False, default=dict))
     return interpreter
 
 
@@ -180,7 +222,7 @@ def _failed(rules: Sequence[RuleFile], packages: Mapping[str, RuleFile], interpr
     """Find the package that does not evaluate: alone, each is asked again."""
     for package, file in packages.items():
         for severity in SEVERITIES:
-            answer = _query(interpreter, f"found := [found | found := data.{package}.{severity}]")
+            answer = _query(interpreter, _question("found", package, severity))
             if isinstance(answer, str):
                 own = [rule for rule in rules if rule.package == package]
                 return _explained(own or [file], answer, severity)
@@ -213,10 +255,6 @@ def _broken(path: str, line: int, why: str) -> Usage:
     return Usage(f"the policy {path}:{line} is broken", why=why, next_step="mend it; the shipped rules are an example")
 
 
-def _verdict(file: RuleFile, severity: Severity, said: Any, clouds: Mapping[str, str]) -> Verdict:
-    told = said if isinstance(said, Mapping) else {"message": said}
-    message = told.get("message", told.get("msg"))
-    if not isinstance(message, str):
-        raise _broken(file.path, _line_of(file, severity), f"{severity} holds {json.dumps(said)[:80]}, which has no message")
-    address = str(told.get("address") or "")
-    return Verdict(str(told.get("rule") or Path(file.path).stem), severity, message, address, clouds.get(address, ""))
+def _verdict(file: RuleFile, severity: Severity, said: Sequence[str], clouds: Mapping[str, str]) -> Verdict:
+    rule, address, message = said
+    return Verdict(rule or Path(file.path).stem, severity, message, address, clouds.get(address, ""))

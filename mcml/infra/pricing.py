@@ -91,8 +91,10 @@ class Estimate:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Where the prices were read; the day they were last said so stands in `prices` of each line."""
-        return tuple(sorted({price.source for line in self.lines for price in (*line.before.prices, *line.after.prices)}))
+        """Where the prices were read, each with the day on which it last said so."""
+        prices = [price for line in self.lines for price in (*line.before.prices, *line.after.prices)]
+        dated = ((price.source, f"{price.as_of:%Y-%m-%d}") for price in prices)
+        return tuple(sorted({source if day in source else f"{source}, {day}" for source, day in dated}))
 
     def groups(self) -> dict[tuple[str, str], "Estimate"]:
         """Return the estimates by unit and cloud."""
@@ -147,7 +149,7 @@ def _reason(part: Part, resource: Resource, price: UnitPrice | None, price_of: P
     if part.why:
         return f"{part.what}: {part.why}"
     if not resource.region:
-        return f"{part.what}: its region is known after apply"
+        return f"{part.what}: its region cannot be told"
     if price:
         return f"{part.what}: its price is in {price.currency} per {price.unit}"
     hint = ""

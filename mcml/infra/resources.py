@@ -20,7 +20,7 @@ class Resource:
     """One instance of a resource in a plan. `before` and `after` are None where there is none; in `unknown` is True what an apply decides.
 
     `within` is the address without the indices of `count` and `for_each`; `refers` are such addresses, by attribute. `default_tags` are
-    the tags or labels that its provider adds, None when they cannot be told.
+    the tags or labels that its provider adds, None when they cannot be told. A reference through a `local` is not found: no plan has it.
     """
 
     address: str
@@ -35,14 +35,24 @@ class Resource:
     refers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     default_tags: Mapping[str, str] | None = field(default_factory=dict)
 
+    @property
+    def module(self) -> str:
+        """The module that it is written in, empty for the root."""
+        return ".".join(self.within.split(".")[:-2])
+
 
 def resources_of(document: Mapping[str, Any], region: str = "") -> list[Resource]:
     """Return the managed resources of a `terraform show -json PLANFILE` document, sorted by address.
 
-    A resource's region is its own, else its provider's, else `region`, else that of all others of its cloud when they share one.
+    A resource's region is its own, else its provider's, else that of what it is part of, else `region`, else that of all others of its
+    cloud when they share one.
     """
     configured = _Configured(document)
-    found = [_resource(change, configured) for change in document.get("resource_changes") or () if change.get("mode") != "data"]
+    alone = [_resource(change, configured) for change in document.get("resource_changes") or () if change.get("mode") != "data"]
+    regions: dict[str, set[str]] = {}
+    for one in alone:
+        regions.setdefault(one.within, set()).add(one.region)
+    found = [one if one.region else _placed(one, _of_the_whole(one, regions)) for one in alone]
     shared: dict[str, set[str]] = {}
     for one in found:
         shared.setdefault(one.cloud, set()).add(one.region)
@@ -56,6 +66,13 @@ def region_name(place: object) -> str:
     text = str(place or "").lower().replace(" ", "")
     zone = _ZONE.match(text)
     return (zone[1] or zone[2]) if zone else text
+
+
+def _of_the_whole(one: Resource, regions: Mapping[str, set[str]]) -> str:
+    """Return the region of the server or cluster that a resource is part of, when that is in one."""
+    wholes = [whole for name in ("server_id", "kubernetes_cluster_id", "cluster_id") for whole in one.refers.get(name, ())]
+    found = {region for whole in wholes for region in regions.get(whole, ())}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _placed(one: Resource, region: str) -> Resource:

@@ -1,13 +1,17 @@
 """Documents of the infra room (pure)."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from mcml.core.plan import Plan, Step
 from mcml.core.schema import Target
-from mcml.core.view import Block, Column, Document, Level, Pairs, State, Status, Table, Text, listing
+from mcml.core.view import Block, Column, Document, Level, Pairs, Section, State, Status, Table, Text, listing
 from mcml.infra.drift import Drift
-from mcml.infra.plan import ORDER, Applied, Planned
+from mcml.infra.plan import ORDER, Applied, Planned, loses_data
+from mcml.infra.policy import Severity, Verdict
+from mcml.infra.pricing import CURRENCY, Estimate, Line
 from mcml.infra.state import State as TerraformState
 from mcml.infra.state import applied_targets
 from mcml.infra.units import Unit
@@ -16,8 +20,12 @@ from mcml.providers.api.inventory import Resource
 if TYPE_CHECKING:
     from mcml.infra.binary import Binary
 
-MOST_ROWS = 50
-"""A plan fits on one screen and into one comment of a review: 60 lines with heading and verdict."""
+MOST_LINES = 50
+"""A plan fits on one screen and into one comment of a review: 60 lines with headings, price and verdict."""
+MOST_VERDICT_LINES = 20
+"""What is left to the policies where the changes would fill the screen."""
+NARROW = 56
+"""Characters of a row that go into one line of a terminal of 80 columns."""
 
 DONE = {"create": "created", "update": "changed", "replace": "replaced", "delete": "destroyed"}
 ABOUT = (Column("name", "Target"), Column("provider", "Provider"), Column("region", "Region"), Column("ports", "Ports"))
@@ -25,13 +33,139 @@ LEVELS: Mapping[str, Level] = {"applied": "ok", "not applied": "idle", "half-mad
 
 
 def plan_document(planned: Planned) -> Document:
-    """Show a plan, what loses something first; what stays as it is, is data but no line."""
-    changes = planned.plan.changes
-    rows = [{"action": step.action, "name": _short(step), "why": _why(step)} for step in changes[:MOST_ROWS]]
-    more = [Text(f"... and {len(changes) - MOST_ROWS} more: -o json shows all")] if len(changes) > MOST_ROWS else []
+    """Show a plan: what loses data first, its price, and what the policies say. What stays as it is, is data but no line."""
+    changes = [{"action": step.action, "name": _short(step), "why": _why(step)} for step in planned.plan.changes]
+    needed = sum(_height(row, "name", "why") for row in changes)
+    verdicts = _verdict_blocks(planned.verdicts, max(MOST_VERDICT_LINES, MOST_LINES - needed - 2))
+    left = MOST_LINES - sum(_height(row, "rule", "what") for row in verdicts[0].rows) - 2 if verdicts else MOST_LINES
+    rows = _fitting(changes, left, "name", "why")
+    more = [Text(f"... and {len(changes) - len(rows)} more: -o json shows all")] if len(changes) > len(rows) else []
     verdict = f"{counts(planned.plan)} in {planned.unit.environment}; plan {planned.plan.digest[:12]}"
     table = [Table([Column("action", "Action"), Column("name", "What"), Column("why", "Why")], rows)] if rows else []
-    return Document("InfraPlan", [_item(step) for step in planned.plan.steps], (*table, *more, Text(verdict)))
+    blocks = (*table, *more, *price_summary(planned.estimate), *verdicts, Text(verdict))
+    return Document("InfraPlan", _plan_items(planned), blocks)
+
+
+def _plan_items(planned: Planned) -> list[dict[str, object]]:
+    """Return the steps, each with its price and verdicts; what is said about no step of its own is with a last item, the plan itself."""
+    lines = {line.address: line for line in planned.estimate.lines}
+    said: dict[str, list[dict[str, object]]] = {}
+    known = {step.name for step in planned.plan.steps}
+    for verdict in planned.verdicts:
+        said.setdefault(verdict.address if verdict.address in known else "", []).append(dict(vars(verdict)))
+    items = [_item(step) | _price_fields(lines.get(step.name)) | {"verdicts": said.get(step.name, [])} for step in planned.plan.steps]
+    if "" in said:
+        items.append(_item(Step("keep", "plan", "plan")) | _price_fields(None) | {"verdicts": said[""]})
+    return items
+
+
+def _price_fields(line: Line | None) -> dict[str, object]:
+    return {
+        "monthly_cost": line.after.monthly if line else None,
+        "monthly_delta": line.delta if line else None,
+        "unpriced": list(line.after.unpriced) if line else [],
+    }
+
+
+def _fitting(rows: Sequence[Mapping[str, object]], lines: int, *keys: str) -> list[Mapping[str, object]]:
+    """Return the first rows, as many as go into so many lines of a narrow terminal."""
+    heights = accumulate(_height(row, *keys) for row in rows)
+    return [row for row, height in zip(rows, heights, strict=True) if height <= lines]
+
+
+def _height(row: Mapping[str, object], *keys: str) -> int:
+    return -(-sum(len(str(row[key])) for key in keys) // NARROW) or 1
+
+
+def _verdict_blocks(verdicts: Sequence[Verdict], lines: int) -> list[Table]:
+    """Return one row for all resources of which a rule says the same, so that no rule is lost in the number of another's."""
+    levels: Mapping[Severity, Level] = {"deny": "bad", "warn": "warn"}
+    said: dict[tuple[Severity, str, str], list[str]] = {}
+    for one in verdicts:
+        said.setdefault((one.severity, one.rule, one.message), []).append(one.address)
+    all_rows = [
+        {"severity": State(severity, levels[severity]), "rule": rule, "what": f"{_some(addresses)}: {message}".removeprefix(": ")}
+        for (severity, rule, message), addresses in said.items()
+    ]
+    rows = _fitting(all_rows, lines, "rule", "what")
+    if len(rows) < len(all_rows):
+        rest = f"... and {len(all_rows) - len(rows)} more: -o json shows all"
+        rows.append({"severity": "", "rule": "", "what": rest})
+    return [Table([Column("severity", "Policy", "state"), Column("rule", "Rule"), Column("what", "What")], rows)] if rows else []
+
+
+def _some(addresses: Sequence[str]) -> str:
+    return addresses[0] if len(addresses) == 1 else f"{addresses[0]} and {len(addresses) - 1} more"
+
+
+def price_summary(estimate: Estimate) -> list[Block]:
+    """Say in at most three lines what a plan costs, what has no price, and of when the prices are; nothing where nothing costs."""
+    if not estimate.lines:
+        return []
+    sign = "+" if estimate.after >= estimate.before else ""
+    unsure = " or more" if estimate.uncertain else ""
+    text = f"{_at_least(estimate)}{money(estimate.after)} a month ({sign}{money(estimate.after - estimate.before)}{unsure})"
+    said: list[Block] = [Status(State("cost", "warn" if estimate.unpriced else "ok"), text)]
+    missing = [f"{len(estimate.unpriced)} without a price"] if estimate.unpriced else []
+    missing += [f"{len(estimate.by_use)} paid by use"] if estimate.by_use else []
+    if missing:
+        said.append(Text(f"not in it: {', '.join(missing)}; mcml infra cost shows which"))
+    if estimate.sources:
+        said.append(Text(f"list prices of {'; '.join(estimate.sources)}"))
+    return said
+
+
+def _at_least(estimate: Estimate) -> str:
+    return "at least " if estimate.unpriced else ""
+
+
+def money(amount: Decimal) -> str:
+    """Write an amount of US dollars, in cents."""
+    return f"{amount:,.2f} {CURRENCY}"
+
+
+def cost_document(estimate: Estimate) -> Document:
+    """Show what every resource costs a month after the plan, and what the plan adds, by unit and cloud; what has no price says so."""
+    blocks: list[Block] = [_cost_section(unit, cloud, group) for (unit, cloud), group in estimate.groups().items()]
+    if not blocks:
+        return Document("InfraCost", [], (Status(State("nothing", "idle"), "has a price: no resource here belongs to a cloud"),))
+    return Document("InfraCost", [_cost_item(line) for line in estimate.lines], (*blocks, *price_summary(estimate)))
+
+
+def _cost_section(unit: str, cloud: str, estimate: Estimate) -> Section:
+    rows = [
+        {
+            "name": line.address,
+            "what": ", ".join(line.after.what or line.before.what) or ("paid by use" if line.after.by_use else ""),
+            "monthly": line.after.monthly if line.after.prices or not (line.after.unpriced or line.after.by_use) else None,
+            "delta": line.delta if line.changes and not (line.after.unpriced or line.after.by_use) else None,
+            "unpriced": "; ".join(line.after.unpriced),
+        }
+        for line in sorted(estimate.lines, key=lambda line: (-line.after.monthly, line.address))
+    ]
+    money_columns = (Column("monthly", "USD a month", "money"), Column("delta", "Change", "money"))
+    columns = [Column("name", "Resource"), Column("what", "What"), *money_columns, Column("unpriced", "Without a price")]
+    total = f"{_at_least(estimate)}{money(estimate.after)} a month, now {money(estimate.before)}"
+    return Section(f"{unit} ({cloud}): {total}", (Table(columns, rows),))
+
+
+def _cost_item(line: Line) -> dict[str, object]:
+    return {
+        "name": line.address,
+        "unit": line.unit,
+        "cloud": line.cloud,
+        "kind": line.kind,
+        "region": line.region,
+        "what": list(line.after.what),
+        "currency": CURRENCY,
+        "monthly_before": line.before.monthly,
+        "monthly_after": line.after.monthly,
+        "monthly_delta": line.delta,
+        "unpriced_before": list(line.before.unpriced),
+        "unpriced": list(line.after.unpriced),
+        "by_use": line.after.by_use,
+        "prices": [dict(vars(price)) for price in line.after.prices],
+    }
 
 
 def applied_document(applied: Applied) -> Document:
@@ -64,7 +198,8 @@ def _why(step: Step) -> str:
     changed = step.values.get("changed")
     said = [f"{path}: {_value(old)} -> {_value(new)}" for path, (old, new) in changed.items()] if isinstance(changed, Mapping) else []
     causes = [text for text in said if not text.startswith("triggers_replace")] or said
-    return "; ".join([part for part in (step.reason, ", ".join(causes[:3])) if part])
+    loses = "loses its data" if loses_data(step) else ""
+    return "; ".join([part for part in (loses, step.reason, ", ".join(causes[:3])) if part])
 
 
 def _value(value: object) -> str:

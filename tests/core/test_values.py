@@ -64,7 +64,7 @@ def test_the_folders_of_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert paths.user_config() == Path("/home/mira/.config/mcml/config.toml")
 
 
-@pytest.mark.parametrize("name", ["terraform", "runbooks", "completions"])
+@pytest.mark.parametrize("name", ["terraform", "runbooks", "policies", "completions"])
 def test_what_ships_beside_the_package_is_found(name: str) -> None:
     assert paths.shipped(name).is_dir()
 

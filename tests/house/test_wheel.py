@@ -1,4 +1,4 @@
-"""The built wheel, in a fresh environment, from an empty folder: it carries terraform/, runbooks/ and completions/, and it runs."""
+"""The built wheel, in a fresh environment, from an empty folder: it carries what lies beside the package, and it runs."""
 
 import json
 import subprocess
@@ -28,6 +28,9 @@ def test_the_wheel_carries_what_lies_beside_the_package(wheel: Path) -> None:
     for wanted in (
         "mcml/_shipped/terraform/local/main.tf",
         "mcml/_shipped/runbooks/backend-down.md",
+        "mcml/_shipped/policies/lib.rego",
+        "mcml/store/pricelists/gcp.csv.gz",
+        "mcml/store/pricelists/NOTICE",
         "mcml/_shipped/completions/mcml.bash",
         "mcml/store/migrations/versions/0001_first.py",
         "mcml/py.typed",

@@ -48,7 +48,9 @@ def test_a_plan() -> None:
         f"1 to replace in dev; plan {changed.plan.digest[:12]}",
     ]
     assert [item["action"] for item in document.items] == ["replace", "keep"]
-    assert list(document.items[0]) == ["name", "action", "kind", "target", "reason", "values"]
+    priced = ["monthly_cost", "monthly_delta", "unpriced", "verdicts"]
+    assert list(document.items[0]) == ["name", "action", "kind", "target", "reason", "values", *priced]
+    assert [document.items[0][key] for key in priced] == [None, None, [], []]
 
 
 def test_a_plan_without_changes() -> None:

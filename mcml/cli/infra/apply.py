@@ -7,7 +7,7 @@ from mcml.cli.options import command
 from mcml.cli.session import Session
 from mcml.core.view import Document
 
-EXAMPLES = ("mcml infra apply", "mcml infra apply --dry-run", "mcml infra apply --yes")
+EXAMPLES = ("mcml infra apply", "mcml infra apply --dry-run", "mcml infra apply --yes", "mcml infra apply --accept public-bucket")
 
 
 def register(app: typer.Typer) -> None:
@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
     command(app, "apply", examples=EXAMPLES, changes=True, own_timeout=True)(apply)
 
 
-def apply(session: Session) -> Document:
+def apply(session: Session, accept: common.Accept = None) -> Document:
     """Make the targets as mcml.toml says: plan, show, ask, and apply exactly that plan. A target that is gone is made again."""
     from mcml.infra import views
 
@@ -25,5 +25,6 @@ def apply(session: Session) -> Document:
             return views.plan_document(planned)
         if planned.plan.changes:
             common.before_change(session, views.plan_document(planned))
+            planned = desk.gate(planned, accept or ())
             session.confirm(f"Apply this to {desk.unit.environment}?")
         return views.applied_document(desk.apply(planned))

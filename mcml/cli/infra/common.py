@@ -3,6 +3,8 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,10 +16,16 @@ if TYPE_CHECKING:
     from mcml.core.view import Document
     from mcml.infra.binary import Binary
     from mcml.infra.desk import Desk
+    from mcml.infra.policy import RuleFile
+    from mcml.infra.pricing import PriceOf
     from mcml.infra.state import AppliedTarget
     from mcml.infra.units import Folders, Unit
     from mcml.providers.api.inventory import Inventory
 
+Accept = Annotated[
+    list[str] | None,
+    typer.Option("--accept", metavar="RULE", help="Do it although this policy denies it; written into the journal. May be repeated."),
+]
 DetailedExitCode = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit 3 when there are differences.")]
 
 
@@ -60,10 +68,32 @@ def desk(session: Session) -> Iterator["Desk"]:
     require_built(session.settings)
     unit, folders = unit_of(session)
     tools = Tools(
-        binary(session), shipped("terraform"), os.environ, session.reporter, record, session.clock, lambda: session.timeout
-    )
+        binary(session), shipped("terraform"), os.environ, session.reporter, record, session.clock, lambda: session.timeout,
+        price_of=prices(session), rules=rules(session), monthly_budget=session.settings.infra.monthly_budget,
+    )  # fmt: skip
     with open_unit(unit, folders, tools) as opened:
         yield opened
+
+
+def prices(session: Session) -> "PriceOf":
+    """Return what answers a price from the catalogue; the store is opened at the first question, not before."""
+
+    @cache
+    def book() -> "PriceOf":
+        from mcml.store.catalogue import price_book
+
+        return price_book(session.store)
+
+    return lambda cloud, region, sku: book()(cloud, region, sku)
+
+
+def rules(session: Session) -> tuple["RuleFile", ...]:
+    """Read the policies: the shipped ones and those of `infra.policies`. Raises NotFound, Usage."""
+    from mcml.core.paths import shipped
+    from mcml.infra.policy import read_rules
+
+    own = session.settings.infra.policies
+    return read_rules([shipped("policies"), *([session.config.project / Path(own).expanduser()] if own else [])])
 
 
 def inventory(session: Session, unit: "Unit") -> "Inventory":

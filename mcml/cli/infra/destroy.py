@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     command(app, "destroy", examples=EXAMPLES, changes=True, own_timeout=True)(destroy)
 
 
-def destroy(session: Session, unmanaged: Unmanaged = "") -> Document:
+def destroy(session: Session, unmanaged: Unmanaged = "", accept: common.Accept = None) -> Document:
     """Remove all targets of the environment; asks for its name. A target on which a model runs is refused."""
     from mcml.infra import views
 
@@ -33,6 +33,7 @@ def destroy(session: Session, unmanaged: Unmanaged = "") -> Document:
             return views.plan_document(planned)
         if planned.plan.changes:
             common.before_change(session, views.plan_document(planned))
+            planned = desk.gate(planned, accept or ())
             session.confirm_by_name(f"Destroy all of {desk.unit.environment}?", desk.unit.environment)
         return views.applied_document(desk.apply(planned))
 

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(session: Session, detailed_exitcode: common.DetailedExitCode = False) -> Document:
-    """Show what an apply would change, what loses something first. Changes nothing and keeps nobody waiting."""
+    """Show what an apply would change, what loses data first, what it costs and what the policies say. Changes nothing."""
     from mcml.infra import views
 
     with common.desk(session) as desk:

@@ -27,7 +27,8 @@ def kept(provider: str, kind: str) -> dict[str, Any]:
 def planned(provider: str, kind: str, folder: Path) -> dict[str, Any]:
     """Let Terraform plan one of the clouds, in a folder of its own."""
     module = folder / "module"
-    shutil.copytree(FOLDER / provider, module, ignore=shutil.ignore_patterns("*.json", *(f"{other}.tf" for other in KINDS if other != kind)))
+    others = [f"{other}.tf" for other in KINDS if other != kind]
+    shutil.copytree(FOLDER / provider, module, ignore=shutil.ignore_patterns("*.json", *others))
     mirror.install(folder / "mirror", f"hashicorp/{provider}", VERSIONS[provider], FOLDER / provider / "schema.json")
     env = {**environment(dict(os.environ), "default", Path(sys.executable).parent), **mirror.environment(folder / "mirror", folder)}
 
