@@ -26,10 +26,14 @@ SCHEMAS = Path(__file__).parent / "schemas"
 
 @dataclass(frozen=True)
 class Cloud:
-    """A folder of modules, one a layer, and the providers that they use: `hashicorp/NAME` and the version whose schema we keep."""
+    """A folder of modules, one a layer, and the providers that they use: `hashicorp/NAME` and the version whose schema we keep.
+
+    `prefix` is what the names of its schema files begin with, where modules of several folders use one provider.
+    """
 
     name: str
     providers: Mapping[str, str]
+    prefix: str = ""
 
     @property
     def folder(self) -> Path:
@@ -101,7 +105,7 @@ def surroundings(cloud: Cloud, tmp_path: Path, real: Path | None = None) -> dict
     providers = real or tmp_path / "mirror"
     served: dict[str, Any] = {}
     for source, version in {} if real else cloud.providers.items():
-        name = source.rpartition("/")[2]
+        name = cloud.prefix + source.rpartition("/")[2]
         more = SCHEMAS / f"{name}.more.json"
         stub = (source, SCHEMAS / f"{name}.json", more if more.exists() else None)
         mirror.install(providers, source, version, *stub[1:])
