@@ -25,14 +25,15 @@ hypothesis.settings.load_profile("mcml")
 os.environ["NO_GCE_CHECK"] = "true"  # read once, when google.auth is imported: do not look (for 3 s) for a machine's service account
 __all__ = ["pytest_runtest_logreport", "secrets_watch"]  # the watch for credentials that are left behind
 CLOUDS = ("aws", "gcp", "azure")
-ON_CLOUDS = ("test_clouds", "test_doctor_clouds", "test_errors_seen", "test_one_ledger")
+ON_CLOUDS = ("test_clouds", "test_doctor_clouds", "test_errors_seen", "test_one_ledger")  # and the clouds' Terraform modules:
+OF_CLOUDS = ("test_aws", "test_aws_moto", "test_gcp", "test_azure", "test_shared")
 collect_ignore = ["plugins/nimbus"]  # somebody else's package: test_nimbus installs it, and runs its tests there
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs a cloud's emulator, and begin with the slow tests: otherwise the workers end by waiting for them."""
     for item in items:
-        if item.path.parent.name in CLOUDS or item.path.stem in ON_CLOUDS:
+        if item.path.parent.name in CLOUDS or item.path.stem in (*ON_CLOUDS, *OF_CLOUDS):
             item.add_marker(pytest.mark.cloud)
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
