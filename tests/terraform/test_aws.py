@@ -44,8 +44,9 @@ def test_it_is_valid_and_its_own_tests_pass(layer: str, tmp_path: Path) -> None:
     assert check_its_own_tests(module) >= 5
 
 
+@pytest.mark.slow
 @every_layer
-def test_its_example_lives_its_life(layer: str, tmp_path: Path) -> None:
+def test_its_example_lives_its_life_on_the_stub(layer: str, tmp_path: Path) -> None:
     """Apply, an empty second plan, destroy; the example itself is valid."""
     module = prepared(AWS, layer, tmp_path)
     module.init(module.example)

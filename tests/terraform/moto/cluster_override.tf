@@ -10,3 +10,10 @@ resource "aws_eks_node_group" "this" {
     ignore_changes = [scaling_config[0].desired_size, update_config, node_repair_config, remote_access]
   }
 }
+
+# The template's own tags come back among those of what it makes.
+resource "aws_launch_template" "node" {
+  lifecycle {
+    ignore_changes = [tag_specifications]
+  }
+}
