@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from operator import lt
 from typing import Any
 
 FAILURES = 3
@@ -86,7 +87,7 @@ class Bulk:
         try:
             listing = self._once(bucket, lambda obstore, store: obstore.list(store, prefix or None, chunk_size=PAGE_OBJECTS))
             coming = ahead.submit(self._next, bucket, listing)
-            while (page := coming.result()) != ():
+            while (page := coming.result()) is None or page:
                 if page is not None:
                     coming = ahead.submit(self._next, bucket, listing)  # parsed in Rust while this page is looked at
                 yield page
@@ -126,13 +127,9 @@ class Bulk:
 
 def is_sure(page: Sequence[Mapping[str, Any]], prefix: str, after: str) -> bool:
     """Tell whether the paths of a page are the keys: a folder's marker (`a/`, empty) has lost its slash, and order and prefix with it."""
-    last = after
-    for found in page:
-        path: str = found["path"]
-        if not found["size"] or path <= last or not path.startswith(prefix):
-            return False
-        last = path
-    return True
+    paths = [found["path"] for found in page]
+    in_order = after < paths[0] and all(map(lt, paths, paths[1:]))  # what lies between two that begin so begins so too
+    return in_order and paths[0].startswith(prefix) and paths[-1].startswith(prefix) and all(found["size"] for found in page)
 
 
 def options(connect: float, read: float, *, http: bool) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A listing of an S3 bucket in key order: pages of obstore where their paths are surely the keys, pages of boto3 for the rest."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ class Listing:
                 owed = True
                 break
             if not owed and is_sure(page, self.prefix, after):
-                yield from (_stat(self.bucket, found) for found in page)
+                yield from _stats(self.bucket, page)
                 after = page[-1]["path"]
                 continue
             upto = _last_sure(page, self.prefix, after)
@@ -74,9 +74,13 @@ def _last_sure(page: Sequence[Mapping[str, Any]], prefix: str, after: str) -> st
     return max((path for path in sure if path > after), default=None)
 
 
-def _stat(bucket: str, found: Mapping[str, Any]) -> ObjectStat:
-    """Return what obstore says of an object. Past the constructor: setting frozen fields one by one takes as long as all the rest."""
-    stat = ObjectStat.__new__(ObjectStat)
-    etag, when = unquoted(found["e_tag"] or ""), found["last_modified"]
-    vars(stat).update(bucket=bucket, key=found["path"], size=found["size"], checksum="", etag=etag, modified=when, version="")
-    return stat
+def _stats(bucket: str, page: Iterable[Mapping[str, Any]]) -> list[ObjectStat]:
+    """Return what obstore says of objects. Past the constructor: setting frozen fields one by one takes as long as all the rest."""
+    made = []
+    for found in page:
+        stat = ObjectStat.__new__(ObjectStat)
+        made.append(stat)
+        value = stat.__dict__
+        value["bucket"], value["key"], value["size"], value["checksum"] = bucket, found["path"], found["size"], ""
+        value["etag"], value["modified"], value["version"] = unquoted(found["e_tag"] or ""), found["last_modified"], ""
+    return made
