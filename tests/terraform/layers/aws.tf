@@ -47,6 +47,7 @@ module "data" {
   client_security_group_ids = { cluster = module.cluster.security_group_id }
   alarm_topic_arn           = module.network.alarm_topic_arn
   postgres                  = var.databases ? {} : null
+  force_destroy             = true # the access logs of the test itself
   redis                     = var.databases ? {} : null
 }
 

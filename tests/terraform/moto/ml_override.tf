@@ -10,3 +10,8 @@ resource "aws_vpc_security_group_egress_rule" "members" {
     ignore_changes = [description]
   }
 }
+
+# moto makes a group of models and cannot delete it.
+resource "aws_sagemaker_model_package_group" "this" {
+  for_each = {}
+}
