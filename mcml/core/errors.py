@@ -97,6 +97,11 @@ class Interrupted(McmlError):
     exit_code = exits.INTERRUPTED
 
 
+def said(error: McmlError) -> str:
+    """Return an error as one line: what failed, and why."""
+    return error.message + (f" ({error.why})" if error.why else "")
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return 'did you mean X?' for the nearest known name, else the list of known names (possibly empty)."""
     names = sorted(known)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from mcml.core.errors import McmlError, PartlyDone
+from mcml.core.errors import McmlError, PartlyDone, said
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class Answers(Generic[T]):
         first = next(iter(self.failed.values()))
         if len(self.failed) == 1 and not self.given:
             raise first
-        why = "\n".join(f"{name}: {error.message}" + (f" ({error.why})" if error.why else "") for name, error in self.failed.items())
+        why = "\n".join(f"{name}: {said(error)}" for name, error in self.failed.items())
         steps = dict.fromkeys(error.next_step for error in self.failed.values() if error.next_step)
         kind = PartlyDone if self.given else type(first)
         names = ", ".join(self.failed)

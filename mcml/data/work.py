@@ -8,7 +8,7 @@ from functools import partial
 from threading import Event, Lock
 from typing import Literal, NoReturn
 
-from mcml.core.errors import Interrupted, InvalidRequest, McmlError, PartlyDone, StillRunning
+from mcml.core.errors import Interrupted, InvalidRequest, McmlError, PartlyDone, StillRunning, said
 from mcml.core.fact import Fact
 from mcml.core.plan import Plan, Step
 from mcml.core.report import Reporter
@@ -160,11 +160,6 @@ def _unchanged(step: Step) -> Outcome:
         return Outcome(step, "kept", step.reason, planned_size(step))
     refused = InvalidRequest(f"cannot copy {step.values.get('source')} to {step.name}", why=step.reason)
     return Outcome(step, "failed", step.reason, planned_size(step), refused)
-
-
-def said(error: McmlError) -> str:
-    """Return an error as one line."""
-    return error.message + (f" ({error.why})" if error.why else "")
 
 
 def _raise_cut(cut: BaseException, done: int, steps: int, stopped: Sequence[str], again: str) -> NoReturn:

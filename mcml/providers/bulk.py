@@ -10,7 +10,6 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from operator import lt
@@ -83,23 +82,15 @@ class Bulk:
         if prefix and not (prefix.endswith("/") and is_plain(prefix[:-1])):
             yield None
             return
-        ahead = ThreadPoolExecutor(1, thread_name_prefix="mcml-list")
-        try:
-            listing = self._once(bucket, lambda obstore, store: obstore.list(store, prefix or None, chunk_size=PAGE_OBJECTS))
-            coming = ahead.submit(self._next, bucket, listing)
-            while (page := coming.result()) is None or page:
-                if page is not None:
-                    coming = ahead.submit(self._next, bucket, listing)  # parsed in Rust while this page is looked at
-                yield page
-                if page is None:
-                    return
-        finally:
-            ahead.shutdown(wait=False, cancel_futures=True)
-
-    def _next(self, bucket: str, listing: Any) -> Sequence[Mapping[str, Any]] | None:
-        """Return the next page, `()` at the end, None for an error."""
-        page: Sequence[Mapping[str, Any]] | None = self._once(bucket, lambda *_: next(listing, ())) if listing is not None else None
-        return page
+        listing = self._once(bucket, lambda obstore, store: obstore.list(store, prefix or None, chunk_size=PAGE_OBJECTS))
+        while listing is not None:
+            page = self._once(bucket, lambda *_: next(listing, ()))
+            if page is not None and not page:
+                return
+            yield page
+            if page is None:
+                return
+        yield None
 
     def _once(self, bucket: str, call: Callable[[Any, Any], Any]) -> Any:
         if self._failed >= FAILURES:

@@ -56,7 +56,6 @@ def ingest(
     if done or asked.given:
         session.show(views.ingested([*done, *asked.given.values()], dry_run=session.dry_run))
     asked.raise_failures("the bill of", next_step=again)
-    return
 
 
 def _files(session: Session, intake: "Intake", files: list[Path], *, sample: bool) -> "list[Ingested]":
