@@ -197,6 +197,7 @@ def test_loads_are_in_the_journal_and_failed_ones_are_not(folder: Path) -> None:
         (["query", "drop table web.clicks"], exits.FAILED, "a query only reads"),
         (["query", ""], exits.FAILED, "a query is one statement"),
         (["query", "selec 1"], exits.FAILED, "the query failed"),
+        (["query", "select * from web.never"], exits.NOT_FOUND, "information_schema.tables"),
         (["query", "select 1", "--param", "x"], exits.USAGE, "NAME=VALUE"),
         (["query", "select 1", "--provider", "loca"], exits.NOT_FOUND, "did you mean 'local'?"),
     ],
@@ -205,6 +206,7 @@ def test_what_goes_wrong_says_what_to_do(folder: Path, arguments: list[str], cod
     found = typed(["data", *arguments], cwd=folder)
     assert (found.code, found.out) == (code, "")
     assert said in found.err
+    assert "\n  next: " in found.err
 
 
 def test_csv_is_an_output_of_rows_only(folder: Path) -> None:

@@ -24,6 +24,7 @@ BUSY_SECONDS = 3.0
 MOST_REASONS = 10
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 _TAKEN = frozenset({"main", "temp", "system", "information_schema", "pg_catalog"})
+LIST_TABLES = "mcml data query 'select table_schema, table_name from information_schema.tables'"
 _SETTINGS = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -83,9 +84,9 @@ class LocalWarehouse:
                 return _fetch(db, sql, given)
             except duckdb.CatalogException as failed:
                 kind = NotFound if re.search(r"(Table|Schema) with name .* does not exist", str(failed)) else InvalidRequest
-                raise kind("the query names something that is not there", why=str(failed).strip()) from failed
+                raise kind("the query names something that is not there", why=str(failed).strip(), next_step=LIST_TABLES) from failed
             except duckdb.Error as failed:
-                raise InvalidRequest("the query failed", why=str(failed).strip()) from failed
+                raise InvalidRequest("the query failed", why=str(failed).strip(), next_step="mcml data query --help") from failed
 
     def datasets(self) -> list[Dataset]:
         """Return the data sets with their tables, by name."""

@@ -2,6 +2,7 @@
 
 import glob
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
@@ -49,7 +50,8 @@ def find_sources(ctx: ProviderContext, source: str) -> list[SourceFile]:
         why = "it is compressed in a way that the engine does not read: it knows gzip and zstd"
         raise InvalidRequest(f"cannot load {packed}", why=why, next_step="compress it with gzip or zstd, or not at all")
     if not found:
-        raise NotFound(f"nothing to load at {source}", why="no file or object of that name, or none that matches")
+        why, where = "no file or object of that name, or none that matches", shlex.quote(source.rpartition("/")[0] or ".")
+        raise NotFound(f"nothing to load at {source}", why=why, next_step=f"mcml data ls {where}")
     return sorted(found, key=lambda one: one.name)
 
 
