@@ -83,29 +83,23 @@ holds(held, r) if held == r.within
 
 holds(held, r) if held in object.get(r.refers, "server_id", [])
 
-holds(held, r) if held in object.get(r.refers, "resource_group_name", [])
-
-holds(held, r) if {
-	some group in lib.resources
-	group.kind == "azurerm_resource_group"
-	group.within == held
-	group.after.name == lib.value(r, "resource_group_name", null)
-}
+holds(held, r) if groups(held, r)
 
 # a database has no group of its own: it stands and falls with its server
 holds(held, r) if {
 	some server in lib.resources
 	server.within in object.get(r.refers, "server_id", [])
-	holds_server(held, server)
+	groups(held, server)
 }
 
-holds_server(held, server) if held in object.get(server.refers, "resource_group_name", [])
+# it is the resource group
+groups(held, r) if held in object.get(r.refers, "resource_group_name", [])
 
-holds_server(held, server) if {
+groups(held, r) if {
 	some group in lib.resources
-	group.within == held
 	group.kind == "azurerm_resource_group"
-	group.after.name == lib.value(server, "resource_group_name", null)
+	group.within == held
+	group.after.name == lib.value(r, "resource_group_name", null)
 }
 
 # a lock on what is there already, by its id

@@ -1,7 +1,7 @@
 # What the shipped rules share, for your own rules, too.
 #
 # `input` is Terraform's plan as JSON (https://developer.hashicorp.com/terraform/internals/json-format) without planned_values and
-# prior_state, whose values stand in resource_changes, too. Each of `input.resource_changes` has, below `mcml`: cloud (aws, gcp, azure),
+# prior_state, whose values stand in resource_changes, too, and without relevant_attributes and checks. Each of `input.resource_changes` has, below `mcml`: cloud (aws, gcp, azure),
 # region, module (empty for the root), within (its address without indices), refers (such addresses by attribute, found through modules,
 # not through locals, which no plan holds) and default_tags (what its provider adds, null when that cannot be told). Below `input.mcml`:
 #   unit, environment

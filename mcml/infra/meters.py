@@ -136,9 +136,14 @@ def _cache(size: object, engine: object, nodes: Decimal) -> list[Part]:
 
 
 def _disk(values: Values) -> list[Part]:
-    gib = _count(values.get("size"), values.get("disk_size_gb")) or Decimal(1)
     kind = values.get("type") or values.get("storage_account_type") or "disk"
-    return [Part(f"GiB of {kind}", f"disk {kind}", gib)]
+    return _gib(str(kind), f"disk {kind}", _count(values.get("size"), values.get("disk_size_gb")))
+
+
+def _gib(what: str, sku: str, count: Decimal | None) -> list[Part]:
+    if count is None:
+        return [Part(f"GiB of {what}", "", why="how many is known after apply")]
+    return [Part(f"GiB of {what}", sku, count)]
 
 
 # Google
@@ -197,8 +202,8 @@ def _cloud_sql(values: Values) -> list[Part]:
 
 
 def _memorystore(values: Values) -> list[Part]:
-    tier, gib = values.get("tier") or "BASIC", _count(values.get("memory_size_gb")) or Decimal(1)
-    return [Part(f"GiB of Memorystore {tier}", f"memorystore {tier}", gib)]
+    tier = values.get("tier") or "BASIC"
+    return _gib(f"Memorystore {tier}", f"memorystore {tier}", _count(values.get("memory_size_gb")))
 
 
 # Azure

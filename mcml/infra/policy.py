@@ -28,7 +28,7 @@ SEVERITIES: tuple[Severity, ...] = ("deny", "warn")
 _PACKAGE = re.compile(r"^\s*package\s+([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\s*(?:#.*)?$", re.MULTILINE)
 _PLACE = re.compile(r"(?:error \d+:|\s|\()(?P<name>[^\s|()]+)\|(?P<offset>\d+)\|\d+")
 _BARE_QUOTE = re.compile(r'(?<!\\)"')
-_TWICE = ("planned_values", "prior_state", "relevant_attributes", "checks")
+_LEFT_OUT = ("planned_values", "prior_state", "relevant_attributes", "checks")
 
 _TEXTS_PACKAGE = "mcml_texts"
 _TEXTS = """package mcml_texts
@@ -140,12 +140,12 @@ def refuse(verdicts: Iterable[Verdict], accepted: Iterable[str], command: str) -
 
 
 def _told(document: Mapping[str, Any], about: Circumstances) -> dict[str, object]:
-    """Return what the rules are given: the plan without what it holds twice, and what we know beside it."""
+    """Return what the rules are given: the plan without what it holds twice or what no rule needs, and what we know beside it."""
     known = {resource.address: _beside(resource) for resource in about.resources}
     changes = [{**change, "mcml": known.get(str(change["address"]), {})} for change in document.get("resource_changes") or ()]
     budget = about.monthly_budget
     return {
-        **{key: value for key, value in document.items() if key not in _TWICE},
+        **{key: value for key, value in document.items() if key not in _LEFT_OUT},
         "resource_changes": sorted(changes, key=lambda change: str(change["address"])),
         "mcml": {
             "unit": about.unit,

@@ -5,7 +5,7 @@ https://developer.hashicorp.com/terraform/internals/json-format: `resource_chang
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 CLOUDS: Mapping[str, str] = {"aws": "aws", "google": "gcp", "google-beta": "gcp", "azurerm": "azure", "azapi": "azure", "azuread": "azure"}
@@ -76,7 +76,7 @@ def _of_the_whole(one: Resource, regions: Mapping[str, set[str]]) -> str:
 
 
 def _placed(one: Resource, region: str) -> Resource:
-    return Resource(**(vars(one) | {"region": region_name(region)}))
+    return replace(one, region=region_name(region))
 
 
 def _resource(change: Mapping[str, Any], configured: "_Configured") -> Resource:

@@ -54,7 +54,6 @@ ACCEPTED = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
 PAGE = 100
-MOST_MANIFEST = 4 << 20  # the specification asks registries to take at least 4 MiB
 SLOWEST_RATE = 20 << 20  # bytes a second at which a registry takes a blob into its store before it answers
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
@@ -50,15 +50,8 @@ Deliver = Callable[[int], Billing]
 """Makes a vendor's stub say a delivery of the ledger, and returns the bill as our connector reads it there."""
 
 
-@dataclass
-class Naps:
-    """A policy that does not sleep."""
-
-    seconds: Any = None
-
-    def policy(self) -> Policy:
-        self.seconds = []
-        return Policy(attempts=6, sleep=self.seconds.append, jitter=lambda: 1.0)
+def sleepless() -> Policy:
+    return Policy(attempts=6, sleep=lambda _: None, jitter=lambda: 1.0)
 
 
 @pytest.fixture
@@ -73,7 +66,7 @@ def explorer(tmp_path: Path, clock: Any) -> Iterator[Deliver]:
         seeded_aws.serve(stub, lambda: LEDGER.seen(shown["delivery"]), page=50)
         throttle(stub)
         ctx = ProviderContext(AwsSettings(endpoint_url=stub.url, billing_tag="team"), tmp_path, region="eu-west-1", clock=clock)
-        session = aws.Session(ctx, policy=Naps().policy())
+        session = aws.Session(ctx, policy=sleepless())
 
         def deliver(delivery: int) -> Billing:
             shown["delivery"] = delivery
@@ -133,7 +126,7 @@ def query(certificate: tuple[Path, Path], trusted: None, tmp_path: Path, clock: 
         def deliver(delivery: int) -> Billing:
             shown["delivery"] = delivery
             arm.fail(seeded_azure.throttled_by_qpu(qpu=4, entity=9), seeded_azure.throttled_by_qpu(tenant=7))
-            return billing_query.QueryBilling(azure.Session(ctx, credential=GivenToken(), policy=Naps().policy()))
+            return billing_query.QueryBilling(azure.Session(ctx, credential=GivenToken(), policy=sleepless()))
 
         yield deliver
 

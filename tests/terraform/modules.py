@@ -20,6 +20,7 @@ from mcml.core.paths import shipped
 from mcml.infra.runner import environment
 from tests.infra.rig import terraform
 from tests.terraform.stub_provider import attached, mirror
+from tests.terraform.stub_provider.provider import read
 
 SCHEMAS = Path(__file__).parent / "schemas"
 
@@ -115,6 +116,16 @@ def surroundings(cloud: Cloud, tmp_path: Path, real: Path | None = None) -> dict
     return {**env, **mirror.environment(providers, tmp_path), **told}
 
 
+def kept_types(*names: str) -> dict[str, set[str]]:
+    """Return the types in `schemas/NAME.json` by the schema's own word for their kind, as `subset.used` does for modules."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        for kind, types in read(SCHEMAS / f"{name}.json").items():
+            if kind.endswith("_schemas"):
+                found.setdefault(kind, set()).update(types)
+    return found
+
+
 def check_its_life(module: Module, secrets: Sequence[str] = (), at: Path | None = None, **variables: str) -> dict[str, Any]:
     """Apply the first example (or `at`), plan again (nothing to do), look for secrets in the state, destroy; return the outputs by name."""
     at, quiet = at or module.example, ("-no-color", "-input=false")
@@ -129,6 +140,14 @@ def check_its_life(module: Module, secrets: Sequence[str] = (), at: Path | None 
     assert destroyed.returncode == 0, destroyed.stdout + destroyed.stderr
     assert json.loads((at / "terraform.tfstate").read_text())["resources"] == []
     return {name: found["value"] for name, found in outputs.items()}
+
+
+def check_the_format(cloud: Cloud, layer: str, tmp_path: Path) -> None:
+    """Check that a cloud's files are formatted, and on a copy of a layer that `fmt` would say so if they were not."""
+    module = prepared(cloud, layer, tmp_path)
+    assert module.run("fmt", "-check", "-recursive", at=cloud.folder).returncode == 0
+    module.edit("outputs.tf", "  description", " description")
+    assert module.run("fmt", "-check", "-recursive").returncode == 3
 
 
 def check_its_own_tests(module: Module) -> int:

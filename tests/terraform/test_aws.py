@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.terraform import docs
-from tests.terraform.modules import Cloud, Module, check_its_life, check_its_own_tests, prepared, promised, refusals
+from tests.terraform.modules import Cloud, Module, check_its_life, check_its_own_tests, check_the_format, prepared, promised, refusals
 
 AWS = Cloud("aws", {"hashicorp/aws": "5.100.0"})
 LAYERS = ("network", "cluster", "data", "ml")
@@ -24,10 +24,7 @@ def test_these_are_all_the_layers() -> None:
 
 
 def test_they_are_formatted_and_the_check_can_fail(tmp_path: Path) -> None:
-    module = prepared(AWS, "ml", tmp_path)
-    assert module.run("fmt", "-check", "-recursive", at=AWS.folder).returncode == 0
-    module.edit("outputs.tf", "  description", " description")
-    assert module.run("fmt", "-check", "-recursive").returncode == 3
+    check_the_format(AWS, "ml", tmp_path)
 
 
 @every_layer

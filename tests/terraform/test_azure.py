@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 
 from tests.terraform import docs
-from tests.terraform.modules import SCHEMAS, Cloud, Module, check_its_life, check_its_own_tests, prepared, promised, refusals
+from tests.terraform.modules import (
+    SCHEMAS,
+    Cloud,
+    Module,
+    check_its_life,
+    check_its_own_tests,
+    check_the_format,
+    kept_types,
+    prepared,
+    promised,
+    refusals,
+)
 from tests.terraform.stub_provider import schema
 from tests.terraform.stub_provider.provider import read
 from tests.terraform.stub_provider.subset import used
@@ -31,19 +42,11 @@ def test_these_are_all_the_layers() -> None:
 
 
 def test_the_schemas_are_what_the_modules_use() -> None:
-    found: dict[str, set[str]] = {}
-    for name in ("azurerm", "azapi"):
-        for kind, types in read(SCHEMAS / f"{name}.json").items():
-            if kind.endswith("_schemas"):
-                found.setdefault(kind, set()).update(types)
-    assert found == used([AZURE.folder]), "run: python -m tests.terraform.stub_provider.subset, see there"
+    assert kept_types("azurerm", "azapi") == used([AZURE.folder]), "run: python -m tests.terraform.stub_provider.subset, see there"
 
 
 def test_they_are_formatted_and_the_check_can_fail(tmp_path: Path) -> None:
-    module = prepared(AZURE, "ml", tmp_path)
-    assert module.run("fmt", "-check", "-recursive", at=AZURE.folder).returncode == 0
-    module.edit("outputs.tf", "  description", " description")
-    assert module.run("fmt", "-check", "-recursive").returncode == 3
+    check_the_format(AZURE, "ml", tmp_path)
 
 
 @every_layer

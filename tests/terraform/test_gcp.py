@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.terraform import docs
-from tests.terraform.modules import Cloud, Module, check_its_life, check_its_own_tests, prepared, promised, refusals
+from tests.terraform.modules import Cloud, Module, check_its_life, check_its_own_tests, check_the_format, prepared, promised, refusals
 
 GCP = Cloud("gcp", {"hashicorp/google": "6.50.0"})
 LAYERS = ("network", "cluster", "data", "ml")
@@ -42,10 +42,7 @@ def test_these_are_all_the_layers() -> None:
 
 
 def test_they_are_formatted_and_the_check_can_fail(tmp_path: Path) -> None:
-    module = prepared(GCP, "ml", tmp_path)
-    assert module.run("fmt", "-check", "-recursive", at=GCP.folder).returncode == 0
-    module.edit("outputs.tf", "  description", " description")
-    assert module.run("fmt", "-check", "-recursive").returncode == 3
+    check_the_format(GCP, "ml", tmp_path)
 
 
 @every_layer

@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 
 from tests.terraform import docs
-from tests.terraform.modules import SCHEMAS, Cloud, Module, check_its_life, check_its_own_tests, prepared, promised, refusals
-from tests.terraform.stub_provider.provider import read
+from tests.terraform.modules import (
+    Cloud,
+    Module,
+    check_its_life,
+    check_its_own_tests,
+    check_the_format,
+    kept_types,
+    prepared,
+    promised,
+    refusals,
+)
 from tests.terraform.stub_provider.subset import used
 
 NAMING = Cloud("shared", {})
@@ -52,19 +61,12 @@ def test_these_are_all_the_modules() -> None:
 
 
 def test_the_schemas_are_what_the_modules_use() -> None:
-    found: dict[str, set[str]] = {}
-    for source, _ in PROVIDERS.values():
-        for kind, types in read(SCHEMAS / f"shared-{source.rpartition('/')[2]}.json").items():
-            if kind.endswith("_schemas"):
-                found.setdefault(kind, set()).update(types)
-    assert found == used([NAMING.folder]), "run: python -m tests.terraform.stub_provider.subset, see there"
+    names = [f"shared-{source.rpartition('/')[2]}" for source, _ in PROVIDERS.values()]
+    assert kept_types(*names) == used([NAMING.folder]), "run: python -m tests.terraform.stub_provider.subset, see there"
 
 
 def test_they_are_formatted_and_the_check_can_fail(tmp_path: Path) -> None:
-    module = prepared(NAMING, "naming", tmp_path)
-    assert module.run("fmt", "-check", "-recursive", at=NAMING.folder).returncode == 0
-    module.edit("outputs.tf", "  description", " description")
-    assert module.run("fmt", "-check", "-recursive").returncode == 3
+    check_the_format(NAMING, "naming", tmp_path)
 
 
 @every_module

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from mcml.providers.api.billing import UnitPrice
 from mcml.providers.aws.billing_names import is_spot, service_of
+from mcml.providers.aws.paging import paged
 from mcml.providers.aws.session import Session
 
 REGION = "us-east-1"
@@ -46,12 +47,8 @@ def _products(session: Session, code: str, usage_type: str, region: str) -> Iter
     filters = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()]
     asked: dict[str, Any] = {"ServiceCode": code, "Filters": filters, "FormatVersion": "aws_v1"}
     doing = f"cannot read the price of {usage_type}"
-    while True:
-        page = session.call(doing, lambda: session.client("pricing", REGION).get_products(**asked))
-        yield from (json.loads(text, parse_float=Decimal) for text in page.get("PriceList", ()))
-        if not page.get("NextToken"):
-            return
-        asked["NextToken"] = page["NextToken"]
+    for text in paged(session, doing, "pricing", "get_products", "PriceList", region=REGION, **asked):
+        yield json.loads(text, parse_float=Decimal)
 
 
 def _price(product: Mapping[str, Any], now: datetime) -> UnitPrice | None:

@@ -113,7 +113,7 @@ class AwsInventory:
 
     def _ended(self, instances: Sequence[str]) -> set[str]:
         """Return the ARNs of those instances that are terminated: they keep their tags for about an hour."""
-        by_id = {str(arn_of(instance)).rpartition("/")[2]: instance for instance in instances}
+        by_id = {instance.rpartition("/")[2]: instance for instance in instances}
         living: set[str] = set()
         names = sorted(by_id)
         for start in range(0, len(names), MOST_IDS):

@@ -145,7 +145,7 @@ class Writer:
 
     def _must_hold(self) -> None:
         found = self._head()
-        etag = found["ETag"].strip('"') if found else ""
+        etag = unquoted(found["ETag"]) if found else ""
         if etag != self._if_match:
             self._changed()
 

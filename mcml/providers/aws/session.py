@@ -44,10 +44,10 @@ class Session:
         settings: Settings = self.ctx.settings
         return settings
 
-    def call(self, doing: str, call: Callable[[], T], *, repeatable: bool = True, next_step: str = "") -> T:
+    def call(self, doing: str, call: Callable[[], T], *, next_step: str = "") -> T:
         """Make a call, repeat it while it is worth it, and raise core errors only; `doing` is the beginning of their message."""
         clue = Clue(self.ctx.clock, self.login_command, self.settings.role_arn.rpartition("/")[2], self._secrets)
-        return guarded(call, translate(doing, clue, next_step), self.policy, repeatable=repeatable)
+        return guarded(call, translate(doing, clue, next_step), self.policy)
 
     def client(self, service: str, region: str = "") -> Any:
         """Return the SDK's client of a service, in our region or another, made once. Inside `call` only: raises what the SDK raises."""

@@ -25,6 +25,7 @@ from mcml.providers.api.warehouse import Dataset, LoadResult, QueryResult, Wareh
 from mcml.providers.aws import athena
 from mcml.providers.aws.error_table import code_of
 from mcml.providers.aws.object_store import S3ObjectStore
+from mcml.providers.aws.paging import paged
 from mcml.providers.aws.session import Session
 from mcml.providers.aws.warehouse_sources import EMPTY, SourceFile, find_sources, look, type_of
 from mcml.providers.resilience import Policy
@@ -95,18 +96,8 @@ class AthenaWarehouse:
             raise Usage("Athena has no place to load into", why="its tables lie in S3", next_step=step)
         return bucket, f"{prefix.strip('/')}/" if prefix.strip("/") else ""
 
-    def _names(self, operation: str, member: str, **asked: str) -> Iterator[str]:
-        while True:
-            call = partial(self._ask, operation, dict(asked))
-            page = self.session.call("cannot list what the catalogue has", call)
-            yield from (one["Name"] for one in page[member])
-            if not page.get("NextToken"):
-                return
-            asked["NextToken"] = page["NextToken"]
-
-    def _ask(self, operation: str, asked: Mapping[str, str]) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = getattr(self.session.client("glue"), operation)(**asked)
-        return answer
+    def _names(self, operation: str, member: str, **asked: Any) -> Iterator[str]:
+        return (one["Name"] for one in paged(self.session, "cannot list what the catalogue has", "glue", operation, member, **asked))
 
     def _make_database(self, name: str) -> None:
         _once(self.session, f"cannot make the data set {name}", lambda glue: glue.create_database(DatabaseInput={"Name": name}))
@@ -203,10 +194,10 @@ class Load:
         self.session.call(f"cannot copy {name}", lambda: self.session.client("s3").copy(source, self.bucket, key))
 
     def _lay(self, name: str, place: str, columns: Sequence[str]) -> None:
-        serde = {"SerializationLibrary": _JSON}
+        serde: dict[str, Any] = {"SerializationLibrary": _JSON}
         if self.kind == "csv":
             serde_parameters = {"separatorChar": ",", "quoteChar": '"', "escapeChar": NO_ESCAPE}
-            serde = {"SerializationLibrary": _CSV, "Parameters": serde_parameters}  # type: ignore[dict-item]
+            serde = {"SerializationLibrary": _CSV, "Parameters": serde_parameters}
         table = {
             "Name": name,
             "TableType": "EXTERNAL_TABLE",

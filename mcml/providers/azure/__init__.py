@@ -1,10 +1,9 @@
-"""Microsoft Azure: nothing is imported from its SDK here; the spec says what is offered and what is still to come."""
+"""Microsoft Azure: nothing is imported from its SDK here; the spec says what is offered, and what of it is missing."""
 
-from mcml.providers.api.capability import ALL, Offer, Support
+from mcml.providers.api.capability import Offer, Support
 from mcml.providers.api.spec import ProviderSpec
 
 _HERE = "mcml.providers.azure"
-_NOT_YET = {capability.name: Offer(Support.NOT_YET, note="planned; use the local provider until then") for capability in ALL}
 
 spec = ProviderSpec(
     name="azure",
@@ -12,7 +11,6 @@ spec = ProviderSpec(
     extra="azure",
     settings=f"{_HERE}.settings:Settings",
     capabilities={
-        **_NOT_YET,
         "Identity": Offer(Support.FULL, f"{_HERE}.identity:open_identity"),
         "ObjectStore": Offer(Support.FULL, f"{_HERE}.object_store:open_object_store"),
         "Buckets": Offer(

@@ -100,14 +100,18 @@ def name_of_token(session: Session, target: str, prefix: str, token: str) -> str
     """Return the name that a request's token stands for: the same token is the same thing, whoever asks. Raises InvalidRequest for none."""
     if not token:
         raise InvalidRequest(f"a {prefix} needs a token", why="without one a retry would make a second")
-    digest = hashlib.sha256("\0".join((session.named_subscription(), target, prefix, token)).encode()).hexdigest()
-    return f"mcml-{prefix}-{digest[:16]}"
+    return f"mcml-{prefix}-{stable(session.named_subscription(), target, prefix, token)}"
 
 
-def pages(session: Session, what: str, listing: Any) -> Iterator[Any]:
-    """Yield all of an SDK's listing (`ItemPaged`), each page tried again by itself."""
+def stable(*parts: str) -> str:
+    """Return a short name that follows from texts."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def pages(session: Session, what: str, listing: Any, *, bucket: str = "") -> Iterator[Any]:
+    """Yield all of an SDK's listing (`ItemPaged`; of a `bucket`, where it is of one), each page tried again by itself."""
     by_page = listing.by_page()
-    while (page := session.call(what, lambda: _page(by_page))) is not None:
+    while (page := session.call(what, lambda: _page(by_page), bucket=bucket)) is not None:
         yield from page
 
 

@@ -4,17 +4,15 @@ https://learn.microsoft.com/rest/api/azureml (2023-04-01, which the SDK sends). 
 follow from what is in them, so making one twice makes one.
 """
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, Usage
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.azure.arm import ResourceId, locate
+from mcml.providers.azure.arm import ResourceId, locate, stable
 from mcml.providers.azure.object_store import AzureObjectStore
 from mcml.providers.azure.operations import settled, wait_for
 from mcml.providers.azure.session import Session
@@ -147,7 +145,7 @@ class Workspace:
         session = self.session
         settings = session.settings.model_copy(update={"accounts": {container: account}})
         ctx = ProviderContext(settings, Path(), clock=session.clock)
-        return AzureObjectStore(Session(ctx, credential=session.credential, policy=replace(session.policy)))
+        return AzureObjectStore(Session(ctx, credential=session.credential, policy=session.policy))
 
 
 def sdk() -> Any:
@@ -163,11 +161,6 @@ def sdk() -> Any:
 def state(found: Any) -> str:
     """Return the provisioning state of an endpoint or a deployment."""
     return str(found.properties.provisioning_state or "")
-
-
-def stable(*parts: str) -> str:
-    """Return a short name that follows from texts."""
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def ml_name(text: str, *parts: str) -> str:

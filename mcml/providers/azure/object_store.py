@@ -22,6 +22,7 @@ from azure.storage.blob import BlobProperties, BlobSasPermissions, generate_blob
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from mcml.providers.api.object_store import ObjectStat, ObjectStore
 from mcml.providers.api.spec import ProviderContext
+from mcml.providers.azure.arm import pages
 from mcml.providers.azure.blob_write import unquoted, write_blob
 from mcml.providers.azure.error_table import ContainerMissing, RangeOutside
 from mcml.providers.azure.names import is_version
@@ -186,9 +187,7 @@ def blobs_of(
 ) -> Iterator[BlobProperties]:
     """Yield the blobs below a prefix as the SDK gives them, page by page, each page tried again by itself. Raises NotFound."""
     listing = session.container(bucket).list_blobs(name_starts_with=prefix or None, include=[*include], results_per_page=page_objects)
-    pages = listing.by_page()
-    while (page := session.call(f"list az://{bucket}/{prefix}", lambda: next(pages, None), bucket=bucket)) is not None:
-        yield from page
+    yield from pages(session, f"list az://{bucket}/{prefix}", listing, bucket=bucket)
 
 
 def properties(session: Session, bucket: str, key: str, version: str = "") -> BlobProperties:

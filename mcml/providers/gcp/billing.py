@@ -103,7 +103,7 @@ class GcpBilling:
             what = "service.id AS service, sku.id AS sku, currency AS currency"
             where = "usage_start_time >= @since AND sku.id IS NOT NULL"
             group, order = "1, 2, 3", "1, 2, 3"
-        pruned = self._pruned(self._described, since, "@since")
+        pruned = self._pruned(since, "@since")
         sql = f"SELECT {what} FROM `{self._table}` WHERE {where}{pruned} GROUP BY {group} ORDER BY {order}"  # noqa: S608 - own words
         return [row for page in jobs.ask(self._session, sql, {"since": since}, exact=True).pages() for row in page]
 
@@ -135,13 +135,13 @@ class GcpBilling:
     def _records(self, columns: Sequence[str], where: str, given: Mapping[str, object], since: datetime) -> Iterator[dict[str, Any]]:
         if not columns:
             raise self._unlike()
-        pruned = self._pruned(self._described, since, "@start")
+        pruned = self._pruned(since, "@start")
         sql = f"SELECT {', '.join(columns)} FROM `{self._table}` WHERE {where}{pruned}"  # noqa: S608 - names of the table's own columns
         yield from _named(jobs.ask(self._session, sql, given, exact=True))
 
-    def _pruned(self, table: Any, since: datetime, parameter: str) -> str:
+    def _pruned(self, since: datetime, parameter: str) -> str:
         """Return the condition that spares reading old partitions: a row never arrives before its charge begins."""
-        partitioned = table.time_partitioning
+        partitioned = self._described.time_partitioning
         if not partitioned or partitioned.field or since <= EPOCH:
             return ""
         return f" AND _PARTITIONTIME >= TIMESTAMP_TRUNC({parameter}, DAY)"

@@ -12,6 +12,7 @@ from typing import Any
 
 from mcml.providers.api.billing import UnitPrice
 from mcml.providers.gcp.billing_rows import amount, digits
+from mcml.providers.gcp.rpc import rpc_pages
 from mcml.providers.gcp.session import Session
 
 PAGE = 5000
@@ -30,19 +31,8 @@ def from_catalog(session: Session, used: Mapping[str, frozenset[str]], currency:
 def _skus(session: Session, service: str, currency: str) -> Iterator[Any]:
     from google.cloud import billing_v1
 
-    doing = f"cannot list the prices of service {service}"
-    token = ""
-    while True:
-
-        def page(at: str) -> Any:
-            request = {"parent": f"services/{service}", "currency_code": currency, "page_size": PAGE, "page_token": at}
-            return next(iter(session.service(billing_v1.CloudCatalogClient).list_skus(request=request, **session.rpc_options).pages))
-
-        found = session.call(doing, lambda at=token, ask=page: ask(at))  # type: ignore[misc]
-        yield from found.skus
-        token = found.next_page_token
-        if not token:
-            return
+    request = {"parent": f"services/{service}", "currency_code": currency, "page_size": PAGE}
+    return rpc_pages(session, f"cannot list the prices of service {service}", billing_v1.CloudCatalogClient, "list_skus", request, "skus")
 
 
 def _catalog_prices(sku: Any, currency: str) -> Iterator[UnitPrice]:

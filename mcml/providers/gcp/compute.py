@@ -14,6 +14,7 @@ from typing import Any
 from mcml.core.clock import parse_rfc3339
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, StillRunning, Unavailable
 from mcml.providers.api.spec import ProviderContext
+from mcml.providers.gcp.rpc import OTHER_ZONE, rpc
 from mcml.providers.gcp.session import Session
 from mcml.providers.resilience import NEXT_STEP, Policy
 
@@ -21,13 +22,18 @@ PAGE = 500
 LONGEST_OPERATION = 600.0
 LONGEST_POLL = 5.0
 _NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-_OTHER_ZONE = "try another zone, machine type or time"
 _QUOTA = "gcloud compute project-info describe --project=PROJECT"
+
+
+class OutOfStock(QuotaExceeded):
+    """A zone has no machine of that type at the moment."""
+
+
 _OPERATION_ERRORS: dict[str, tuple[type[McmlError], str]] = {
-    "ZONE_RESOURCE_POOL_EXHAUSTED": (QuotaExceeded, _OTHER_ZONE),
-    "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": (QuotaExceeded, _OTHER_ZONE),
-    "RESOURCE_POOL_EXHAUSTED": (QuotaExceeded, _OTHER_ZONE),
-    "STOCKOUT": (QuotaExceeded, _OTHER_ZONE),
+    "ZONE_RESOURCE_POOL_EXHAUSTED": (OutOfStock, OTHER_ZONE),
+    "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS": (OutOfStock, OTHER_ZONE),
+    "RESOURCE_POOL_EXHAUSTED": (OutOfStock, OTHER_ZONE),
+    "STOCKOUT": (OutOfStock, OTHER_ZONE),
     "QUOTA_EXCEEDED": (QuotaExceeded, _QUOTA),
     "RESOURCE_ALREADY_EXISTS": (Conflict, ""),
     "RESOURCE_IN_USE_BY_ANOTHER_RESOURCE": (Conflict, ""),
@@ -41,11 +47,6 @@ _OPERATION_ERRORS: dict[str, tuple[type[McmlError], str]] = {
     "RESOURCE_OPERATION_RATE_EXCEEDED": (Unavailable, NEXT_STEP),
     "INTERNAL_ERROR": (Unavailable, NEXT_STEP),
 }
-NO_STOCK = ("ZONE_RESOURCE_POOL_EXHAUSTED", "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "RESOURCE_POOL_EXHAUSTED", "STOCKOUT")
-
-
-class OutOfStock(QuotaExceeded):
-    """A zone has no machine of that type at the moment."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,7 @@ class Compute:
         """Call a method of `compute_v1.<service>Client` with a request of these fields, of our project."""
         from google.cloud import compute_v1
 
-        client, request = getattr(compute_v1, f"{service}Client"), {"project": self.project, **fields}
-        session = self.session
-        return session.call(f"cannot {what}", lambda: getattr(session.service(client), method)(request=request, **session.rpc_options))
+        return rpc(self.session, f"cannot {what}", getattr(compute_v1, f"{service}Client"), method, {"project": self.project, **fields})
 
     def listed(self, what: str, service: str, **fields: Any) -> Iterator[Any]:
         """Return all items of a listing, page by page."""
@@ -176,7 +175,6 @@ def operation_error(what: str, operation: Any, session: Session) -> McmlError:
     """Return what the error of an operation that is done means; the first of several counts."""
     first = operation.error.errors[0]
     kind, step = _OPERATION_ERRORS.get(first.code, (InvalidRequest, ""))
-    kind = OutOfStock if first.code in NO_STOCK else kind
     why = f"Google answered {first.code}: {session.clue.clean(first.message)}"
     return kind(f"cannot {what}", why=why, next_step=session.clue.fill(step))
 

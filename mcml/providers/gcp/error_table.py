@@ -117,14 +117,14 @@ class Clue:
         return " ".join(text.split())[:MOST_TEXT]
 
 
-def translate(doing: str, clue: Clue, next_step: str = "") -> Translate:
-    """Return the error table for one call: `doing` begins every message, `next_step` takes the place of the table's own."""
+def translate(doing: str, clue: Clue) -> Translate:
+    """Return the error table for one call: `doing` begins every message."""
 
     def table(failed: Exception) -> McmlError | None:
         for kinds, told in _TABLE:
             if isinstance(failed, kinds):
                 error = told(doing, failed, clue)
-                error.next_step = clue.fill(next_step or error.next_step)
+                error.next_step = clue.fill(error.next_step)
                 return error
         return Unavailable(doing, why="the answer is an error in no form that Google uses") if _is_unreadable(failed) else None
 

@@ -51,10 +51,11 @@ class GcpGroups:
         Raises NotFound, InvalidRequest outside the limits, QuotaExceeded, Conflict when an autoscaler decides the size.
         """
         place, manager = self._find(group)
-        now = _group(place, manager, self._scalers(manager.name), self._template(manager), group)
+        scalers = self._scalers(manager.name)
+        now = _group(place, manager, scalers, self._template(manager), group)
         if not now.minimum <= desired <= now.maximum:
             raise InvalidRequest(f"cannot resize group {group!r} to {desired}", why=f"its limits are {now.minimum} and {now.maximum}")
-        scaler = self._scalers(manager.name).get((place.scope, manager.name))
+        scaler = scalers.get((place.scope, manager.name))
         if scaler is not None and scaler.autoscaling_policy.mode == "ON" and desired != now.desired:
             step = f"gcloud compute instance-groups managed update-autoscaling {manager.name} --mode=off {_flag(place)}"
             raise Conflict(f"cannot resize group {group!r}", why="its autoscaler is on and decides its size", next_step=step)

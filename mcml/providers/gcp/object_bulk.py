@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.auth.credentials import AnonymousCredentials
-from google.auth.transport.requests import Request
 
 from mcml.core.errors import McmlError
 from mcml.providers.bulk import Bulk, options
@@ -38,7 +37,7 @@ def _open(session: Session, bucket: str) -> Any:
 
     def now_in_force() -> Any:
         if not found.credentials.valid:
-            found.credentials.refresh(Request(session.plain_http))
+            found.credentials.refresh(session.ask_for_token)
         until = found.credentials.expiry
         return {"token": found.credentials.token, "expires_at": until.replace(tzinfo=UTC) if until else datetime.now(UTC) + ASK_AGAIN}
 

@@ -30,14 +30,14 @@ _NO_STOCK = ("STOCKOUT", "RESOURCE_POOL_EXHAUSTED", "RESOURCES ARE INSUFFICIENT"
 
 
 def rpc(
-    session: Session, doing: str, kind: type, method: str, request: Any, *, host: str = "", repeatable: bool = True, next_step: str = ""
+    session: Session, doing: str, kind: type, method: str, request: Any, *, host: str = "", repeatable: bool = True
 ) -> Any:
     """Call a method of a client (`rpc(session, "cannot ...", JobServiceClient, "get_custom_job", {"name": n})`); raises core errors."""
 
     def call() -> Any:
         return getattr(session.service(kind, host), method)(request, **session.rpc_options)
 
-    return session.call(doing, call, repeatable=repeatable, next_step=next_step)
+    return session.call(doing, call, repeatable=repeatable)
 
 
 def rpc_pages(

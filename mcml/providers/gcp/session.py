@@ -110,9 +110,9 @@ class Session:
         """The keywords of every call of the SDK: our time-outs, no retries of its own."""
         return {"timeout": self.timeout, "retry": None}
 
-    def call(self, doing: str, call: Callable[[], T], *, repeatable: bool = True, next_step: str = "") -> T:
+    def call(self, doing: str, call: Callable[[], T], *, repeatable: bool = True) -> T:
         """Make a call, repeat it while it is worth it, and raise core errors only; `doing` is the beginning of their message."""
-        return guarded(call, translate(doing, self.clue, next_step), self.policy, repeatable=repeatable)
+        return guarded(call, translate(doing, self.clue), self.policy, repeatable=repeatable)
 
     def explain(self, doing: str, failed: Exception) -> McmlError:
         """Return what an exception of the SDK means; for callers that must not let it through."""

@@ -20,6 +20,7 @@ MANAGED = "mcml_managed"
 """The label of everything that mcml made, for filters."""
 
 MOST_LABEL = 63
+MOST_ID = 40
 QUOTAS = "gcloud alpha services quota list --service=aiplatform.googleapis.com --consumer=projects/PROJECT"
 _REFUSED = (Conflict, InvalidRequest, NotFound)
 _NO_LABEL = re.compile(r"[^a-z0-9_-]")
@@ -57,9 +58,9 @@ class Vertex:
         """Where requests go, without a path."""
         return self.session.settings.endpoint or f"https://{self.host}"
 
-    def ask(self, doing: str, kind: str, method: str, request: Mapping[str, Any], *, repeatable: bool = True) -> Any:
+    def ask(self, doing: str, kind: str, method: str, request: Mapping[str, Any]) -> Any:
         """Call a method of a client by the names of both ("EndpointServiceClient", "get_endpoint"). Raises core errors."""
-        return rpc(self.session, doing, client(kind), method, dict(request), host=self.host, repeatable=repeatable)
+        return rpc(self.session, doing, client(kind), method, dict(request), host=self.host)
 
     def pages(self, doing: str, kind: str, method: str, request: Mapping[str, Any], field: str) -> list[Any]:
         """Call a listing method and return the items of all pages."""
@@ -148,10 +149,10 @@ def server_failure(doing: str, message: str) -> McmlError | None:
     return InvalidRequest(doing, why=" ".join(message.split())[:500])
 
 
-def stable_id(*parts: str, most: int = 40) -> str:
+def stable_id(*parts: str) -> str:
     """Return an id for what the parts name: the same parts, the same id; the first part can be read in it. [a-z][a-z0-9-]*[a-z0-9]."""
     digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-    readable = _ID.sub("-", parts[0].lower()).strip("-")[: most - 18].strip("-")
+    readable = _ID.sub("-", parts[0].lower()).strip("-")[: MOST_ID - 18].strip("-")
     return "-".join(part for part in ("mcml", readable, digest) if part)
 
 

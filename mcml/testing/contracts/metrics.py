@@ -70,12 +70,15 @@ class MetricsContract:
             known = [value for value in (minimum, p50, p90, p99, maximum) if value is not None]
             assert known == sorted(known)
 
-    def test_a_percentile_that_is_not_kept_is_refused(self, metrics: Metrics, measured: tuple[SeriesQuery, Window]) -> None:
-        """Nothing to show where the provider keeps them."""
+    def test_a_percentile_is_answered_or_refused(self, metrics: Metrics, measured: tuple[SeriesQuery, Window]) -> None:
+        """Step by step as any other statistic, or, where the provider keeps none, with an error."""
         series, window = measured
-        if not self.percentiles:
+        asked = replace(series, statistic="p99")
+        if self.percentiles:
+            assert [point.at for point in metrics.query(asked, window)] == [point.at for point in metrics.query(series, window)]
+        else:
             with pytest.raises(InvalidRequest):
-                metrics.query(replace(series, statistic="p99"), window)
+                metrics.query(asked, window)
 
     def test_wrong_questions_are_refused(self, metrics: Metrics, measured: tuple[SeriesQuery, Window]) -> None:
         """A metric that does not exist, a window that ends before it starts, a step of no length."""

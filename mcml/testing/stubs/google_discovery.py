@@ -32,11 +32,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from mcml.testing.stubs.google_schemas import ANY_BODY, Method, load
+from mcml.testing.stubs.google_strict import Strict
 
 STATUS = {
     400: "INVALID_ARGUMENT",
@@ -105,7 +105,7 @@ class Call:
 Handler = Callable[[Call], Mapping[str, Any] | bytes | None]
 
 
-class DiscoveryStub(ThreadingHTTPServer):
+class DiscoveryStub(Strict, ThreadingHTTPServer):
     """Listens on a free port of 127.0.0.1 from construction until `close`. APIs are named as "container.v1"."""
 
     daemon_threads = True
@@ -138,23 +138,6 @@ class DiscoveryStub(ThreadingHTTPServer):
     def calls(self, method: str) -> list[Call]:
         """Return the requests that reached a method (an id, or the end of one: "clusters.get")."""
         return [call for call in self.requests if f".{call.method}".endswith(f".{method}")]
-
-    def close(self) -> None:
-        """Stop listening. Raises AssertionError when there were problems."""
-        self._stop()
-        if self.problems:
-            raise AssertionError("\n".join(self.problems))
-
-    def __enter__(self) -> "DiscoveryStub":
-        """Return itself."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Close; an error that is on its way goes before ours."""
-        if kind is None:
-            self.close()
-        else:
-            self._stop()
 
     def answer(self, verb: str, target: str, headers: Message, raw: bytes) -> tuple[int, dict[str, str], bytes]:
         """Return status, headers and body of the answer to a request (for the connections' threads)."""

@@ -22,13 +22,14 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
+
+from mcml.testing.stubs.google_strict import Strict
 
 WORKERS = 8
 
@@ -90,7 +91,7 @@ class Call:
 Handler = Callable[[Call], Any]
 
 
-class GrpcStub:
+class GrpcStub(Strict):
     """Listens on a free port of 127.0.0.1 from construction until `close`. `address` is host:port."""
 
     def __init__(self, *clients: Any, accepts: Callable[[str], bool] = bool) -> None:
@@ -126,23 +127,6 @@ class GrpcStub:
     def calls(self, method: str) -> list[Call]:
         """Return the calls of a method (a full name, or the end of one)."""
         return [call for call in self.requests if call.method.endswith(method)]
-
-    def close(self) -> None:
-        """Stop listening. Raises AssertionError when there were problems."""
-        self._stop()
-        if self.problems:
-            raise AssertionError("\n".join(self.problems))
-
-    def __enter__(self) -> "GrpcStub":
-        """Return itself."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Close; an error that is on its way goes before ours."""
-        if kind is None:
-            self.close()
-        else:
-            self._stop()
 
     def handler_of(self, method: str) -> Any:
         """Return gRPC's own handler of a method (for the server's threads)."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from mcml.testing.stubs.aws_model import AwsError, AwsModel
 from mcml.testing.stubs.seeded_focus import Names, Row, Service, csv_file, focus_row, moment, plain, tags
-from mcml.testing.stubs.seeded_ledger import NOW, SKUS, ZERO, Charge
+from mcml.testing.stubs.seeded_ledger import NOW, SKUS, ZERO, Charge, price_of
 
 Json = dict[str, Any]
 PAYER = "999988887777"
@@ -291,8 +291,8 @@ def price_list(service_code: str, wanted: Mapping[str, str]) -> list[str]:
             attributes |= {"operation": "RunInstances", "preInstalledSw": "NA"} if sku.service == "compute" else {}
             if CODES[sku.service] != service_code or any(attributes.get(key) != value for key, value in wanted.items()):
                 continue
-            price = sku.price * (1 if number == 0 or sku.unit == "request" else Decimal("1.1"))
-            rate = {"unit": NAMES.units[sku.unit], "pricePerUnit": {"USD": plain(price)}, "beginRange": "0", "endRange": "Inf"}
+            price = {"USD": plain(price_of(sku, number))}
+            rate = {"unit": NAMES.units[sku.unit], "pricePerUnit": price, "beginRange": "0", "endRange": "Inf"}
             term = {"effectiveDate": "2025-01-01T00:00:00Z", "priceDimensions": {f"{code}.JRTC.6YS6": rate}}
             product = {"sku": f"{code}{number}", "productFamily": sku.service, "attributes": attributes}
             found.append(json.dumps({"product": product, "serviceCode": service_code, "terms": {"OnDemand": {f"{code}.JRTC": term}}}))

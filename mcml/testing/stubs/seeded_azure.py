@@ -14,7 +14,7 @@ from typing import Any
 
 from mcml.testing.stubs.azure_arm import ArmError, ArmStub, Reply, Request
 from mcml.testing.stubs.seeded_focus import Names, Row, Service, csv_file, focus_row
-from mcml.testing.stubs.seeded_ledger import SKUS, ZERO, Charge, Kind
+from mcml.testing.stubs.seeded_ledger import SKUS, ZERO, Charge, Kind, price_of
 
 BILLING_ACCOUNT = "/providers/Microsoft.Billing/billingAccounts/8611537"
 SUBSCRIPTIONS = [f"8d8e1a2b-0000-4000-8000-00000000000{number}" for number in (1, 2, 3)]
@@ -206,7 +206,7 @@ def price_rows(meters: Iterable[str]) -> list[dict[str, Any]]:
     for meter in meters:
         for number, (region, _) in enumerate(NAMES.regions):
             sku = by_meter[meter]
-            price = sku.price * (1 if number == 0 or sku.unit == "request" else Decimal("1.1"))
+            price = price_of(sku, number)
             for since, factor in (("2024-01-01T00:00:00Z", 2), ("2025-01-01T00:00:00Z", 1)):
                 named = dict.fromkeys(("meterName", "productName", "skuName"), sku.name)
                 price_row: dict[str, Any] = {"currencyCode": "USD", "tierMinimumUnits": 0.0, "retailPrice": float(price * factor)}

@@ -134,7 +134,7 @@ resource "aws_eks_node_group" "this" {
     enabled = true
   }
 
-  # The autoscaler, and `mcml infra`, decide how many there are.
+  # The autoscaler decides how many there are.
   lifecycle {
     ignore_changes = [scaling_config[0].desired_size]
   }

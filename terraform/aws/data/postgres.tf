@@ -127,7 +127,7 @@ resource "aws_db_instance" "postgres" {
   ca_cert_identifier     = "rds-ca-rsa2048-g1"
   parameter_group_name   = aws_db_parameter_group.postgres[each.key].name
 
-  # UTC. Backups are copied to other regions and clouds by `mcml backup`.
+  # UTC.
   backup_retention_period    = coalesce(each.value.backup_days, local.prod ? 35 : 7)
   backup_window              = "02:00-03:00"
   maintenance_window         = "sun:03:30-sun:04:30"

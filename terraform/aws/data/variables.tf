@@ -149,7 +149,7 @@ variable "force_destroy" {
 
   validation {
     condition     = !(var.force_destroy && var.profile == "prod")
-    error_message = "In prod, buckets and repositories are not deleted with what is in them: `mcml infra destroy` empties them when it is told so."
+    error_message = "In prod, buckets and repositories are not deleted with what is in them: empty them first."
   }
 }
 

@@ -12,7 +12,7 @@ locals {
   here      = "${local.region}:${local.account}"
 }
 
-# What SageMaker's endpoints and jobs may do: `mcml deploy` and `mcml pipeline` name this role.
+# What SageMaker's endpoints and jobs may do: `sagemaker_role` of `[providers.aws]` names this role.
 resource "aws_iam_role" "sagemaker" {
   name = "${var.name}-sagemaker"
   tags = local.tags

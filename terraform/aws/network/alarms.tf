@@ -1,4 +1,4 @@
-# The one place that alarms of all layers are sent to; `mcml incident` listens here.
+# The one place that alarms of all layers are sent to.
 resource "aws_sns_topic" "alarms" {
   name              = "${var.name}-alarms"
   kms_master_key_id = aws_kms_key.logs.arn

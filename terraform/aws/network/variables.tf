@@ -86,7 +86,7 @@ variable "log_retention_days" {
 }
 
 variable "alarm_endpoints" {
-  description = "HTTPS addresses that alarms are sent to by name, such as that of `mcml incident`."
+  description = "HTTPS addresses that alarms are sent to, by name."
   type        = map(string)
   default     = {}
   nullable    = false

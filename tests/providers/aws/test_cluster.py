@@ -93,7 +93,7 @@ def test_the_token_is_a_signed_question_to_sts(make_session: MakeSession, name: 
     assert asked["X-Amz-Security-Token"] == TOKEN
 
 
-def test_the_token_is_that_of_the_aws_command(make_session: MakeSession, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_is_that_of_the_aws_command(make_session: MakeSession, name: str) -> None:
     """The same URL but for time and signature as `aws eks get-token` makes, where that program is there."""
     access = EksCluster(make_session(region="eu-west-1")).access(name)
     assert access.exec is not None

@@ -164,7 +164,7 @@ def test_an_auto_scaling_group_which_the_api_leaves_out(session: Session, invent
     assert (found.region, found.tags, found.id.endswith(f"autoScalingGroupName/{name}")) == ("eu-west-1", {"team": name}, True)
     assert inventory.delete(found) is True
     assert inventory.delete(found) is False
-    make_group(0)  # the fixture ends what it made: give it one that is there
+    # the fixture ends what it made: give it one that is there
     session.client("autoscaling").create_auto_scaling_group(
         AutoScalingGroupName=name, MinSize=0, MaxSize=0, AvailabilityZones=["eu-west-1a"], LaunchTemplate={"LaunchTemplateName": name}
     )

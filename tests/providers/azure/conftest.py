@@ -25,7 +25,8 @@ from mcml.providers.api.spec import ProviderContext
 from mcml.providers.azure.session import Session
 from mcml.providers.azure.settings import Settings
 from mcml.providers.resilience import Budget, Policy
-from mcml.testing.stubs.azure_arm import ArmStub
+from mcml.testing.stubs.azure_arm import ArmError, ArmStub
+from mcml.testing.stubs.faults import Answer, Delay, Fault, HalfBody, Reset
 from tests import secrets_found
 from tests.providers.azure import azurite_server
 from tests.providers.azure.azurite_server import ACCOUNT, WELL_KNOWN_KEY, AzuriteMissing, Server
@@ -36,6 +37,14 @@ SIGNATURE = "mcml-test-signature-that-no-text-may-hold-"  # all tokens' signatur
 secrets_found.register("a token of Azure", SIGNATURE)
 
 MakeSession = Callable[..., Session]
+PASSING: dict[str, tuple[Fault, ...]] = {
+    "reset": (Reset(), Reset()),
+    "500": (ArmError(500, "InternalServerError").fault, Answer(502, {}, b"<html>Bad gateway</html>")),
+    "429": (ArmError(429, "TooManyRequests", "", {"Retry-After": "3"}).fault,),
+    "half": (HalfBody(),),
+    "slow": (Delay(3.0, reaches_server=False),),
+}
+"""What a FaultProxy in front of the stub of Azure Resource Manager does before it lets a request through."""
 
 
 def token(*, lifetime: float = 3600.0, audience: str = "https://storage.azure.com/", **claims: Any) -> str:
@@ -54,13 +63,13 @@ def token(*, lifetime: float = 3600.0, audience: str = "https://storage.azure.co
 
 @dataclass
 class GivenToken:
-    """A credential that gives one token, and counts how often."""
+    """A credential that gives one token, and notes for which scopes."""
 
     text: str = field(default_factory=token, repr=False)
-    asked: int = 0
+    asked: list[str] = field(default_factory=list)
 
     def get_token(self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, **kwargs: Any) -> AccessToken:
-        self.asked += 1
+        self.asked += scopes
         return AccessToken(self.text, int(time.time()) + 3600)
 
 

@@ -15,7 +15,7 @@ from mcml.testing.contracts.cluster import ClusterContract
 from mcml.testing.stubs.azure_arm import ArmError, ArmStub, missing
 from mcml.testing.stubs.faults import Answer, Delay, Fault, FaultProxy, HalfBody, Pass, Refuse, Reset
 from tests.providers.azure.aks_stub import Aks, pool
-from tests.providers.azure.conftest import SUBSCRIPTION, GivenToken, MakeSession, Waits, management_session
+from tests.providers.azure.conftest import PASSING, SUBSCRIPTION, GivenToken, MakeSession, Waits, management_session
 
 NAME = "ml-prod"
 
@@ -61,15 +61,9 @@ def test_the_whole_access(aks: Aks, arm_session: Session) -> None:
 
 
 def test_the_token_is_for_the_cluster(arm: ArmStub, aks: Aks, make_session: MakeSession) -> None:
-    asked: list[str] = []
-
-    class Noting(GivenToken):
-        def get_token(self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, **kwargs: Any) -> Any:
-            asked.extend(scopes)
-            return super().get_token(*scopes, claims=claims, tenant_id=tenant_id, **kwargs)
-
-    AksCluster(management_session(make_session, arm.url, credential=Noting())).access(NAME)
-    assert asked[-1] == "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
+    given = GivenToken()
+    AksCluster(management_session(make_session, arm.url, credential=given)).access(NAME)
+    assert given.asked[-1] == "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
 
 
 def test_a_cluster_by_its_id(clusters: AksCluster, aks: Aks) -> None:
@@ -186,13 +180,6 @@ METHODS: dict[str, Callable[[AksCluster], bool]] = {
     "traits": lambda clusters: clusters.traits(NAME).storage_class == "managed-csi",
     "pools": lambda clusters: len(clusters.pools(NAME)) == 3,
     "scale_pool": scaled,
-}
-PASSING: dict[str, tuple[Fault, ...]] = {
-    "reset": (Reset(), Reset()),
-    "500": (ArmError(500, "InternalServerError").fault, Answer(502, {}, b"<html>Bad gateway</html>")),
-    "429": (ArmError(429, "TooManyRequests", "", {"Retry-After": "3"}).fault,),
-    "half": (HalfBody(),),
-    "slow": (Delay(3.0, reaches_server=False),),
 }
 
 

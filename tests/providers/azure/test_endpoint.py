@@ -16,9 +16,9 @@ from mcml.providers.azure.session import Session
 from mcml.testing.contracts.endpoint import EndpointContract, MakeRequest, weights
 from mcml.testing.contracts.object_store import content
 from mcml.testing.stubs.azure_arm import ArmError, ArmStub
-from mcml.testing.stubs.faults import Answer, Delay, Fault, FaultProxy, HalfBody, Reset
+from mcml.testing.stubs.faults import Answer, Fault, FaultProxy, Reset
 from tests.providers.azure.azurite_server import Server
-from tests.providers.azure.conftest import GivenToken, MakeSession, management_session
+from tests.providers.azure.conftest import PASSING, GivenToken, MakeSession, management_session
 from tests.providers.azure.ml_stub import Ml
 
 IMAGE = "acmeml.azurecr.io/models/fraud"
@@ -114,17 +114,11 @@ def test_an_endpoint_with_its_own_secret(endpoints: MlEndpoint, ml: Ml, mode: st
 
 
 def test_the_token_is_for_azure_ml(arm: ArmStub, ml: Ml, make_session: MakeSession) -> None:
-    asked: list[str] = []
-
-    class Noting(GivenToken):
-        def get_token(self, *scopes: str, claims: str | None = None, tenant_id: str | None = None, **kwargs: Any) -> Any:
-            asked.extend(scopes)
-            return super().get_token(*scopes, claims=claims, tenant_id=tenant_id, **kwargs)
-
-    endpoints = MlEndpoint(Workspace(management_session(make_session, arm.url, workspace="ml", credential=Noting())), "az-weu")
+    given = GivenToken()
+    endpoints = MlEndpoint(Workspace(management_session(make_session, arm.url, workspace="ml", credential=given)), "az-weu")
     endpoints.create(request("fraud", "1"))
     endpoints.invoke_target("fraud")
-    assert asked[-1] == "https://ml.azure.com/.default"
+    assert given.asked[-1] == "https://ml.azure.com/.default"
 
 
 def test_the_container_has_the_last_word(endpoints: MlEndpoint, ml: Ml) -> None:
@@ -257,13 +251,6 @@ METHODS: dict[str, Callable[[MlEndpoint], bool]] = {
     "invoke_target": lambda endpoints: bool(endpoints.invoke_target("fraud").token),
     "delete": lambda endpoints: endpoints.delete("fraud", "1") and weights(endpoints.describe("fraud")[0]) == {"2": 100},
     "delete all": lambda endpoints: endpoints.delete("fraud") and endpoints.describe() == [],
-}
-PASSING: dict[str, tuple[Fault, ...]] = {
-    "reset": (Reset(), Reset()),
-    "500": (ArmError(500, "InternalServerError").fault, Answer(502, {}, b"<html>Bad gateway</html>")),
-    "429": (ArmError(429, "TooManyRequests", "", {"Retry-After": "3"}).fault,),
-    "half": (HalfBody(),),
-    "slow": (Delay(3.0, reaches_server=False),),
 }
 LOST: dict[str, Fault] = {"reset": Reset(reaches_server=True), "500": Answer(500, reaches_server=True)}
 WRITES = {

@@ -1,7 +1,6 @@
 """Azure Resource Manager's errors in our words, and long-running operations followed to their end; against the stub of it."""
 
 from datetime import timedelta
-from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -117,7 +116,6 @@ def test_a_wrong_clock_is_said(arm: ArmStub, make_session: MakeSession) -> None:
         look(session)
     assert "62 minutes ahead of Azure's" in caught.value.why
     assert caught.value.next_step == "sudo timedatectl set-ntp true"
-    assert format_datetime(utc_now())[:3]
 
 
 def begin(session: Session) -> Any:

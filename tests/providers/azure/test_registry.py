@@ -51,22 +51,16 @@ def make_source(tmp_path: Path) -> Callable[[int], Path]:
 
 class TestContract(RegistryContract):
     @pytest.fixture
-    def registry(self, acr: AcrStub, make_session: MakeSession, credential: GivenToken) -> Registry:
-        return registry_at(make_session, acr.host, credential)
+    def registry(self, registry: AcrRegistry) -> Registry:
+        return registry
 
     @pytest.fixture
     def repository(self) -> str:
         return REPOSITORY
 
     @pytest.fixture
-    def make_source(self, tmp_path: Path) -> Callable[[int], Path]:
-        def make(number: int) -> Path:
-            folder = tmp_path / f"model-{number}"
-            folder.mkdir(exist_ok=True)
-            (folder / "weights").write_text(str(number) * 100)
-            return folder
-
-        return make
+    def make_source(self, make_source: Callable[[int], Path]) -> Callable[[int], Path]:
+        return make_source
 
 
 def test_listings_over_more_pages(registry: AcrRegistry, make_source: Callable[[int], Path], acr: AcrStub) -> None:

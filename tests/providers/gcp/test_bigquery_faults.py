@@ -6,6 +6,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from mcml.testing.stubs.faults import Answer, Delay, Fault, FaultProxy, HalfBody
 from mcml.testing.stubs.google_discovery import DiscoveryStub, GoogleError
 from tests.providers.gcp.billing_table import JANUARY, PRICING, line, make_table, price_line
 from tests.providers.gcp.conftest import BigQueryAndBuckets, MakeSession
+from tests.providers.gcp.disturb import no_sleep
 from tests.providers.gcp.google_stub import GoogleStub
 
 Do = Callable[[Session, dict[str, str]], object]
@@ -108,9 +110,6 @@ def test_every_method_gets_over_what_passes(
         assert run(fault) == calm, (fault, number)
 
 
-def no_sleep(_: float) -> None: ...
-
-
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("fault", "why"),
@@ -187,7 +186,7 @@ def test_an_expired_login_and_a_wrong_clock(google: GoogleStub, make_session: Ma
         with pytest.raises(NotAuthenticated) as expired:
             BigQueryWarehouse(make_session(endpoint=stub.url)).datasets()
         assert expired.value.next_step == LOGIN
-        stub.ahead = -(stub.ahead - stub.ahead.__class__(hours=2))
+        stub.ahead = timedelta(hours=2)
         with pytest.raises(NotAuthenticated) as skewed:
             BigQueryWarehouse(make_session(endpoint=stub.url)).datasets()
         assert skewed.value.next_step == SET_CLOCK

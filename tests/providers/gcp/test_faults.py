@@ -20,6 +20,7 @@ from mcml.providers.gcp.session import Session
 from mcml.providers.resilience import CONNECT_SECONDS, READ_SECONDS, Policy
 from mcml.testing.stubs.faults import Answer, Delay, Fault, FaultProxy, HalfBody, Pass, Refuse, Request, Reset
 from tests.providers.gcp.conftest import PROJECT, MakeContext, MakeSession
+from tests.providers.gcp.disturb import no_sleep
 from tests.providers.gcp.google_stub import ACCOUNT, GoogleStub
 
 Do = Callable[[Session, dict[str, str]], object]
@@ -105,9 +106,6 @@ def test_every_method_gets_over_what_passes(
         proxy.script(*([fault] if isinstance(fault, Refuse) else [Pass()] * number + [fault]), only=is_part)
         assert run(session) == calm, (fault, number)
         assert proxy.unused == [], (fault, number)
-
-
-def no_sleep(_: float) -> None: ...
 
 
 def test_a_refused_connection(make_session: MakeSession, proxy: FaultProxy) -> None:

@@ -197,9 +197,10 @@ def test_what_an_answer_means(
 def test_a_token_that_expires_is_renewed(google: GoogleStub, make: Callable[..., Compute]) -> None:
     compute = make()
     for method in ("instances.list", "instances.prices", "inventory.find_by_tag", "database.describe"):
-        METHODS[method](compute)
+        first, given = METHODS[method](compute), len(google.given)
         google.tokens.clear()
-        METHODS[method](compute)
+        assert METHODS[method](compute) == first
+        assert len(google.given) == given + 1, method
 
 
 def test_a_wrong_clock_is_told(google: GoogleStub, make: Callable[..., Compute]) -> None:

@@ -86,4 +86,4 @@ def test_an_impersonated_account_signs_at_google(make_session: MakeSession) -> N
 
 
 def test_settings_are_all_that_is_needed(tmp_path: Path) -> None:
-    assert open_object_store(ProviderContext(Settings(), tmp_path)) is not None
+    assert isinstance(open_object_store(ProviderContext(Settings(), tmp_path)), GcsObjectStore)

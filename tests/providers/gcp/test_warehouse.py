@@ -49,22 +49,15 @@ class TestOnTheEmulatorFromABucket(WarehouseContract):
     """The emulator's loads are put right by `bqemulator/launcher.py`."""
 
     @pytest.fixture
-    def warehouse(self, bigquery: ProviderContext) -> Warehouse:
-        return open_warehouse(bigquery)
+    def warehouse(self, warehouse: Warehouse) -> Warehouse:
+        return warehouse
 
     @pytest.fixture
-    def dataset(self) -> str:
-        return f"ds_{uuid.uuid4().hex[:12]}"
+    def dataset(self, dataset: str) -> str:
+        return dataset
 
     @pytest.fixture
-    def put(self, bigquery: ProviderContext) -> Put:
-        bucket = f"lake-{uuid.uuid4().hex[:12]}"
-        open_buckets(bigquery).create(bucket)
-
-        def put(name: str, data: bytes) -> str:
-            open_object_store(bigquery).write(bucket, f"in/{name}", [data])
-            return f"gs://{bucket}/in/{name}"
-
+    def put(self, put: Put) -> Put:
         return put
 
 

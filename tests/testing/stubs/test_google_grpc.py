@@ -56,7 +56,8 @@ def test_a_bad_token(client: Any) -> None:
 
 def test_an_empty_answer(stub: GrpcStub, client: Any) -> None:
     stub.on(DELETE, lambda _: Empty())
-    client.delete_metric_descriptor(name="projects/p/metricDescriptors/x")
+    assert client.delete_metric_descriptor(name="projects/p/metricDescriptors/x") is None
+    assert [(call.method, call.request.name) for call in stub.requests] == [(DELETE, "projects/p/metricDescriptors/x")]
 
 
 def test_an_error_with_its_details(stub: GrpcStub, client: Any) -> None:
