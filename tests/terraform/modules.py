@@ -29,12 +29,13 @@ SCHEMAS = Path(__file__).parent / "schemas"
 class Cloud:
     """A folder of modules, one a layer, and the providers that they use: `hashicorp/NAME` and the version whose schema we keep.
 
-    `prefix` is what the names of its schema files begin with, where modules of several folders use one provider.
+    `prefix` is what the names of its files in `schemas` begin with, where modules of several folders use one provider.
     """
 
     name: str
     providers: Mapping[str, str]
     prefix: str = ""
+    schemas: Path = SCHEMAS
 
     @property
     def folder(self) -> Path:
@@ -100,15 +101,15 @@ def copied(folder: Path, to: Path) -> Path:
 def surroundings(cloud: Cloud, tmp_path: Path, real: Path | None = None) -> dict[str, str]:
     """Return the environment in which Terraform finds a cloud's providers: the `real` ones of a mirror, or stubs.
 
-    A stub serves `schemas/NAME.json` with the answers of `schemas/NAME.more.json`, where there is one. `init` finds it in a mirror, so the
+    A stub serves `NAME.json` of its schemas with the answers of `NAME.more.json`, where there is one. `init` finds it in a mirror, so the
     versions that a module asks for are looked at; what comes after is served by this process.
     """
     providers = real or tmp_path / "mirror"
     served: dict[str, Any] = {}
     for source, version in {} if real else cloud.providers.items():
         name = cloud.prefix + source.rpartition("/")[2]
-        more = SCHEMAS / f"{name}.more.json"
-        stub = (source, SCHEMAS / f"{name}.json", more if more.exists() else None)
+        more = cloud.schemas / f"{name}.more.json"
+        stub = (source, cloud.schemas / f"{name}.json", more if more.exists() else None)
         mirror.install(providers, source, version, *stub[1:])
         served |= attached.reattach(*stub)
     env = environment(dict(os.environ), "default", Path(sys.executable).parent)

@@ -1,4 +1,4 @@
-"""The modules of `terraform/shared`: names and tags need no provider; budgets and VPN have stubs that serve the real schemas."""
+"""The modules of `terraform/shared`: names, tags and settings need no provider; budgets and VPN have stubs that serve the real schemas."""
 
 import json
 import re
@@ -25,7 +25,7 @@ NAMING = Cloud("shared", {})
 PROVIDERS = {"aws": ("hashicorp/aws", "5.100.0"), "gcp": ("hashicorp/google", "6.50.0"), "azure": ("hashicorp/azurerm", "4.55.0")}
 BUDGETS = {cloud: Cloud("shared/budgets", dict([provider]), "shared-") for cloud, provider in PROVIDERS.items()}
 VPN = Cloud("shared", dict(PROVIDERS.values()), "shared-")
-MODULES = {"naming": NAMING, **BUDGETS, "vpn": VPN}
+MODULES = {"naming": NAMING, "settings": NAMING, **BUDGETS, "vpn": VPN}
 """Each module, by the name of its folder."""
 every_module = pytest.mark.parametrize("name", MODULES)
 
@@ -33,6 +33,7 @@ SECRET = "0123456789abcdefABCDEF0123456789"
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 VARIABLES: dict[str, dict[str, Any]] = {
     "naming": {},
+    "settings": {},
     "aws": {},
     "gcp": {"project_id": "acme-123", "billing_account": "012345-6789AB-CDEF01"},
     "azure": {"subscription_id": SUBSCRIPTION, "first_month": "2026-11"},
@@ -57,7 +58,7 @@ def made(name: str, tmp_path: Path) -> Module:
 
 def test_these_are_all_the_modules() -> None:
     found = {path.parent.relative_to(NAMING.folder).as_posix() for path in NAMING.folder.rglob("versions.tf")}
-    assert found == {"naming", "vpn", *(f"budgets/{cloud}" for cloud in BUDGETS)}
+    assert found == {"naming", "settings", "vpn", *(f"budgets/{cloud}" for cloud in BUDGETS)}
 
 
 def test_the_schemas_are_what_the_modules_use() -> None:
@@ -149,6 +150,7 @@ def test_every_module_of_every_cloud_takes_the_longest_name_and_all_tags(tmp_pat
     [
         ("naming", "main.tf", "var.cost_centre", "var.cost_center", 'An input variable with the name "cost_center" has not been declared'),
         ("naming", "outputs.tf", "local.tags", "local.labels", 'A local value with the name "labels" has not been declared'),
+        ("settings", "outputs.tf", "local.complaints", "local.complaint", 'A local value with the name "complaint" has not been declared'),
         ("aws", "main.tf", "  limit_amount = ", "  amount = ", 'An argument named "amount" is not expected here'),
         ("aws", "main.tf", '  time_unit    = "MONTHLY"\n', "", 'The argument "time_unit" is required'),
         ("aws", "main.tf", "  cost_types {", "  cost_type {", 'Blocks of type "cost_type" are not expected here'),
@@ -189,6 +191,7 @@ WRONG: dict[str, list[dict[str, Any]]] = {
         {"project": "sg-acme-with-a-long-name", "environment": "prod", "team": "ml", "cost_centre": "7", "more_tags": {"team": "x"}},
         {"project": "acme", "environment": "prod", "team": "ml", "cost_centre": "7", "more_tags": {f"aws-{n}": "x" for n in range(31)}},
     ],
+    "settings": [{"unit": "acme", "known": {}, "given": ["version"]}],
     "aws": [
         {**WRONG_BUDGET, "currency": "dollars", "account_ids": ["1"], "topic_arn": "arn:aws:sns:us-east-1:123456789012:costs.fifo"},
         HALF_WRONG,

@@ -43,6 +43,7 @@ variable "kubernetes_version" {
   description = "Minor version of Kubernetes."
   type        = string
   default     = "1.33"
+  nullable    = false
 
   validation {
     condition     = can(regex("^1\\.[0-9]{2}$", var.kubernetes_version))

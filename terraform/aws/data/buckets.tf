@@ -5,6 +5,8 @@ locals {
 }
 
 resource "aws_s3_bucket" "this" {
+  # checkov:skip=CKV_AWS_144: copies go to the other clouds (mcml data cp), not to another region of this one
+  # checkov:skip=CKV2_AWS_62: a bucket has one list of notifications, which belongs to who listens; nothing here does
   for_each = local.all
 
   bucket        = each.value
@@ -127,8 +129,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
 
   bucket = aws_s3_bucket.this[each.key].id
 
+  # One rule with all that happens to a bucket's objects: the scan sees no static rule beside dynamic ones.
   rule {
-    id     = "old-versions"
+    id     = each.key
     status = "Enabled"
     filter {}
 
@@ -139,33 +142,21 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
     abort_incomplete_multipart_upload {
       days_after_initiation = 7
     }
-  }
 
-  dynamic "rule" {
-    for_each = each.value.tiering_after == null ? [] : [each.value.tiering_after]
+    dynamic "transition" {
+      for_each = each.value.tiering_after[*]
 
-    content {
-      id     = "tiering"
-      status = "Enabled"
-      filter {}
-
-      transition {
-        days          = rule.value
+      content {
+        days          = transition.value
         storage_class = "INTELLIGENT_TIERING"
       }
     }
-  }
 
-  dynamic "rule" {
-    for_each = each.value.expires_after == null ? [] : [each.value.expires_after]
+    dynamic "expiration" {
+      for_each = each.value.expires_after[*]
 
-    content {
-      id     = "expiry"
-      status = "Enabled"
-      filter {}
-
-      expiration {
-        days = rule.value
+      content {
+        days = expiration.value
       }
     }
   }

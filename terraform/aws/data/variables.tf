@@ -117,6 +117,7 @@ variable "kept_images" {
   description = "Tagged images that each repository keeps; older ones are removed."
   type        = number
   default     = 100
+  nullable    = false
 
   validation {
     condition     = var.kept_images >= 10

@@ -120,6 +120,7 @@ locals {
 }
 
 resource "aws_security_group" "sagemaker" {
+  # checkov:skip=CKV2_AWS_5: SageMaker attaches it to the endpoints and jobs that mcml starts; none is made here
   name_prefix = "${var.name}-sagemaker-"
   description = "SageMaker's endpoints and jobs"
   vpc_id      = var.vpc_id

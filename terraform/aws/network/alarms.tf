@@ -1,3 +1,8 @@
+locals {
+  # CloudWatch's alarms, budgets, and unusual costs (Cost Anomaly Detection).
+  alarm_senders = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"]
+}
+
 # The one place that alarms of all layers are sent to.
 resource "aws_sns_topic" "alarms" {
   name              = "${var.name}-alarms"
@@ -14,7 +19,7 @@ resource "aws_sns_topic_policy" "alarms" {
       {
         Sid       = "AlarmsOfThisAccount"
         Effect    = "Allow"
-        Principal = { Service = "cloudwatch.amazonaws.com" }
+        Principal = { Service = local.alarm_senders }
         Action    = "sns:Publish"
         Resource  = aws_sns_topic.alarms.arn
         Condition = { StringEquals = { "aws:SourceAccount" = local.account } }

@@ -25,7 +25,7 @@ resource "aws_kms_key" "logs" {
       {
         Sid       = "Alarms"
         Effect    = "Allow"
-        Principal = { Service = "cloudwatch.amazonaws.com" }
+        Principal = { Service = local.alarm_senders }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
         Resource  = "*"
         Condition = { StringEquals = { "aws:SourceAccount" = local.account } }

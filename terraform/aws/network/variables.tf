@@ -33,6 +33,7 @@ variable "cidr" {
   description = "Addresses of the VPC: a /16, of which each zone has a /18 for private subnets and a /24 each for public and for database subnets."
   type        = string
   default     = "10.10.0.0/16"
+  nullable    = false
 
   validation {
     condition     = can(cidrhost(var.cidr, 0)) && endswith(var.cidr, "/16") && can(regex("^(10|172\\.(1[6-9]|2[0-9]|3[01])|192\\.168)\\.", var.cidr))

@@ -96,6 +96,7 @@ variable "pod_range" {
   description = "IPv4 range of the pods, which is seen inside the cluster only."
   type        = string
   default     = "10.244.0.0/16"
+  nullable    = false
 
   validation {
     condition     = can(cidrhost(var.pod_range, 0))
@@ -107,6 +108,7 @@ variable "service_range" {
   description = "IPv4 range of the services, which is seen inside the cluster only."
   type        = string
   default     = "10.245.0.0/16"
+  nullable    = false
 
   validation {
     condition     = can(cidrhost(var.service_range, 10))

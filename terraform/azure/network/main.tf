@@ -51,7 +51,6 @@ resource "azurerm_subnet" "this" {
 }
 
 resource "azurerm_subnet" "gateway" {
-  # checkov:skip=CKV2_AZURE_31: Azure takes no security group on a GatewaySubnet
   count = var.gateway_subnet ? 1 : 0
 
   name                 = "GatewaySubnet"

@@ -35,58 +35,35 @@ resource "azurerm_network_security_rule" "endpoints_clients" {
   destination_address_prefix  = local.ranges.endpoints
 }
 
-# Azure's own rules would let in the whole network, and whatever is connected to it.
-resource "azurerm_network_security_rule" "endpoints_nobody_else" {
-  name                        = "nobody-else"
-  description                 = "Nobody else reaches the private endpoints."
-  resource_group_name         = azurerm_resource_group.this.name
-  network_security_group_name = azurerm_network_security_group.this["endpoints"].name
-  priority                    = 4000
-  direction                   = "Inbound"
-  access                      = "Deny"
-  protocol                    = "*"
-  source_port_range           = "*"
-  source_address_prefix       = "*"
-  destination_port_range      = "*"
-  destination_address_prefix  = "*"
-}
-
 # Training jobs are started from outside the subnet by nobody: their nodes talk to each other and ask for everything else.
-resource "azurerm_network_security_rule" "jobs_each_other" {
-  name                        = "each-other"
-  description                 = "Nodes of a distributed job reach each other."
+resource "azurerm_network_security_rule" "jobs" {
+  for_each = {
+    each-other    = { priority = 100, from = local.ranges.jobs, says = "Nodes of a distributed job reach each other." }
+    load-balancer = { priority = 110, from = "AzureLoadBalancer", says = "Azure's load balancer asks the nodes of a cluster whether they are well." }
+  }
+
+  name                        = each.key
+  description                 = each.value.says
   resource_group_name         = azurerm_resource_group.this.name
   network_security_group_name = azurerm_network_security_group.this["jobs"].name
-  priority                    = 100
+  priority                    = each.value.priority
   direction                   = "Inbound"
   access                      = "Allow"
   protocol                    = "*"
   source_port_range           = "*"
-  source_address_prefix       = local.ranges.jobs
+  source_address_prefix       = each.value.from
   destination_port_range      = "*"
   destination_address_prefix  = local.ranges.jobs
 }
 
-resource "azurerm_network_security_rule" "jobs_load_balancer" {
-  name                        = "load-balancer"
-  description                 = "Azure's load balancer asks the nodes of a cluster whether they are well."
-  resource_group_name         = azurerm_resource_group.this.name
-  network_security_group_name = azurerm_network_security_group.this["jobs"].name
-  priority                    = 110
-  direction                   = "Inbound"
-  access                      = "Allow"
-  protocol                    = "*"
-  source_port_range           = "*"
-  source_address_prefix       = "AzureLoadBalancer"
-  destination_port_range      = "*"
-  destination_address_prefix  = local.ranges.jobs
-}
+# Azure's own rules would let in the whole network, and whatever is connected to it.
+resource "azurerm_network_security_rule" "nobody_else" {
+  for_each = { endpoints = "the private endpoints", jobs = "the nodes of a job" }
 
-resource "azurerm_network_security_rule" "jobs_nobody_else" {
   name                        = "nobody-else"
-  description                 = "Nobody else reaches the nodes of a job."
+  description                 = "Nobody else reaches ${each.value}."
   resource_group_name         = azurerm_resource_group.this.name
-  network_security_group_name = azurerm_network_security_group.this["jobs"].name
+  network_security_group_name = azurerm_network_security_group.this[each.key].name
   priority                    = 4000
   direction                   = "Inbound"
   access                      = "Deny"

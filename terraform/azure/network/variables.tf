@@ -44,6 +44,7 @@ variable "address_space" {
   description = "IPv4 range of the network; of /16 to /20, as the subnets are cut out of it. Must not overlap the networks it will be connected to."
   type        = string
   default     = "10.30.0.0/16"
+  nullable    = false
 
   validation {
     condition     = can(cidrhost(var.address_space, 0)) && try(tonumber(split("/", var.address_space)[1]) >= 16 && tonumber(split("/", var.address_space)[1]) <= 20, false)

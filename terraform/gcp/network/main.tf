@@ -220,6 +220,7 @@ resource "google_compute_global_address" "peered" {
   labels        = local.labels
 }
 
+# Google holds it for days after the last Cloud SQL instance is gone (README, "Destroy"). Not ABANDON: a network with a peering stays.
 resource "google_service_networking_connection" "this" {
   network                 = google_compute_network.this.id
   service                 = "servicenetworking.googleapis.com"

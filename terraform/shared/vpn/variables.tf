@@ -79,7 +79,7 @@ variable "azure" {
   nullable = false
 
   validation {
-    condition     = endswith(var.azure.gateway_subnet_id, "/subnets/GatewaySubnet")
+    condition     = try(endswith(var.azure.gateway_subnet_id, "/subnets/GatewaySubnet"), false)
     error_message = "Azure puts a gateway into a subnet called GatewaySubnet only."
   }
 

@@ -1,27 +1,21 @@
 """The BigQuery emulator for the tests, in a virtual environment of its own in .cache/bqemulator (its duckdb is not ours), on its own port.
 
-Installed once from the hashed pins beside this file; the test processes wait for the one that installs. It needs an extension of duckdb
-that it would download: the extension's package is pinned with the rest, and is linked into a home folder that only this server has.
+It needs an extension of duckdb that it would download: the extension's package is pinned with the rest, and is linked into a home folder
+that only this server has.
 """
 
-import hashlib
 import json
 import os
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from tests.pinned_environment import CannotInstall, installed
 
 HERE = Path(__file__).parent / "bqemulator"
-CACHE = Path(__file__).parents[3] / ".cache" / "bqemulator"
-INSTALL_SECONDS = 400
-WAIT_SECONDS = 150
 START_SECONDS = 60
 
 
@@ -37,47 +31,13 @@ class Server:
     process: subprocess.Popen[bytes]
 
 
-def install(cache: Path = CACHE) -> Path:
-    """Return the Python that has the emulator, installed by one of the test processes while the others wait. Raises EmulatorMissing."""
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    digest = hashlib.sha256((HERE / "requirements.txt").read_bytes() + python.encode()).hexdigest()[:12]
-    folder = cache / digest
-    cache.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(cache / "lock", timeout=WAIT_SECONDS):
-            if not (folder / "installed").exists():
-                _install(folder, cache / f"{digest}.failed")
-    except Timeout:
-        raise EmulatorMissing("another test process is still installing the BigQuery emulator") from None
-    return folder / "bin" / "python"
-
-
-def _install(folder: Path, failed: Path) -> None:
-    if failed.exists() and time.time() - failed.stat().st_mtime < INSTALL_SECONDS:
-        raise EmulatorMissing(f"installing the BigQuery emulator failed a moment ago: {failed.read_text()[-300:]}")
-    shutil.rmtree(folder, ignore_errors=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-    steps = ([sys.executable, "-m", "venv", str(folder)], [*pip, "--only-binary", ":all:", "--requirement", str(HERE / "requirements.txt")])
-    trouble, until = "", time.monotonic() + INSTALL_SECONDS
-    for step in steps:
-        try:
-            left = until - time.monotonic()
-            done = subprocess.run(step, capture_output=True, text=True, timeout=left, stdin=subprocess.DEVNULL)
-            trouble = "" if done.returncode == 0 else done.stderr
-        except subprocess.TimeoutExpired:
-            trouble = f"it took more than {INSTALL_SECONDS} seconds"
-        if trouble:
-            break
-    if trouble:
-        failed.write_text(trouble)
-        raise EmulatorMissing(f"the BigQuery emulator cannot be installed: {trouble[-300:]}")
-    (folder / "installed").touch()
-
-
 @contextmanager
 def running(home: Path, buckets: Path) -> Iterator[Server]:
     """Run an emulator that keeps everything in memory and finds `gs://bucket/key` at `buckets/bucket/key`. Raises EmulatorMissing."""
-    python = install()
+    try:
+        python = installed("bqemulator", HERE / "requirements.txt") / "python"
+    except CannotInstall as missing:
+        raise EmulatorMissing(str(missing)) from None
     _link_extension(python, home)
     log = home / "log"
     keep = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "TMPDIR")}

@@ -92,12 +92,12 @@ run "lifecycles" {
   command = plan
 
   assert {
-    condition     = { for kind, one in aws_s3_bucket_lifecycle_configuration.this : kind => [for rule in one.rule : rule.id] } == { data = ["old-versions", "tiering"], logs = ["old-versions", "expiry"], models = ["old-versions"] }
-    error_message = "Old versions go everywhere, data is tiered, logs expire, and models stay."
+    condition     = { for kind, one in aws_s3_bucket_lifecycle_configuration.this : kind => flatten([one.rule[0].transition[*].days, one.rule[0].expiration[*].days]) } == { data = [30], logs = [30], models = [] }
+    error_message = "Data is tiered after 30 days, logs expire after 30, and models stay."
   }
 
   assert {
-    condition     = aws_s3_bucket_lifecycle_configuration.this["models"].rule[0].noncurrent_version_expiration[0].noncurrent_days == 30 && aws_s3_bucket_lifecycle_configuration.this["models"].rule[0].abort_incomplete_multipart_upload[0].days_after_initiation == 7
+    condition     = alltrue([for one in aws_s3_bucket_lifecycle_configuration.this : one.rule[0].noncurrent_version_expiration[0].noncurrent_days == 30 && one.rule[0].abort_incomplete_multipart_upload[0].days_after_initiation == 7])
     error_message = "Old versions go after 30 days, half uploads after 7."
   }
 

@@ -106,6 +106,40 @@ run "prod_survives_a_zone" {
   }
 }
 
+run "who_may_send_alarms" {
+  command = plan
+
+  override_resource {
+    target          = aws_sns_topic.alarms
+    override_during = plan
+    values          = { arn = "arn:aws:sns:eu-central-1:123456789012:acme-dev-alarms" }
+  }
+
+  assert {
+    condition = [for one in jsondecode(aws_sns_topic_policy.alarms.policy).Statement : one if one.Effect == "Allow"] == [{
+      Sid       = "AlarmsOfThisAccount"
+      Effect    = "Allow"
+      Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"] }
+      Action    = "sns:Publish"
+      Resource  = "arn:aws:sns:eu-central-1:123456789012:acme-dev-alarms"
+      Condition = { StringEquals = { "aws:SourceAccount" = "123456789012" } }
+    }]
+    error_message = "Alarms, budgets and unusual costs of this account are told to the topic, and nothing else is."
+  }
+
+  assert {
+    condition = one([for one in jsondecode(aws_kms_key.logs.policy).Statement : one if one.Sid == "Alarms"]) == {
+      Sid       = "Alarms"
+      Effect    = "Allow"
+      Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "costalerts.amazonaws.com"] }
+      Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
+      Resource  = "*"
+      Condition = { StringEquals = { "aws:SourceAccount" = "123456789012" } }
+    }
+    error_message = "Who may send may use the topic's key, for this account only: otherwise nothing comes, and nothing says so."
+  }
+}
+
 run "no_way_out" {
   command = plan
 

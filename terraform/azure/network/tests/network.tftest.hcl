@@ -39,7 +39,9 @@ run "dev" {
   }
 
   assert {
-    condition     = azurerm_network_security_rule.endpoints_nobody_else.access == "Deny" && azurerm_network_security_rule.jobs_nobody_else.access == "Deny"
+    condition = { for subnet, rule in azurerm_network_security_rule.nobody_else : subnet => rule.access } == { endpoints = "Deny", jobs = "Deny" } && alltrue([
+      for rule in azurerm_network_security_rule.jobs : rule.priority < azurerm_network_security_rule.nobody_else["jobs"].priority
+    ])
     error_message = "Everyone else is turned away."
   }
 

@@ -1,0 +1,4 @@
+output "cluster" {
+  description = "All that the module of the cluster says."
+  value       = module.cluster
+}
