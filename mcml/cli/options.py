@@ -13,7 +13,7 @@ import typer
 
 from mcml.cli.lazy import HELP, ExampleCommand
 from mcml.cli.session import Common, Session
-from mcml.core.errors import Interrupted, StillRunning
+from mcml.core.errors import Interrupted, StillRunning, TimeUp
 from mcml.core.view import Document
 
 Body = Callable[..., Document | None]
@@ -110,12 +110,15 @@ def _alarm(seconds: float | None) -> Iterator[None]:
         return
 
     def ring(_: int, __: FrameType | None) -> None:
-        raise StillRunning(f"not done after {seconds:g} s", why="--timeout ran out", next_step="run the same command again to continue")
+        raise TimeUp
 
     previous = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
+    except TimeUp:
+        step = "run the same command again to continue"
+        raise StillRunning(f"not done after {seconds:g} s", why="--timeout ran out", next_step=step) from None
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)

@@ -97,6 +97,13 @@ class Interrupted(McmlError):
     exit_code = exits.INTERRUPTED
 
 
+class TimeUp(KeyboardInterrupt):
+    """`--timeout` ran out. As Ctrl-C, whatever is under way is left in order; no library may take it for a fault of its own and go on.
+
+    The command makes a StillRunning of it, if nobody below does who has more to say.
+    """
+
+
 def said(error: McmlError) -> str:
     """Return an error as one line: what failed, and why."""
     return error.message + (f" ({error.why})" if error.why else "")

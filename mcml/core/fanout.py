@@ -1,8 +1,8 @@
 """Ask several others at once: it takes about as long as the slowest one, and what fails hides no other."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Thread
 from typing import Generic, TypeVar
 
 from mcml.core.errors import McmlError, PartlyDone, said
@@ -36,14 +36,25 @@ class Answers(Generic[T]):
 
 
 def ask_all(asks: Mapping[str, Callable[[], T]]) -> Answers[T]:
-    """Ask all at once, a thread each, and wait for all of them. An exception that is no McmlError goes on as it is: it is a bug."""
-    with ThreadPoolExecutor(max(1, len(asks)), thread_name_prefix="mcml-ask") as pool:
-        futures = {name: pool.submit(ask) for name, ask in asks.items()}
-        given: dict[str, T] = {}
-        failed: dict[str, McmlError] = {}
-        for name, future in futures.items():
-            try:
-                given[name] = future.result()
-            except McmlError as error:
-                failed[name] = error
-    return Answers(given, failed)
+    """Ask all at once, a thread each, and wait for all of them. An exception that is no McmlError goes on as it is: it is a bug.
+
+    Daemons: after Ctrl-C or a time-out nobody waits for one that does not answer.
+    """
+    ended: dict[str, T | BaseException] = {}
+
+    def one(name: str) -> None:
+        try:
+            ended[name] = asks[name]()
+        except BaseException as failed:  # noqa: BLE001 - sorted out by the one who waits
+            ended[name] = failed
+
+    threads = [Thread(target=one, args=(name,), name=f"mcml-ask-{name}", daemon=True) for name in asks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    bugs = [found for found in ended.values() if isinstance(found, BaseException) and not isinstance(found, McmlError)]
+    if bugs:
+        raise bugs[0]
+    failed = {name: found for name in asks if isinstance(found := ended[name], McmlError)}
+    return Answers({name: found for name in asks if not isinstance(found := ended[name], BaseException)}, failed)

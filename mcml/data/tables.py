@@ -105,7 +105,7 @@ def value_of(text: str) -> object:
 def exists(warehouse: Warehouse, load: Load) -> bool:
     """Tell whether the table is there; by any case, which some engines do not tell apart: asking once too often replaces nothing."""
     ours = load.name.casefold()
-    return any(f"{found.name}.{table}".casefold() == ours for found in warehouse.datasets() for table in found.tables)
+    return any(f"{found.name}.{table}".casefold() == ours for found in warehouse.datasets(load.dataset) for table in found.tables or ())
 
 
 def run(warehouse: Warehouse, load: Load, reporter: Reporter, record: Callable[[Fact], object]) -> LoadResult:

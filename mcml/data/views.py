@@ -14,7 +14,7 @@ from mcml.data.listing import Row
 from mcml.data.plan import REFUSED, total_size
 from mcml.data.tables import Load
 from mcml.data.work import Outcome
-from mcml.providers.api.warehouse import LoadResult, QueryResult
+from mcml.providers.api.warehouse import LoadResult, QueryResult, SourceSize
 
 LEVELS: dict[str, Level] = {"done": "ok", "kept": "idle", "failed": "bad"}
 
@@ -138,11 +138,19 @@ def load_document(load: Load, done: LoadResult) -> Document:
     return Document("DataLoad", [item], (Table(columns, [item | {"source": _line(load.source)}]), *reasons))
 
 
-def load_plan(load: Load, there: bool) -> Document:
-    """Show what a load would do."""
+def load_plan(load: Load, there: bool, source: SourceSize) -> Document:
+    """Show what a load would do, and with how much."""
     action = ("replace" if load.replace else "append") if there else "create"
-    item = {"name": load.name, "action": action, "source": _text(load.source), "format": load.kind}
-    columns = [Column("action", "Action"), Column("name", "Table"), Column("source", "Source"), Column("format", "Format")]
+    item: dict[str, object] = {"name": load.name, "action": action, "source": _text(load.source), "format": load.kind}
+    item |= {"files": source.files, "size": source.size}
+    columns = [
+        Column("action", "Action"),
+        Column("name", "Table"),
+        Column("source", "Source"),
+        Column("format", "Format"),
+        Column("files", "Files", "number"),
+        Column("size", "Size", "bytes"),
+    ]
     return Document("DataLoadPlan", [item], (Table(columns, [item | {"source": _line(load.source)}]),))
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from threading import Event, Lock
 from typing import Literal, NoReturn
 
-from mcml.core.errors import Interrupted, InvalidRequest, McmlError, PartlyDone, StillRunning, said
+from mcml.core.errors import Interrupted, InvalidRequest, McmlError, PartlyDone, StillRunning, TimeUp, said
 from mcml.core.fact import Fact
 from mcml.core.plan import Plan, Step
 from mcml.core.report import Reporter
@@ -108,7 +108,7 @@ class Run:
             with closing(each(partial(self._attempt, do), changes, jobs=self.jobs, stop=self.stop)) as ended:
                 for _ in ended:
                     pass
-        except (KeyboardInterrupt, StillRunning) as cut:
+        except KeyboardInterrupt as cut:
             _raise_cut(cut, self.progress.done, len(changes), self._stopped, self.again)
         finally:
             self._finish()
@@ -166,7 +166,7 @@ def _raise_cut(cut: BaseException, done: int, steps: int, stopped: Sequence[str]
     waiting = steps - done - len(stopped)
     why = [f"{waiting} not begun", *(f"half-done: {name}" for name in _listed(stopped))]
     message = f"{done} of {counted(steps, 'item')} ended"
-    kind = StillRunning if isinstance(cut, StillRunning) else Interrupted
+    kind = StillRunning if isinstance(cut, TimeUp) else Interrupted
     raise kind(f"{'timed out' if kind is StillRunning else 'interrupted'}: {message}", why="\n".join(why), next_step=again) from cut
 
 

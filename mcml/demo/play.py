@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcml.core.errors import Conflict, Interrupted, McmlError
+from mcml.core.errors import Conflict, Interrupted, McmlError, TimeUp
 from mcml.core.process import free_port
 from mcml.core.report import Reporter
 from mcml.demo import script
@@ -77,6 +77,8 @@ def command(stage: Stage, arguments: tuple[str, ...], *, cwd: Path | None = None
     began = time.monotonic()
     try:
         code = subprocess.run([sys.executable, "-m", "mcml", *arguments], cwd=cwd or stage.folder, check=False).returncode
+    except TimeUp:
+        raise
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted in: {line}", next_step=f"cd {stage.folder}, or start over: mcml demo") from None
     stage.ran.append((arguments, time.monotonic() - began))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Thread
 
-from mcml.core.errors import Interrupted, McmlError, PartlyDone, StillRunning
+from mcml.core.errors import Interrupted, McmlError, PartlyDone, StillRunning, TimeUp
 from mcml.core.fact import Fact
 from mcml.core.package import ModelPackage
 from mcml.core.plan import Plan, Step
@@ -65,7 +65,7 @@ def _all_targets(work: Work, by_target: Mapping[str, list[Step]]) -> dict[str, M
             thread.start()
         for thread in threads:
             thread.join()
-    except (KeyboardInterrupt, StillRunning) as stopped:
+    except KeyboardInterrupt as stopped:
         raise _stopped(work.model, results, by_target, stopped) from None
     if bugs:
         raise bugs[0]
@@ -77,7 +77,7 @@ def _stopped(
 ) -> McmlError:
     done = [target for target in by_target if target in results and results[target] is None]
     open_ = [target for target in by_target if target not in results]
-    kind = StillRunning if isinstance(cause, StillRunning) else Interrupted
+    kind = StillRunning if isinstance(cause, TimeUp) else Interrupted
     return kind(
         f"{model}: done on {', '.join(done) or 'no target'}, half-done on {', '.join(open_)}",
         why="--timeout ran out" if kind is StillRunning else "interrupted",

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from operator import lt
 from typing import Any
 
@@ -83,8 +84,10 @@ class Bulk:
             yield None
             return
         listing = self._once(bucket, lambda obstore, store: obstore.list(store, prefix or None, chunk_size=PAGE_OBJECTS))
+        first = True  # of the pages behind it, a thread for each would take an eighth of the time
         while listing is not None:
-            page = self._once(bucket, lambda *_: next(listing, ()))
+            page = self._once(bucket, lambda *_: next(listing, ()), interruptible=first)
+            first = False
             if page is not None and not page:
                 return
             yield page
@@ -92,7 +95,7 @@ class Bulk:
                 return
         yield None
 
-    def _once(self, bucket: str, call: Callable[[Any, Any], Any]) -> Any:
+    def _once(self, bucket: str, call: Callable[[Any, Any], Any], *, interruptible: bool = True) -> Any:
         if self._failed >= FAILURES:
             return None
         import obstore
@@ -100,7 +103,8 @@ class Bulk:
 
         try:
             store = self._store(bucket)
-            answer = call(obstore, store) if store is not None else None
+            make = partial(call, obstore, store)
+            answer = None if store is None else _interruptible(make) if interruptible else make()
         except FileNotFoundError:  # of the object, of the bucket, or not what we can check: the SDK says which
             return None
         except (BaseError, OSError, ValueError):
@@ -114,6 +118,27 @@ class Bulk:
             if bucket not in self._stores:
                 self._stores[bucket] = self.open_store(bucket)
             return self._stores[bucket]
+
+
+def _interruptible(call: Callable[[], Any]) -> Any:
+    """Make a call of obstore's so that a signal ends the wait for it: in the main thread no handler runs until such a call returns."""
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    ended: list[tuple[bool, Any]] = []
+
+    def make() -> None:
+        try:
+            ended.append((True, call()))
+        except BaseException as failed:  # noqa: BLE001 - raised again by the one who waits
+            ended.append((False, failed))
+
+    thread = threading.Thread(target=make, name="mcml-bulk", daemon=True)
+    thread.start()
+    thread.join()
+    ((is_answer, found),) = ended
+    if is_answer:
+        return found
+    raise found
 
 
 def is_sure(page: Sequence[Mapping[str, Any]], prefix: str, after: str) -> bool:

@@ -163,7 +163,9 @@ def test_a_target_names_the_warehouse_too(folder: Path) -> None:
 
 def test_a_dry_run_says_what_would_happen_and_replace_asks(folder: Path) -> None:
     def planned(*more: str) -> str:
-        return typed(["data", "load", "clicks.csv", "web.clicks", "--dry-run", *more], cwd=folder).out.split("\t")[0]
+        action, *rest = typed(["data", "load", "clicks.csv", "web.clicks", "--dry-run", *more], cwd=folder).out.split("\t")
+        assert rest == ["web.clicks", "clicks.csv", "csv", "1", f"{len(CLICKS)}\n"]
+        return action
 
     assert planned() == planned("--replace") == "create"
     assert typed(["data", "query", "select 1 as a from web.clicks"], cwd=folder).code == exits.NOT_FOUND
@@ -192,6 +194,8 @@ def test_loads_are_in_the_journal_and_failed_ones_are_not(folder: Path) -> None:
     ("arguments", "code", "said"),
     [
         (["load", "never.csv", "web.clicks"], exits.NOT_FOUND, "never.csv"),
+        (["load", "never.csv", "web.clicks", "--dry-run"], exits.NOT_FOUND, "never.csv"),
+        (["load", "local://never/a.csv", "web.clicks", "--dry-run"], exits.NOT_FOUND, "never"),
         (["load", "clicks.csv", "clicks"], exits.USAGE, "a table is DATASET.TABLE"),
         (["load", "clicks", "web.clicks"], exits.USAGE, "--format csv|json|parquet"),
         (["query", "drop table web.clicks"], exits.FAILED, "a query only reads"),

@@ -9,7 +9,7 @@ from types import FrameType
 
 import pytest
 
-from mcml.core.errors import Interrupted, McmlError, StillRunning
+from mcml.core.errors import Interrupted, McmlError, StillRunning, TimeUp
 from mcml.core.fact import Fact
 from mcml.core.plan import Plan, Step
 from mcml.core.report import Silent
@@ -32,7 +32,7 @@ def on_signal(error: BaseException) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("cut", "kind", "word"), [(KeyboardInterrupt(), Interrupted, "interrupted"), (StillRunning("late"), StillRunning, "timed out")]
+    ("cut", "kind", "word"), [(KeyboardInterrupt(), Interrupted, "interrupted"), (TimeUp(), StillRunning, "timed out")]
 )
 def test_cut_off_it_says_what_is_done_and_what_is_half_done(cut: BaseException, kind: type[McmlError], word: str) -> None:
     facts: list[Fact] = []

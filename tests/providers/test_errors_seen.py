@@ -7,6 +7,10 @@ commands exist is in test_errors_seen_steps.py.
 
 import io
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +23,7 @@ from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticat
 from mcml.providers.aws.session import Session as AwsSession
 from mcml.providers.gcp.error_table import service_of
 from mcml.testing.stubs.aws_model import AwsError, AwsModel
-from mcml.testing.stubs.faults import Answer, FaultProxy, Pass
+from mcml.testing.stubs.faults import Answer, Delay, FaultProxy, Pass
 from mcml.ui import failure
 from mcml.ui.streams import Streams
 from tests.cli.incidents import typed
@@ -144,6 +148,10 @@ ANSWERED = {
             "the credentials are good, but they lack the role for it (403, AuthorizationPermissionMismatch)", ROLE,
         ),
         Row(
+            NotAuthenticated, az(401, "InvalidAuthenticationInfo", "Expired."), "cannot list B/",
+            "Azure does not accept the token: it is expired, or for another tenant (401, InvalidAuthenticationInfo)", "az login",
+        ),
+        Row(
             QuotaExceeded, az(409, "AccountLimitExceeded", "Full."), "cannot list B/", "Full. (409, AccountLimitExceeded)",
             "az storage account show-usage --location REGION",
         ),
@@ -199,6 +207,12 @@ def test_what_is_not_there(meet: Callable[[str], Meeting], scheme: str) -> None:
     assert met.typed("cat", "B/none") == (exits.NOT_FOUND, text("nothing at B/none", "", "mcml data ls B/"))
 
 
+def test_a_name_that_no_bucket_has(meet: Callable[[str], Meeting]) -> None:
+    """botocore refuses it, with two regular expressions."""
+    why = "no bucket is named \"Bad!\": it takes 3 to 63 of a-z, 0-9, '-' and '.', a letter or digit at both ends"
+    assert meet("s3").typed("ls", "s3://Bad!/x") == (exits.FAILED, text("cannot list s3://Bad!/x/", why, "aws s3 ls"))
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_what_is_in_the_way(meet: Callable[[str], Meeting], scheme: str) -> None:
     """Conflict, and InvalidRequest without asking the cloud."""
@@ -230,6 +244,26 @@ def test_a_cloud_that_is_away_or_goes_away(meet: Callable[[str], Meeting], schem
     doing, why = REFUSED[scheme]
     why = why.replace("PROXY", met.proxy.url).replace("HOST", f"host='127.0.0.1', port={met.proxy.port}")
     assert met.typed("ls", "B") == (exits.FAILED, text(doing, why, "mcml doctor"))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_cloud_that_is_too_slow_and_a_person_who_stops(meet: Callable[[str], Meeting], scheme: str) -> None:
+    """StillRunning and Interrupted, of a process of its own: both come by a signal."""
+    met = meet(scheme)
+    again = "run the same command again"
+    for more, stopped, code, said in (
+        (["--timeout", "3"], False, exits.STILL_RUNNING, text("not done after 3 s", "--timeout ran out", f"{again} to continue")),
+        ([], True, exits.INTERRUPTED, text("interrupted", "", f"{again}: it continues where it stopped")),
+    ):
+        met.proxy.script(*[Delay(60.0)] * EVERYTHING)
+        met.proxy.requests.clear()
+        words = [sys.executable, "-m", "mcml", "data", "ls", f"{met.bucket}/t/", *more]  # on s3: over obstore
+        with subprocess.Popen(words, cwd=met.project.folder, stderr=subprocess.PIPE, text=True) as process:
+            if stopped:
+                while not met.proxy.requests and process.poll() is None:
+                    time.sleep(0.02)
+                process.send_signal(signal.SIGINT)
+            assert (process.communicate(timeout=60)[1], process.returncode) == (said, code)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ OWN_COMMANDS = {"s3 ls", "configure", "sso login", "eks get-token", "logs tail"}
 OWN_OPTIONS = {"region", "profile", "query", "output", "source-group", "protocol"}
 
 GCLOUD = """
-    ai custom-jobs list|alpha services quota list|artifacts docker images list|artifacts repositories create
+    ai custom-jobs list|ai persistent-resources list|alpha services quota list|artifacts docker images list|artifacts repositories create
     auth application-default login|auth login|billing projects describe|components install gke-gcloud-auth-plugin
     compute instance-groups managed update-autoscaling|compute instances detach-disk|compute instances update
     compute machine-types list|compute networks subnets list|compute operations describe|compute project-info describe

@@ -42,8 +42,8 @@ def offer_of(name: str, capability: Capability[object]) -> tuple[ProviderSpec, O
     return provider, provider.offer(capability)
 
 
-def test_there_are_sixteen_capabilities() -> None:
-    assert len({capability.name for capability in ALL}) == len(ALL) == 16
+def test_there_are_eighteen_capabilities() -> None:
+    assert len({capability.name for capability in ALL}) == len(ALL) == 18
     assert all(capability.summary for capability in ALL)
 
 
@@ -88,7 +88,7 @@ def test_what_is_not_offered_says_why(name: str, capability: Capability[object],
 
 def test_what_is_absent_is_no() -> None:
     nothing = ProviderSpec("empty", "offers nothing", "", "builtins:object")
-    assert [nothing.offer(capability).support.usable for capability in ALL] == [False] * 16
+    assert [nothing.offer(capability).support.usable for capability in ALL] == [False] * len(ALL)
     assert "not declared" in nothing.offer(CLUSTER).note
 
 

@@ -109,4 +109,7 @@ def test_a_feed_keeps_the_last_good_value_and_says_a_failure_once() -> None:
 
 
 def test_a_feed_that_was_never_started_can_be_closed() -> None:
-    Feed("prices", lambda: 1, 0, seconds=1.0, reporter=Told()).close()
+    told, reads = Told(), iter([1])
+    feed = Feed("prices", lambda: next(reads), 0, seconds=1.0, reporter=told)
+    feed.close()
+    assert (feed.value, list(reads), told.lines) == (0, [1], [])

@@ -59,7 +59,8 @@ def load_data(
     load = tables.parse_load(source, table, format_ or "", replace=replace)
     warehouse = common.open_warehouse(session, provider, target)
     if session.dry_run:
-        return views.load_plan(load, tables.exists(warehouse, load))
+        measured = warehouse.measure(load.source, load.kind)
+        return views.load_plan(load, tables.exists(warehouse, load), measured)
     if replace and tables.exists(warehouse, load):
         session.confirm(f"Replace all rows of {load.name}?")
     done = tables.run(warehouse, load, session.reporter, lambda fact: desk.record(session.store, fact))

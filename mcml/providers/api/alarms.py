@@ -10,7 +10,10 @@ from mcml.providers.api.metrics import SeriesQuery
 
 @dataclass(frozen=True)
 class Alarm:
-    """A rule: `series` beyond `threshold` for `periods` steps of length `period`; `missing` says what no data means."""
+    """A rule: `series` beyond `threshold` for `periods` steps of length `period`; `missing` says what no data means.
+
+    `notify` is who is told, by the provider's own name; several are separated by commas.
+    """
 
     name: str
     series: SeriesQuery
@@ -21,6 +24,11 @@ class Alarm:
     missing: Literal["breaching", "ok", "ignore"] = "ignore"
     notify: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Each of those who are told."""
+        return tuple(name for name in map(str.strip, self.notify.split(",")) if name)
 
 
 @dataclass(frozen=True)

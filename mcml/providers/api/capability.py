@@ -8,6 +8,8 @@ from mcml.providers.api.alarms import Alarms
 from mcml.providers.api.billing import Billing
 from mcml.providers.api.buckets import Buckets
 from mcml.providers.api.cluster import Cluster
+from mcml.providers.api.computes import Computes
+from mcml.providers.api.data_assets import DataAssets
 from mcml.providers.api.database import Database
 from mcml.providers.api.endpoint import ModelEndpoint
 from mcml.providers.api.groups import Groups
@@ -75,8 +77,10 @@ REGISTRY = Capability[Registry]("Registry", "images and model packages by tag an
 ALARMS = Capability[Alarms]("Alarms", "the provider's own alarms")
 JOBS = Capability[Jobs]("Jobs", "run something to its end")
 WAREHOUSE = Capability[Warehouse]("Warehouse", "load tables and query them with SQL")
+DATA_ASSETS = Capability[DataAssets]("DataAssets", "data sets by name and version, as pointers into buckets")
+COMPUTES = Capability[Computes]("Computes", "pools of machines that jobs run on")
 
 ALL: tuple[Capability[object], ...] = (
     IDENTITY, OBJECT_STORE, BUCKETS, CLUSTER, MODEL_ENDPOINT, BILLING, METRICS, INSTANCES,
-    GROUPS, SNAPSHOTS, INVENTORY, DATABASE, REGISTRY, ALARMS, JOBS, WAREHOUSE,
+    GROUPS, SNAPSHOTS, INVENTORY, DATABASE, REGISTRY, ALARMS, JOBS, WAREHOUSE, DATA_ASSETS, COMPUTES,
 )  # fmt: skip

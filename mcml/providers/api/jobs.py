@@ -10,7 +10,10 @@ JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What to run. The same `token` asks for the same job, not for a second one. `image` is empty on a provider without containers."""
+    """What to run. The same `token` asks for the same job, not for a second one. `image` is empty on a provider without containers.
+
+    `resources` are in the provider's words; `compute` among them names a pool that its `Computes` made, where it has any.
+    """
 
     name: str
     token: str
@@ -38,7 +41,7 @@ class Jobs(Protocol):
     """Jobs of the target."""
 
     def submit(self, request: JobRequest) -> Job:
-        """Start it. Raises InvalidRequest, QuotaExceeded."""
+        """Start it. Raises InvalidRequest, QuotaExceeded, NotFound for a compute that is not there."""
 
     def status(self, job: str) -> Job:
         """Return it as it is now. Raises NotFound."""

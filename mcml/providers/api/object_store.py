@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ObjectStat:
     """What is known of an object without reading it. `checksum` is `algorithm:hex`; `version` is empty without versioning."""
 

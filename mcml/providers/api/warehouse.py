@@ -7,10 +7,18 @@ from typing import Literal, Protocol
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set and its tables."""
+    """A data set and its tables; None where we may know that it is there, and not what is in it."""
 
     name: str
-    tables: tuple[str, ...]
+    tables: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class SourceSize:
+    """What a load would read: how many files, and their bytes as they lie there."""
+
+    files: int
+    size: int
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,14 @@ class QueryResult:
 class Warehouse(Protocol):
     """The account's warehouse."""
 
+    def measure(self, source: str, kind: Literal["csv", "json", "parquet"]) -> SourceSize:
+        """Look at what a load would read, and load nothing. Raises NotFound, InvalidRequest for what could not be loaded from."""
+
     def load(self, dataset: str, table: str, source: str, kind: Literal["csv", "json", "parquet"], *, replace: bool = False) -> LoadResult:
         """Load a URI or path (wildcards allowed) into a table, all or nothing. Raises NotFound, InvalidRequest."""
 
     def query(self, sql: str, parameters: Mapping[str, object] | Sequence[object] = ()) -> QueryResult:
         """Run one SELECT with parameters. Raises InvalidRequest (with the engine's message), NotFound."""
 
-    def datasets(self) -> list[Dataset]:
-        """Return the data sets."""
+    def datasets(self, name: str = "") -> list[Dataset]:
+        """Return the data sets, or those of one name in any case (NotAuthenticated where its tables are not for us to see)."""

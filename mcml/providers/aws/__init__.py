@@ -20,7 +20,17 @@ spec = ProviderSpec(
         "ModelEndpoint": Offer(Support.FULL, f"{_HERE}.model_endpoint:open_model_endpoint"),
         "Registry": Offer(Support.FULL, f"{_HERE}.registry:open_registry"),
         "Jobs": Offer(
-            Support.PARTIAL, f"{_HERE}.jobs:open_jobs", "SageMaker Processing; no training jobs, so no spot machines and no checkpoints"
+            Support.PARTIAL,
+            f"{_HERE}.jobs:open_jobs",
+            "SageMaker Processing; on a compute training jobs, there on spot machines too; no checkpoints",
+        ),
+        "DataAssets": Offer(
+            Support.FULL, f"{_HERE}.data_assets:open_data_assets", "lineage artifacts of SageMaker, found among all its data sets"
+        ),
+        "Computes": Offer(
+            Support.PARTIAL,
+            f"{_HERE}.computes:open_computes",
+            "AWS Batch before SageMaker's training jobs: a limit and a queue, no machine stands by (minimum 0); tried on its API's model",
         ),
         "Instances": Offer(
             Support.PARTIAL, f"{_HERE}.instances:open_instances", "EC2 does not change the type of a spot machine: it takes a new one"

@@ -117,10 +117,10 @@ def alarm_parameters(alarm: Alarm) -> dict[str, Any]:
         raise _refused(alarm, f"{alarm.periods} periods of {alarm.period}: CloudWatch has 10, 20, 30 seconds, and whole minutes")
     if not math.isfinite(alarm.threshold):
         raise _refused(alarm, f"the threshold {alarm.threshold} is no number")
-    if alarm.notify and not alarm.notify.startswith("arn:"):
+    if not all(name.startswith("arn:") for name in alarm.told):
         raise _refused(alarm, f"{alarm.notify!r} cannot be told: CloudWatch tells an SNS topic, named by its ARN")
     statistic = STATISTICS[alarm.series.statistic]
-    actions = [alarm.notify] if alarm.notify else []
+    actions = list(alarm.told)
     return {
         "AlarmName": alarm.name,
         "Namespace": namespace,
@@ -153,7 +153,7 @@ def to_status(said: Mapping[str, Any], tags: Mapping[str, str]) -> AlarmStatus:
         timedelta(seconds=said["Period"]),
         said["EvaluationPeriods"],
         gaps.get(said.get("TreatMissingData", ""), "ignore"),
-        next(iter(said.get("AlarmActions", ())), ""),
+        ",".join(said.get("AlarmActions", ())),
         dict(tags),
     )
     return AlarmStatus(alarm, _STATES[said["StateValue"]])

@@ -93,6 +93,7 @@ _PASSING_ERRORS = (
     sdk.MetadataRetrievalError,
 )
 _REQUEST_ERRORS = (sdk.ParamValidationError, sdk.ValidationError, sdk.UnsupportedS3ConfigurationError, sdk.NoRegionError)
+_BAD_BUCKET = re.compile(r'Invalid bucket name ("[^"]*")')
 _SECRETS = (
     (re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']*"), r"\1"),  # a query tells a person nothing, and may be signed
     (re.compile(r"\b(AKIA|ASIA)[A-Z0-9]{12,}"), "[hidden]"),
@@ -149,6 +150,9 @@ def _told(doing: str, failed: Exception, clue: Clue) -> McmlError | None:
     if isinstance(failed, _PASSING_ERRORS):
         return Unavailable(doing, why=said)
     if isinstance(failed, _REQUEST_ERRORS):
+        if named := _BAD_BUCKET.search(said):  # and goes on with regular expressions
+            why = f"no bucket is named {named[1]}: it takes 3 to 63 of a-z, 0-9, '-' and '.', a letter or digit at both ends"
+            return InvalidRequest(doing, why=why, next_step="aws s3 ls")
         return InvalidRequest(doing, why=said)
     if isinstance(failed, sdk.BotoCoreError):
         return McmlError(doing, why=f"{type(failed).__name__}: {said}")

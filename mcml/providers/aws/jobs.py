@@ -1,8 +1,9 @@
-"""Jobs on SageMaker Processing: a command in a container, to its end; its output from CloudWatch Logs.
+"""Jobs on SageMaker: a command in a container, to its end; its output from CloudWatch Logs. Processing jobs, or on a compute training jobs.
 
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateProcessingJob.html. `resources`: machine ("ml.m5.large"), replicas
-("1"), disk_gib ("30"), hours ("24": then SageMaker stops it). What the command writes to /opt/ml/processing/output goes to
-`[providers.aws] staging`, below jobs/ID/, where one is set. SageMaker takes at most 100 words of 256 characters as a command.
+("1"), disk_gib ("30"), hours ("24": then SageMaker stops it), or in the machine's place compute (`service_jobs`). What the command writes
+to /opt/ml/processing/output goes to `[providers.aws] staging`, below jobs/ID/, where one is set. SageMaker takes at most 100 words of 256
+characters as a command.
 
 A job's name at SageMaker follows from its token, so a submit that is repeated finds the job that it made; such names are kept for good.
 """
@@ -17,16 +18,17 @@ from typing import Any
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, Usage
 from mcml.providers.api.jobs import Job, JobRequest, Jobs, JobState
 from mcml.providers.api.spec import ProviderContext
+from mcml.providers.aws import service_jobs
 from mcml.providers.aws.model_source import staging
 from mcml.providers.aws.paging import paged
 from mcml.providers.aws.sagemaker import SageMaker, digest_of, slug
+from mcml.providers.aws.service_jobs import NAME_VARIABLE, ServiceJobs, is_service_job
 from mcml.providers.aws.session import Session
 from mcml.providers.aws.tags import OURS, tag_list
 from mcml.providers.resilience import Policy
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 OUTPUT_FOLDER = "/opt/ml/processing/output"
-NAME_VARIABLE = "MCML_JOB_NAME"
 LOG_SECONDS = 5.0
 RESOURCES: Mapping[str, str] = {"machine": "ml.m5.large", "replicas": "1", "disk_gib": "30", "hours": "24"}
 MOST_WORDS, LONGEST_WORD = 100, 256
@@ -44,22 +46,26 @@ class SageMakerJobs:
     """Processing jobs. A job's id is its name at SageMaker."""
 
     def __init__(self, session: Session) -> None:
-        self._session, self._sagemaker = session, SageMaker(session)
+        self._session, self._sagemaker, self._queued = session, SageMaker(session), ServiceJobs(session)
 
     def submit(self, request: JobRequest) -> Job:
         """Start it; the same token gives the same job, also after its end.
 
-        Raises InvalidRequest without a command, a token or an image, Usage without a role, QuotaExceeded.
+        Raises InvalidRequest without a command, a token or an image, Usage without a role, QuotaExceeded, NotFound for a compute.
         """
         doing, wanted = f"cannot submit the job {request.name!r}", self._wanted(request)
+        if "compute" in request.resources:
+            return self._queued.submit(doing, wanted["ProcessingJobName"], request, {**RESOURCES, **request.resources})
         with suppress(Conflict):  # it is there: made by somebody with this token, or by ourselves when the answer was lost
             self._sagemaker.ask(doing, "create_processing_job", **wanted)
         return self.status(wanted["ProcessingJobName"])
 
     def status(self, job: str) -> Job:
         """Return it as it is now. Raises NotFound."""
-        found = self._sagemaker.ask(f"cannot find the job {job!r}", "describe_processing_job", ProcessingJobName=job)
-        return _job(found)
+        doing = f"cannot find the job {job!r}"
+        if is_service_job(job):
+            return self._queued.describe(doing, job)
+        return _job(self._sagemaker.ask(doing, "describe_processing_job", ProcessingJobName=job))
 
     def logs(self, job: str, *, follow: bool = False) -> Iterator[str]:
         """Yield its output line by line, that of several machines one machine after the other; with `follow` until it ends.
@@ -70,8 +76,9 @@ class SageMakerJobs:
         ended = 0
         while True:
             ended += self.status(job).ended is not None
-            for stream in self._streams(job):
-                yield from self._lines(job, stream, tokens)
+            group, prefix = self._log_of(job)
+            for stream in self._streams(job, group, prefix) if prefix else ():
+                yield from self._lines(job, group, stream, tokens)
             if not follow or ended > 1:
                 return
             self._sagemaker.wait(LOG_SECONDS)
@@ -83,8 +90,12 @@ class SageMakerJobs:
         """
         now = self.status(job)
         if now.ended is None:
+            doing = f"cannot cancel the job {job!r}"
             try:
-                self._sagemaker.ask(f"cannot cancel the job {job!r}", "stop_processing_job", ProcessingJobName=job)
+                if is_service_job(job):
+                    self._queued.terminate(doing, job)
+                else:
+                    self._sagemaker.ask(doing, "stop_processing_job", ProcessingJobName=job)
             except (InvalidRequest, Conflict):
                 now = self.status(job)
                 if now.ended is None and now.detail != "Stopping":
@@ -115,8 +126,14 @@ class SageMakerJobs:
             wanted["ProcessingOutputConfig"] = {"Outputs": [{"OutputName": "output", "S3Output": place}]}
         return wanted
 
-    def _streams(self, job: str) -> list[str]:
-        asked: dict[str, Any] = {"logGroupName": LOG_GROUP, "logStreamNamePrefix": f"{job}/"}
+    def _log_of(self, job: str) -> tuple[str, str]:
+        """Return the log group of a job and how the names of its streams begin: with nothing before it has any."""
+        if not is_service_job(job):
+            return LOG_GROUP, job
+        return service_jobs.LOG_GROUP, self._queued.log_of(f"cannot find the log of the job {job!r}", job)
+
+    def _streams(self, job: str, group: str, prefix: str) -> list[str]:
+        asked: dict[str, Any] = {"logGroupName": group, "logStreamNamePrefix": f"{prefix}/"}
         doing = f"cannot find the log of the job {job!r}"
         streams = paged(self._session, doing, "logs", "describe_log_streams", "logStreams", **asked, token=NEXT)
         try:
@@ -124,10 +141,10 @@ class SageMakerJobs:
         except NotFound:  # the group comes with the first job's first line
             return []
 
-    def _lines(self, job: str, stream: str, tokens: dict[str, str]) -> Iterator[str]:
+    def _lines(self, job: str, group: str, stream: str, tokens: dict[str, str]) -> Iterator[str]:
         """Yield what came since the last look; at the end CloudWatch gives the token that it was asked with."""
         while True:
-            asked = {"logGroupName": LOG_GROUP, "logStreamName": stream, "startFromHead": True}
+            asked = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
             if stream in tokens:
                 asked[NEXT] = tokens[stream]
             page = self._session.call(f"cannot read the log of the job {job!r}", partial(self._page, asked))
@@ -142,15 +159,17 @@ class SageMakerJobs:
 
 
 def _check(doing: str, request: JobRequest) -> None:
-    odd = sorted(set(request.resources) - set(RESOURCES))
-    numbers = {name: value for name, value in request.resources.items() if name != "machine" and not re.fullmatch(r"[1-9]\d*", value)}
+    odd = sorted(set(request.resources) - {*RESOURCES, "compute"})
+    words = ("machine", "compute")
+    numbers = {name: value for name, value in request.resources.items() if name not in words and not re.fullmatch(r"[1-9]\d*", value)}
     long = len(request.command) > MOST_WORDS or any(len(word) > LONGEST_WORD for word in request.command)
     reasons = {
         "it has no command": not request.command,
         f"SageMaker takes {MOST_WORDS} words of {LONGEST_WORD} characters: put a longer script into the image": long,
         "it has no token": not request.token,
         "it has no image, and SageMaker runs nothing else": not request.image,
-        f"SageMaker knows no resource {odd[:1]}; it knows {', '.join(RESOURCES)}": bool(odd),
+        f"SageMaker knows no resource {odd[:1]}; it knows {', '.join(RESOURCES)}, compute": bool(odd),
+        "it names a compute, which has machines of its own": set(words) <= set(request.resources),
         f"{', '.join(numbers)} must be a number of 1 or more": bool(numbers),
     }
     for why, wrong in reasons.items():

@@ -1,7 +1,7 @@
 """A listing of an S3 bucket in key order: pages of obstore where their paths are surely the keys, pages of boto3 for the rest."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -75,12 +75,22 @@ def _last_sure(page: Sequence[Mapping[str, Any]], prefix: str, after: str) -> st
 
 
 def _stats(bucket: str, page: Iterable[Mapping[str, Any]]) -> list[ObjectStat]:
-    """Return what obstore says of objects. Past the constructor: setting frozen fields one by one takes as long as all the rest."""
+    """Return what obstore says of objects. Past the constructor: setting frozen fields by it takes as long as all the rest."""
     made = []
+    new = ObjectStat.__new__
     for found in page:
-        stat = ObjectStat.__new__(ObjectStat)
+        stat = new(ObjectStat)
         made.append(stat)
-        value = stat.__dict__
-        value["bucket"], value["key"], value["size"], value["checksum"] = bucket, found["path"], found["size"], ""
-        value["etag"], value["modified"], value["version"] = unquoted(found["e_tag"] or ""), found["last_modified"], ""
+        _set_bucket(stat, bucket)
+        _set_key(stat, found["path"])
+        _set_size(stat, found["size"])
+        _set_checksum(stat, "")
+        _set_etag(stat, unquoted(found["e_tag"] or ""))
+        _set_modified(stat, found["last_modified"])
+        _set_version(stat, "")
     return made
+
+
+_set_bucket, _set_key, _set_size, _set_checksum, _set_etag, _set_modified, _set_version = (
+    vars(ObjectStat)[one.name].__set__ for one in fields(ObjectStat)
+)

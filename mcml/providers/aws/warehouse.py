@@ -19,9 +19,10 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
-from mcml.core.errors import InvalidRequest, McmlError, Usage
+from mcml.core.errors import InvalidRequest, McmlError, NotAuthenticated, Usage
+from mcml.providers.api.object_store import ObjectStat
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.api.warehouse import Dataset, LoadResult, QueryResult, Warehouse
+from mcml.providers.api.warehouse import Dataset, LoadResult, QueryResult, SourceSize, Warehouse
 from mcml.providers.aws import athena
 from mcml.providers.aws.error_table import code_of
 from mcml.providers.aws.object_store import S3ObjectStore
@@ -50,6 +51,11 @@ class AthenaWarehouse:
 
     session: Session
 
+    def measure(self, source: str, kind: Literal["csv", "json", "parquet"]) -> SourceSize:
+        """Look at the objects that a load would read. Raises NotFound, InvalidRequest."""
+        found = self._find(source, kind)
+        return SourceSize(len(found), sum(stat.size for stat in found))
+
     def load(self, dataset: str, table: str, source: str, kind: Literal["csv", "json", "parquet"], *, replace: bool = False) -> LoadResult:
         """Load `s3://` files (wildcards in the last part) into a table, which is made when it is new: all rows, or none.
 
@@ -59,10 +65,7 @@ class AthenaWarehouse:
             if not _NAME.fullmatch(name):
                 raise InvalidRequest(f"{name!r} is no name for a {what}", why="it takes letters, digits and '_', a letter first")
         dataset, table = dataset.lower(), table.lower()
-        found = find_sources(self._store, source)
-        if kind == "parquet":
-            step = f"lay a table over it with a Glue crawler: aws glue create-crawler --database-name {dataset} --targets ..."
-            raise InvalidRequest(f"cannot load {source}", why="Parquet is not loaded into Athena from here", next_step=step)
+        found = self._find(source, kind)
         bucket, prefix = self._output
         files = [look(self._store, stat, kind) for stat in found]
         self._make_database(dataset)
@@ -79,10 +82,26 @@ class AthenaWarehouse:
         answer = athena.run(self.session, "the query failed", text, literals)
         return QueryResult(tuple(name for name, _ in answer.columns), tuple(answer.rows()), answer.scanned_bytes)
 
-    def datasets(self) -> list[Dataset]:
-        """Return the databases of the catalogue with their tables, by name."""
+    def datasets(self, name: str = "") -> list[Dataset]:
+        """Return the databases of the catalogue with their tables, by name; or that of one name."""
+
+        def tables(database: str) -> tuple[str, ...] | None:
+            try:
+                return tuple(sorted(self._names("get_tables", "TableList", DatabaseName=database)))
+            except NotAuthenticated:  # one that is not for us to see hides no other
+                if name:
+                    raise
+                return None
+
         names = sorted(self._names("get_databases", "DatabaseList"))
-        return [Dataset(name, tuple(sorted(self._names("get_tables", "TableList", DatabaseName=name)))) for name in names]
+        return [Dataset(one, tables(one)) for one in names if name.casefold() in ("", one.casefold())]
+
+    def _find(self, source: str, kind: str) -> list[ObjectStat]:
+        found = find_sources(self._store, source)
+        if kind == "parquet":
+            step = "lay a table over it with a Glue crawler: aws glue create-crawler --database-name DATASET --targets ..."
+            raise InvalidRequest(f"cannot load {source}", why="Parquet is not loaded into Athena from here", next_step=step)
+        return found
 
     @cached_property
     def _store(self) -> S3ObjectStore:

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/athena/latest/ug/openx-json-serde.html (one object a
 import gzip
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -45,11 +46,16 @@ def find_sources(store: S3ObjectStore, source: str) -> list[ObjectStat]:
         step = "mcml data cp SOURCE s3://BUCKET/PREFIX/"
         raise InvalidRequest(f"Athena cannot load {source}", why="it reads s3://BUCKET/KEY", next_step=step)
     prefix = re.split(r"[*?\[]", key, maxsplit=1)[0]
+    step = f"mcml data ls {shlex.quote(f's3://{bucket}/{prefix}'.rpartition('/')[0])}/"
     if prefix == key:
-        return [store.stat(bucket, key)]
+        try:
+            return [store.stat(bucket, key)]
+        except NotFound as missing:
+            missing.next_step = missing.next_step or step
+            raise
     found = [stat for stat in store.list(bucket, prefix) if fnmatchcase(stat.key, key) and stat.key.count("/") == key.count("/")]
     if not found:
-        raise NotFound(f"no object matches {source}", next_step=f"mcml data ls s3://{bucket}/{prefix.rpartition('/')[0]}")
+        raise NotFound(f"no object matches {source}", next_step=step)
     return found
 
 

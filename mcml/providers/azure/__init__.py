@@ -32,8 +32,10 @@ spec = ProviderSpec(
         "Jobs": Offer(
             Support.PARTIAL,
             f"{_HERE}.jobs:open_jobs",
-            "Azure ML command jobs: containers only, on a compute cluster that is there; the exit code as far as Azure's words name it",
+            "Azure ML command jobs: containers only, on a compute cluster; the exit code as far as Azure's words name it",
         ),
+        "DataAssets": Offer(Support.FULL, f"{_HERE}.data_assets:open_data_assets", "data assets of an Azure ML workspace"),
+        "Computes": Offer(Support.FULL, f"{_HERE}.computes:open_computes", "AmlCompute clusters; spot is Azure's low priority"),
         "Registry": Offer(Support.FULL, f"{_HERE}.registry:open_registry"),
         "Warehouse": Offer(
             Support.IMPOSSIBLE,

@@ -1,7 +1,7 @@
 """Alarms on Azure: metric alert rules of the settings' resource group. https://learn.microsoft.com/rest/api/monitor/metric-alerts
 
 A rule looks at one window (`period`), with one statistic: "beyond in each of several periods" cannot be said (periods must be 1), and a
-rule says nothing when there is no data (`missing` cannot be "breaching"). `notify` is the id of an action group. Rules that are none of
+rule says nothing when there is no data (`missing` cannot be "breaching"). `notify`: ids of action groups. Rules that are none of
 ours to read (of several conditions or resources, with learned thresholds) are left out of the listing.
 """
 
@@ -79,7 +79,7 @@ class AzureAlarms:
             window_size=alarm.period,
             criteria=models.MetricAlertSingleResourceMultipleMetricCriteria(all_of=[condition]),
             auto_mitigate=True,
-            actions=[models.MetricAlertAction(action_group_id=alarm.notify)] if alarm.notify else [],
+            actions=[models.MetricAlertAction(action_group_id=group) for group in alarm.told],
         )
         group, alerts = group_of(self.session), self._monitor.metric_alerts
         self.session.call(f"put alert rule {alarm.name}", lambda: alerts.create_or_update(group, alarm.name, rule))
@@ -134,7 +134,7 @@ def check(alarm: Alarm) -> None:
         raise _refused(alarm, f"Azure looks at one window, not at {alarm.periods}", "use one period, as long as all of them together")
     if alarm.missing not in ("ok", "ignore"):
         raise _refused(alarm, "an Azure rule does not fire for missing data", 'use missing="ok" or "ignore"')
-    if alarm.notify and parse_id(alarm.notify, "Microsoft.Insights/actionGroups") is None:
+    if any(parse_id(group, "Microsoft.Insights/actionGroups") is None for group in alarm.told):
         raise _refused(alarm, f"notify must be the id of an action group, and is {alarm.notify[:200]!r}", "az monitor action-group list")
 
 
@@ -152,7 +152,7 @@ def to_alarm(rule: Any) -> Alarm | None:
     scope = str(parse_id(rule.scopes[0]) or rule.scopes[0])
     series = SeriesQuery(metric, {RESOURCE: scope, **{name: values[0] for name, values in dimensions.items()}}, statistic)
     missing: Literal["ok", "ignore"] = "ok" if tags.get(MISSING_TAG) == "ok" else "ignore"
-    notify = next((str(action.action_group_id) for action in rule.actions or ()), "")
+    notify = ",".join(str(action.action_group_id) for action in rule.actions or ())
     shown = {name: value for name, value in tags.items() if name != MISSING_TAG and (name, value) not in MADE_BY.items()}
     return Alarm(str(rule.name), series, comparison, float(condition.threshold), rule.window_size, 1, missing, notify, shown)
 

@@ -46,7 +46,8 @@ class ExportBilling:
     def rows(self, period: Period) -> Iterator[FocusRow]:
         """Yield the rows whose charge starts in a period, out of the runs whose days it touches, part by part.
 
-        Raises NotFound where no export lies, InvalidRequest for one that is no FocusCost in CSV, Unavailable for a part that is not whole.
+        Raises NotFound where no export lies, InvalidRequest for one that is no FocusCost in CSV or whose manifest cannot be read,
+        Unavailable for a part that is not whole.
         """
         for run in self._runs():
             if run.first < period.end and period.start < run.last + DAY:
@@ -116,7 +117,8 @@ class ExportBilling:
             found = None
         if not isinstance(found, dict):
             why = "it is no JSON object: it is being written, or is another file"
-            raise Unavailable(f"cannot read {name}", why=why, next_step="try again after the next run of the export")
+            step = f"mcml data cp {name} .   # look at it; the next run of the export writes a new one"
+            raise InvalidRequest(f"cannot read {name}", why=why, next_step=step)
         return found
 
     def _part(self, container: str, blob: Mapping[str, Any]) -> Iterator[FocusRow]:

@@ -17,6 +17,7 @@ from mcml.core.errors import Conflict, InvalidRequest, NotFound
 from mcml.providers.api.jobs import Job, JobRequest, Jobs, JobState
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.azure.arm import name_of_token
+from mcml.providers.azure.computes import is_there
 from mcml.providers.azure.ml_workspace import Workspace, numbers
 from mcml.providers.azure.operations import wait_for
 from mcml.providers.azure.run_history import RunHistory
@@ -49,7 +50,7 @@ class MlJobs:
     def submit(self, request: JobRequest) -> Job:
         """Start it, unless the token was seen before. Resources: compute (a cluster; that of the settings), instances (1).
 
-        Raises InvalidRequest, QuotaExceeded, NotFound for the workspace.
+        Raises InvalidRequest, QuotaExceeded, NotFound for the workspace and for a cluster that the request names.
         """
         what = f"submit job {request.name} on {self._target}"
         command = self._check(what, request)
@@ -57,6 +58,7 @@ class MlJobs:
         known = self._known(name)
         if known is not None:
             return self._told(known)
+        self._check_compute(what, request)
         body = self._body(what, request, command)
         jobs = self._ws.client.jobs
         try:  # to put a job again under the same id does not run it again
@@ -118,6 +120,13 @@ class MlJobs:
             if missing:
                 raise InvalidRequest(f"cannot {what}", why=why, next_step=step)
         return command
+
+    def _check_compute(self, what: str, request: JobRequest) -> None:
+        """Raise NotFound for a compute that the request names and the workspace does not have."""
+        named = request.resources.get("compute", "")
+        if named and not named.startswith("/") and not is_there(self._ws, named):
+            why = f"the workspace {self._ws.at.name} has no compute {named!r}"
+            raise NotFound(f"cannot {what}", why=why, next_step="az ml compute list --output table")
 
     def _body(self, what: str, request: JobRequest, command: str) -> Any:
         models = self._ws.models

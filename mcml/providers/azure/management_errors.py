@@ -77,6 +77,7 @@ _MEANINGS: dict[str, Meaning] = {
     "SpotPriceGreaterThanProvidedMaxPrice": Meaning(QuotaExceeded, step="offer more, or start it on demand"),
     "MaxPriceValueInvalid": Meaning(InvalidRequest, step="offer more than 0 USD an hour"),
     "OutOfQuota": Meaning(QuotaExceeded, step=_ML_QUOTA),
+    "ClusterCoreQuotaReached": Meaning(QuotaExceeded, step=_ML_QUOTA),
     "OutOfCapacity": Meaning(QuotaExceeded, "Azure has none of these machines free there now", _SKUS),
     "TooManyRequests": _LATER,
     "SubscriptionRequestsThrottled": _LATER,

@@ -40,6 +40,12 @@ spec = ProviderSpec(
         "Jobs": Offer(
             Support.PARTIAL, f"{_HERE}.jobs:open_jobs", "containers only; the exit code as far as Vertex AI tells it; log lines come late"
         ),
+        "DataAssets": Offer(Support.FULL, f"{_HERE}.data_assets:open_data_assets", "artifacts of Vertex ML Metadata"),
+        "Computes": Offer(
+            Support.PARTIAL,
+            f"{_HERE}.computes:open_computes",
+            "persistent resources of Vertex AI: at least one machine runs at all times, and none is a spot machine",
+        ),
         "Instances": Offer(
             Support.PARTIAL,
             f"{_HERE}.instances:open_instances",

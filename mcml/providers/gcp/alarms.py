@@ -139,7 +139,7 @@ class GcpAlarms:
             "combiner": "OR",
             "conditions": [{"display_name": alarm.name, "condition_threshold": condition}],
             "user_labels": {**alarm.tags, **own},
-            "notification_channels": [alarm.notify] if alarm.notify else [],
+            "notification_channels": list(alarm.told),
         }
 
     def _filter(self, alarm: Alarm) -> str:
@@ -174,11 +174,11 @@ class GcpAlarms:
         counts = tags.pop(INCLUSIVE, "") == "yes"
         threshold = math.nextafter(condition.threshold_value, math.inf if above else -math.inf) if counts else condition.threshold_value
         comparison: Literal[">", ">=", "<", "<="] = (">=" if counts else ">") if above else ("<=" if counts else "<")
-        channels = [*policy.notification_channels, ""]
+        channels = ",".join(policy.notification_channels)
         missing = _MISSING[condition.evaluation_missing_data.name]
         periods = 1 if tags.pop(ONE_PERIOD, "") == "yes" else condition.duration // folding.alignment_period + 1
         return Alarm(
-            policy.display_name, series, comparison, threshold, folding.alignment_period, periods, missing, notify=channels[0], tags=tags
+            policy.display_name, series, comparison, threshold, folding.alignment_period, periods, missing, notify=channels, tags=tags
         )
 
     def _short(self, metric: str, kinds: builtins.list[str], labels: Mapping[tuple[str, str], str]) -> dict[str, str] | None:

@@ -140,11 +140,15 @@ class GcpBilling:
         yield from _named(jobs.ask(self._session, sql, given, exact=True))
 
     def _pruned(self, since: datetime, parameter: str) -> str:
-        """Return the condition that spares reading old partitions: a row never arrives before its charge begins."""
+        """Return the condition that spares reading old partitions: a row never arrives before its charge begins.
+
+        A row that is still in the buffer of a stream is in no partition yet:
+        https://cloud.google.com/bigquery/docs/querying-partitioned-tables#query_data_in_the_write-optimized_storage
+        """
         partitioned = self._described.time_partitioning
         if not partitioned or partitioned.field or since <= EPOCH:
             return ""
-        return f" AND _PARTITIONTIME >= TIMESTAMP_TRUNC({parameter}, DAY)"
+        return f" AND (_PARTITIONTIME >= TIMESTAMP_TRUNC({parameter}, DAY) OR _PARTITIONTIME IS NULL)"
 
     @property
     def _table(self) -> str:

@@ -170,6 +170,12 @@ def _meant(
     return kind(doing, why=why, next_step=clue.fill(step.replace("SERVICE", _service(body) or service)))
 
 
+def status_of(failed: BaseException | None) -> str:
+    """Return the canonical status of an error answer over REST ("FAILED_PRECONDITION"), or "": HTTP has one code for several of them."""
+    response = getattr(failed, "response", None)
+    return "" if response is None else str(_body(response).get("status", ""))
+
+
 def _service(body: Mapping[str, Any]) -> str:
     """Return the API that an error's ErrorInfo names, or ""."""
     told = (detail["metadata"].get("service", "") for detail in _details(body) if isinstance(detail.get("metadata"), Mapping))

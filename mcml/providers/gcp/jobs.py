@@ -22,6 +22,7 @@ from mcml.core.errors import InvalidRequest, NotFound
 from mcml.providers.api.jobs import Job, JobRequest, Jobs, JobState
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.gcp import endpoint_parts as parts
+from mcml.providers.gcp.computes import find
 from mcml.providers.gcp.rpc import plain_time, rpc_pages
 from mcml.providers.gcp.session import Session
 from mcml.providers.gcp.vertex import Vertex, client, labels
@@ -29,7 +30,8 @@ from mcml.providers.resilience import Policy
 
 JOBS = "JobServiceClient"
 MACHINE = "e2-standard-4"
-RESOURCES = ("machine", "accelerator", "accelerator_count", "spot", "service_account", "timeout_seconds", "disk_gb")
+OF_A_MACHINE = ("machine", "accelerator", "accelerator_count", "spot", "disk_gb")
+RESOURCES = (*OF_A_MACHINE, "compute", "service_account", "timeout_seconds")
 SAME_REQUEST = "mcml_token"
 TASK = "workerpool0-0"
 """The task of the one container; Vertex AI's own words about a job are those of another ("service")."""
@@ -71,8 +73,9 @@ class VertexJobs:
     def submit(self, request: JobRequest) -> Job:
         """Start it on one machine of its own, which is paid for until it ends. A container that fails is not started again.
 
-        Resources: machine (e2-standard-4), accelerator ("nvidia-l4"), accelerator_count, spot, service_account, timeout_seconds (a week),
-        disk_gb (100). Raises InvalidRequest, also without an image; QuotaExceeded.
+        Resources: machine (e2-standard-4), accelerator ("nvidia-l4"), accelerator_count, spot, disk_gb (100), or instead of these compute:
+        the persistent resource that has a machine for it; service_account, timeout_seconds (a week). Raises InvalidRequest, also without
+        an image; QuotaExceeded; NotFound for a persistent resource.
         """
         doing = f"cannot submit job {request.name}"
         spec = _spec(doing, request)
@@ -81,6 +84,7 @@ class VertexJobs:
         with self._submitting:
             found = self._by_token(doing, token)
             if not found:
+                self._place(doing, spec, request.resources.get("compute", ""))
                 made = self._make(doing, token, job)
                 found = self._by_token(doing, token) or [made]
             for twin in found[1:]:
@@ -118,6 +122,16 @@ class VertexJobs:
             self._cancel(doing, found.name)
             found = self._get(doing, job)
         return _told(found)
+
+    def _place(self, doing: str, spec: dict[str, Any], compute: str) -> None:
+        """Put a job on a persistent resource: on machines exactly like those of its first pool. Raises NotFound.
+
+        https://cloud.google.com/vertex-ai/docs/training/persistent-resource-train
+        """
+        if compute:
+            (pool, *_) = find(self._vertex, doing, compute).resource_pools
+            spec["persistent_resource_id"] = compute
+            spec["worker_pool_specs"][0] |= {"machine_spec": pool.machine_spec, "disk_spec": pool.disk_spec}
 
     def _make(self, doing: str, token: str, job: dict[str, Any]) -> Any:
         """Create a job. After an answer that was lost it is looked for before it is made once more."""
@@ -172,6 +186,9 @@ def _spec(doing: str, request: JobRequest) -> dict[str, Any]:
         raise InvalidRequest(doing, why=f"it has no {missing[0]}" + ("; Vertex AI runs containers" if missing == ["image"] else ""))
     wanted = request.resources
     parts.check_resources(doing, wanted, RESOURCES)
+    odd = [name for name in OF_A_MACHINE if name in wanted and "compute" in wanted]
+    if odd:
+        raise InvalidRequest(doing, why=f"it names a compute, whose machines have a {odd[0]} of their own")
     pool = {
         "machine_spec": parts.machine_spec(doing, wanted, MACHINE),
         "replica_count": 1,

@@ -13,6 +13,7 @@ from typing import Any
 from google.api_core.exceptions import from_http_response
 
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, StillRunning, Usage
+from mcml.providers.gcp.error_table import status_of
 from mcml.providers.gcp.rpc import failure, rpc, rpc_pages, wait_for
 from mcml.providers.gcp.session import Session
 
@@ -23,6 +24,10 @@ MOST_LABEL = 63
 MOST_ID = 40
 QUOTAS = "gcloud alpha services quota list --service=aiplatform.googleapis.com --consumer=projects/PROJECT"
 _REFUSED = (Conflict, InvalidRequest, NotFound)
+_WRONG = "INVALID_ARGUMENT"
+"""Of a request that is wrong in any state (https://google.aip.dev/193; a state that is in the way is FAILED_PRECONDITION)."""
+
+_THERE = "already"  # ... but for an id that is taken: by the call whose answer was lost, it may be
 _NO_LABEL = re.compile(r"[^a-z0-9_-]")
 _ID = re.compile(r"[^a-z0-9-]+")
 
@@ -80,8 +85,8 @@ class Vertex:
         """Begin an operation and wait until it is over; `is_done` tells whether what it is to bring about is so.
 
         A call that is refused after one whose answer was lost may be refused because that one is at work: so long as it is not done, it is
-        begun again. `request` must make a repetition harmless (by an id that we choose). Raises what the operation ends with, StillRunning
-        (with what Google said last).
+        begun again, but for one that is wrong in any state. `request` must make a repetition harmless (by an id that we choose). Raises
+        what the operation ends with, StillRunning (with what Google said last).
         """
         tries, said = 0, ""
 
@@ -97,7 +102,8 @@ class Vertex:
             except _REFUSED as refused:
                 if is_done():
                     return _Done
-                if tries == 1:
+                is_wrong = status_of(refused.__cause__) == _WRONG and _THERE not in refused.why
+                if tries == 1 or is_wrong:
                     raise
                 said = refused.why
                 return None

@@ -10,12 +10,12 @@ from typing import IO, Any, Literal
 from google.cloud.exceptions import NotFound as GoogleNotFound
 from requests import RequestException
 
-from mcml.core.errors import Conflict, InvalidRequest, NotFound
+from mcml.core.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.api.warehouse import Dataset, LoadResult, QueryResult, Warehouse
+from mcml.providers.api.warehouse import Dataset, LoadResult, QueryResult, SourceSize, Warehouse
 from mcml.providers.gcp import bigquery as jobs
 from mcml.providers.gcp.session import Session
-from mcml.providers.gcp.warehouse_sources import TABBED, Source, find_source
+from mcml.providers.gcp.warehouse_sources import TABBED, Source, find_source, measure_source
 from mcml.providers.resilience import Policy
 
 MOST_ROWS = 1_000_000
@@ -35,6 +35,10 @@ class BigQueryWarehouse:
     def __init__(self, session: Session, location: str = "") -> None:
         self._session = session
         self._location = location
+
+    def measure(self, source: str, kind: Literal["csv", "json", "parquet"]) -> SourceSize:  # noqa: ARG002 - any kind from anywhere
+        """Look at the objects, or the file, that a load would read. Raises NotFound, InvalidRequest."""
+        return measure_source(self._session, source)
 
     def load(self, dataset: str, table: str, source: str, kind: Literal["csv", "json", "parquet"], *, replace: bool = False) -> LoadResult:
         """Load `gs://` objects or one file into a table; data set and table are made when they are new. All rows, or none.
@@ -73,18 +77,23 @@ class BigQueryWarehouse:
         rows = tuple(row for page in answer.pages() for row in page)
         return QueryResult(tuple(field.name for field in answer.columns), rows, answer.scanned_bytes)
 
-    def datasets(self) -> list[Dataset]:
-        """Return the data sets of the project with their tables and views, by name."""
+    def datasets(self, name: str = "") -> list[Dataset]:
+        """Return the data sets of the project with their tables and views, by name; or those of one name, whose case BigQuery minds."""
         session, project = self._session, self._session.project()
 
-        def named(dataset: str) -> Dataset:
+        def tables(dataset: str) -> tuple[str, ...] | None:
             doing = f"cannot list the tables of {project}.{dataset}"
-            tables = self._listed(doing, lambda token: session.bigquery.list_tables(f"{project}.{dataset}", **self._paging(token)))
-            return Dataset(dataset, tuple(sorted(table.table_id for table in tables)))
+            found = self._listed(doing, lambda token: session.bigquery.list_tables(f"{project}.{dataset}", **self._paging(token)))
+            try:
+                return tuple(sorted(table.table_id for table in found))
+            except NotAuthenticated:  # one that is not for us to see hides no other
+                if name:
+                    raise
+                return None
 
         doing = f"cannot list the data sets of project {project!r}"
         found = self._listed(doing, lambda token: session.bigquery.list_datasets(project, **self._paging(token)))
-        return [named(name) for name in sorted(entry.dataset_id for entry in found)]
+        return [Dataset(one, tables(one)) for one in sorted(entry.dataset_id for entry in found) if name.casefold() in ("", one.casefold())]
 
     def _paging(self, token: str | None) -> dict[str, Any]:
         return {"page_token": token, "page_size": PAGE, **self._session.options}

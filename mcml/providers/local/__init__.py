@@ -28,5 +28,9 @@ spec = ProviderSpec(
         "Alarms": Offer(Support.PARTIAL, f"{_HERE}.alarms:open_alarms", "a state is worked out when it is asked for: nobody is notified"),
         "Jobs": Offer(Support.PARTIAL, f"{_HERE}.jobs:open_jobs", "no containers, no GPUs: a job is a command of this machine"),
         "Warehouse": Offer(Support.FULL, f"{_HERE}.warehouse:open_warehouse"),
+        "DataAssets": Offer(Support.FULL, f"{_HERE}.data_assets:open_data_assets"),
+        "Computes": Offer(
+            Support.PARTIAL, f"{_HERE}.computes:open_computes", "a machine is a share of this one; a spot machine is never taken away"
+        ),
     },
 )

@@ -78,6 +78,10 @@ class LocalInventory:
 
             open_buckets(self.ctx).delete(found.id)
             return not found.folder.exists()
+        if found.kind == "compute":
+            from mcml.providers.local.computes import open_computes
+
+            return open_computes(self.ctx).delete(found.id)
         if found.kind == "group":
             from mcml.providers.local.groups import delete_group
 

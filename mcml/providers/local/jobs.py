@@ -2,6 +2,9 @@
 
     jobs/<id>/   resource.json, job.json (the request), work/ (where it runs), log, and the files of `runner`
 
+A job that names a compute (`resources={"compute": NAME}`) is `queued` until that has a machine free, first come, first served; it gets
+the CPUs and the memory of such a machine, or the less that it asks for.
+
 The id comes from the token, so asking again finds the same job; one whose start was cut off (`queued`) is started then.
 Of the caller's environment a job gets PATH, HOME, LANG, LC_ALL, TMPDIR and USER, and what the request names.
 """
@@ -18,8 +21,9 @@ from mcml.core.files import read_json, write_json
 from mcml.providers.api.jobs import Job, JobRequest, Jobs, JobState
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local import worker
+from mcml.providers.local.computes import machine_of
 from mcml.providers.local.layout import RESOURCE_FILE, locked, root_of, write_resource
-from mcml.providers.local.machines import available_cpus, check_fits, choose_cpus, parse_resources
+from mcml.providers.local.machines import GIB, available_cpus, check_fits, choose_cpus, parse_resources
 from mcml.providers.local.runner import LOG_FILE
 from mcml.providers.local.scope import id_of_token, new_folder, new_resource
 
@@ -42,12 +46,13 @@ class LocalJobs:
     def submit(self, request: JobRequest) -> Job:
         """Start it; the same token gives the job that is there.
 
-        Raises InvalidRequest (an image, an empty or unknown command, a token that stands for another request), QuotaExceeded.
+        Raises InvalidRequest (an image, an empty or unknown command, a token that stands for another request), QuotaExceeded, NotFound
+        for a compute that is not there.
         """
         folder = self._folder / id_of_token(self._ctx, "job", request.token)
         with locked(root_of(self._ctx), folder.name):
             if not (folder / RESOURCE_FILE).exists():
-                command = _command(request)
+                command = _command(self._ctx, request)
                 with new_folder(folder) as stage:
                     write_json(stage / "job.json", {**_about(request), "submitted": rfc3339(self._ctx.clock())}, mode=0o600)
                     worker.prepare(stage, command)
@@ -82,8 +87,8 @@ class LocalJobs:
         return folder
 
 
-def _command(request: JobRequest) -> worker.Command:
-    """Return what to run. Raises InvalidRequest, QuotaExceeded."""
+def _command(ctx: ProviderContext, request: JobRequest) -> worker.Command:
+    """Return what to run. Raises InvalidRequest, QuotaExceeded, NotFound."""
     cannot = f"cannot submit the job {request.name!r}"
     if request.image:
         raise InvalidRequest(cannot, why=f"it names the image {request.image}: one machine runs no containers", next_step="name no image")
@@ -92,9 +97,21 @@ def _command(request: JobRequest) -> worker.Command:
     path = request.environment.get("PATH", os.environ.get("PATH"))
     if shutil.which(request.command[0], path=path) is None:
         raise InvalidRequest(cannot, why=f"there is no program {request.command[0]!r}", next_step="give its full path")
-    cpus, memory = parse_resources(request.resources)
+    cpus, memory = parse_resources({name: value for name, value in request.resources.items() if name != "compute"})
     check_fits(f"the job {request.name!r}", cpus or 0, memory or 0)
+    if "compute" in request.resources:
+        return _on_compute(ctx, request, cpus, memory)
     return worker.Command(request.command, request.environment, choose_cpus(available_cpus(), (), cpus) if cpus else (), memory)
+
+
+def _on_compute(ctx: ProviderContext, request: JobRequest, cpus: int | None, memory: int | None) -> worker.Command:
+    """Return what to run on a machine of a compute. Raises NotFound, InvalidRequest for more than such a machine has."""
+    pool, machine = machine_of(ctx, request.resources["compute"])
+    if (cpus or 0) > machine.vcpus or (memory or 0) > machine.memory_gib * GIB:
+        why = f"it asks for more than the {machine.vcpus} CPUs and {machine.memory_gib} GiB of a {machine.name}"
+        raise InvalidRequest(f"cannot submit the job {request.name!r}", why=why, next_step="ask for less, or make a larger compute")
+    memory = memory or machine.memory_gib * GIB
+    return worker.Command(request.command, request.environment, available_cpus(), memory, str(pool), cpus or machine.vcpus)
 
 
 def _about(request: JobRequest) -> dict[str, object]:
@@ -122,8 +139,8 @@ def _job(folder: Path) -> Job:
 
 def state_of(run: worker.Run) -> JobState:
     """Decide a job's state from how its command is; one that ended before it was told to is not cancelled."""
-    if run.state == "running":
-        return "running"
+    if run.state == "running" or run.state == "queued":
+        return run.state
     if run.halted is not None and (run.ended is None or run.ended >= run.halted):
         return "cancelled"
     if run.state == "ended":

@@ -1,12 +1,17 @@
 """Run one command to its end and keep how it ended: `python -I runner.py FOLDER` outlives the mcml command that started it.
 
-It reads `run.json` ({"command", "environment", "cpus", "memory_bytes"}) and writes `process.json` ({"pid", "started"}) before and
-`result.json` ({"exit_code", "signal", "detail", "ended"}) after, each in one step. Of two runners of one folder only the first that
-writes `process.json` runs the command, and none does once `halted.json` is there. A runner leads a session of its own: when the command
-ends, so does all that the command left behind, and when the runner is killed the kernel kills the command.
+It reads `run.json` ({"command", "environment", "cpus", "memory_bytes", "pool", "pool_cpus"}) and writes `process.json` ({"pid",
+"started"}) before and `result.json` ({"exit_code", "signal", "detail", "ended"}) after, each in one step. Of two runners of one folder
+only the first that writes `process.json` runs the command, and none does once `halted.json` is there. A runner leads a session of its
+own: when the command ends, so does all that the command left behind, and when the runner is killed the kernel kills the command.
+
+A command of a `pool` (the folder of a compute) waits for one of its machines: locked files, which the kernel lets go of when their
+holder dies. `pool/queue/<time>` holds a place in the line, `pool/machines/<number>` a machine; `maximum` in `pool/compute.json` is how
+many there are, and is read again while it waits. So long `waiting` lies in the run's folder.
 Standard library and psutil only, so that it starts fast.
 """
 
+import fcntl
 import json
 import os
 import resource
@@ -17,9 +22,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 RUN_FILE, PROCESS_FILE, HALTED_FILE, RESULT_FILE, LOG_FILE = "run.json", "process.json", "halted.json", "result.json", "log"
+WAITING_FILE, POOL_FILE = "waiting", "compute.json"
+LOOK_SECONDS = 0.05
 MARK = "MCML_RUN"
 """Environment variable that names the folder: what carries it belongs to the run, and nothing else does."""
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
@@ -31,9 +38,89 @@ def main(folder: Path) -> None:
     told: list[int] = []
     for wanted in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(wanted, lambda number, _frame: told.append(number))
+    asked = json.loads((folder / RUN_FILE).read_text())
+    pool = Path(asked["pool"]) if asked.get("pool") else None
+    place = _line_up(pool) if pool else None  # before the run is ours: who submits first is first in the line
     if _take(folder) and not (folder / HALTED_FILE).exists():
-        _write(folder / RESULT_FILE, _run(json.loads((folder / RUN_FILE).read_text()), folder, told))
+        _write(folder / RESULT_FILE, _run_in(pool, place, asked, folder, told) if pool else _run(asked, folder, told))
         os.killpg(0, signal.SIGKILL)  # what the command left behind, and us
+    if place:
+        place.path.unlink(missing_ok=True)
+
+
+class _Place(NamedTuple):
+    """A place in the line of a pool, held so long as the file is open."""
+
+    path: Path
+    file: IO[str]
+
+
+def _line_up(pool: Path) -> _Place | None:
+    """Take a place at the end of a pool's line; None when the pool is gone."""
+    path = pool / "queue" / f"{time.time_ns():020}-{os.getpid()}"
+    mine = path.with_name(f".{path.name}")
+    try:
+        file = mine.open("x")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        mine.rename(path)
+    except FileNotFoundError:
+        return None
+    return _Place(path, file)
+
+
+def _run_in(pool: Path, place: _Place | None, asked: dict[str, Any], folder: Path, told: list[int]) -> dict[str, object]:
+    """Wait for a machine of the pool, and run the command there."""
+    try:
+        machine = _wait_in(pool, place, told) if place else None
+    except InterruptedError:
+        return _result(128 + told[0], told[0], f"told to stop while it waited for a machine of {pool.name}")
+    if place is None or machine is None:
+        return _result(NOT_EXECUTABLE, 0, f"it was not started: its compute {pool.name} is deleted")
+    place.path.unlink(missing_ok=True)
+    (folder / WAITING_FILE).unlink(missing_ok=True)
+    first, cpus = int(Path(machine.name).name) * asked["pool_cpus"], asked["cpus"]
+    return _run({**asked, "cpus": [cpus[(first + number) % len(cpus)] for number in range(asked["pool_cpus"])]}, folder, told)
+
+
+def _wait_in(pool: Path, place: _Place, told: list[int]) -> IO[str] | None:
+    """Return a machine of the pool, locked; None when the pool is gone. Raises InterruptedError when we were told to stop."""
+    with suppress(FileNotFoundError):
+        while not told:
+            if _is_first(place.path) and (machine := _free_machine(pool)):
+                return machine
+            time.sleep(LOOK_SECONDS)
+        raise InterruptedError
+    return None
+
+
+def _is_first(place: Path) -> bool:
+    """Tell whether nobody who lives stands before a place in the line; the places of the dead are cleared away."""
+    for other in place.parent.iterdir():
+        if other.name.startswith(".") or other.name >= place.name:
+            continue
+        with suppress(FileNotFoundError), other.open() as before:
+            if not _locks(before):
+                return False
+            other.unlink(missing_ok=True)
+    return True
+
+
+def _free_machine(pool: Path) -> IO[str] | None:
+    """Lock a machine of the pool that nobody has. Raises FileNotFoundError when the pool is gone."""
+    for number in range(json.loads((pool / POOL_FILE).read_text())["maximum"]):
+        machine = (pool / "machines" / str(number)).open("a")
+        if _locks(machine):
+            return machine
+        machine.close()
+    return None
+
+
+def _locks(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _take(folder: Path) -> bool:

@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.api.warehouse import Dataset, LoadResult, QueryResult, Warehouse
+from mcml.providers.api.warehouse import Dataset, LoadResult, QueryResult, SourceSize, Warehouse
 from mcml.providers.local.layout import root_of
 from mcml.providers.local.warehouse_sources import SourceFile, find_sources
 
@@ -47,6 +47,11 @@ class LocalWarehouse:
     def __init__(self, ctx: ProviderContext) -> None:
         self._ctx = ctx
         self._file = root_of(ctx) / "warehouse" / "_warehouse.duckdb"
+
+    def measure(self, source: str, kind: Literal["csv", "json", "parquet"]) -> SourceSize:  # noqa: ARG002 - any kind from anywhere
+        """Look at the files that a load would read. Raises NotFound, InvalidRequest."""
+        files = find_sources(self._ctx, source)
+        return SourceSize(len(files), sum(file.path.stat().st_size for file in files))
 
     def load(self, dataset: str, table: str, source: str, kind: Literal["csv", "json", "parquet"], *, replace: bool = False) -> LoadResult:
         """Load files into a table, which is made when it is new: all rows that can be read, or, on any error, none.
@@ -88,12 +93,13 @@ class LocalWarehouse:
             except duckdb.Error as failed:
                 raise InvalidRequest("the query failed", why=str(failed).strip(), next_step="mcml data query --help") from failed
 
-    def datasets(self) -> list[Dataset]:
-        """Return the data sets with their tables, by name."""
+    def datasets(self, name: str = "") -> list[Dataset]:
+        """Return the data sets with their tables, by name; or those of one name."""
         with self._open_to_read() as db:
             schemas = db.execute("select schema_name from duckdb_schemas() where not internal order by all").fetchall()
             tables = db.execute("select table_schema, table_name from information_schema.tables order by all").fetchall()
-        return [Dataset(schema, tuple(name for owner, name in tables if owner == schema)) for (schema,) in schemas]
+        found = [schema for (schema,) in schemas if name.casefold() in ("", schema.casefold())]
+        return [Dataset(schema, tuple(table for owner, table in tables if owner == schema)) for schema in found]
 
     def _open_to_read(self) -> AbstractContextManager[Any]:
         if self._file.exists():

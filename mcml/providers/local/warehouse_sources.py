@@ -44,7 +44,7 @@ def find_sources(ctx: ProviderContext, source: str) -> list[SourceFile]:
         found = list(_files(_path(source) if scheme else source))
     else:
         why = "a source is a path, file:///path or local://bucket/key"
-        raise InvalidRequest(f"cannot load {source}", why=why, next_step="copy it here first")
+        raise InvalidRequest(f"cannot load {source}", why=why, next_step=f"mcml data cp {shlex.quote(source)} .   # and load it")
     packed = next((one.name for one in found if one.name.lower().endswith(_PACKED)), "")
     if packed:
         why = "it is compressed in a way that the engine does not read: it knows gzip and zstd"

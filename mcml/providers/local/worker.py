@@ -23,22 +23,28 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER")
 
 @dataclass(frozen=True)
 class Command:
-    """What to run: its argv, its environment (beside PATH, HOME and the like), its CPUs (empty: all), its bytes of memory (None: any)."""
+    """What to run: its argv, its environment (beside PATH, HOME and the like), its CPUs (empty: all), its bytes of memory (None: any).
+
+    With the folder of a compute as its `pool` it waits for a machine of that, which has `pool_cpus` of the CPUs.
+    """
 
     argv: Sequence[str]
     environment: Mapping[str, str]
     cpus: Sequence[int] = ()
     memory_bytes: int | None = None
+    pool: str = ""
+    pool_cpus: int = 0
 
 
 @dataclass(frozen=True)
 class Run:
-    """How a command is: `waiting` for its runner, `running`, `ended` with an exit code, or `lost` (its runner was killed).
+    """How a command is: `waiting` for its runner, `queued` for a machine, `running`, `ended` with an exit code, or `lost` (its runner was
+    killed).
 
     `halted` is when we told it to end, if we did while it ran.
     """
 
-    state: Literal["waiting", "running", "ended", "lost"]
+    state: Literal["waiting", "queued", "running", "ended", "lost"]
     exit_code: int | None = None
     signal: int = 0
     detail: str = ""
@@ -65,6 +71,8 @@ def prepare(folder: Path, command: Command) -> None:
         (folder / name).unlink(missing_ok=True)
     (folder / "work").mkdir(exist_ok=True)
     (folder / runner.LOG_FILE).touch()
+    if command.pool:
+        (folder / runner.WAITING_FILE).touch()
     write_json(
         folder / runner.RUN_FILE,
         {
@@ -72,6 +80,8 @@ def prepare(folder: Path, command: Command) -> None:
             "environment": {**inherited(), **command.environment},
             "cpus": list(command.cpus),
             "memory_bytes": command.memory_bytes,
+            "pool": command.pool,
+            "pool_cpus": command.pool_cpus,
         },
         mode=0o600,
     )
@@ -108,7 +118,7 @@ def look(folder: Path) -> Run:
         ended = datetime.fromtimestamp(result["ended"], UTC)
         return Run("ended", result["exit_code"], result["signal"], result["detail"], ended, halted)
     if alive:
-        return Run("running", halted=halted)
+        return Run("queued" if (folder / runner.WAITING_FILE).exists() else "running", halted=halted)
     if process is None:
         return Run("waiting", halted=halted)
     return Run("lost", detail="its runner was killed from outside, so how it ended is not known", halted=halted)
@@ -116,7 +126,7 @@ def look(folder: Path) -> Run:
 
 def halt(folder: Path, *, grace: float = 10.0) -> None:
     """End a command and everything it started: SIGTERM, and after `grace` seconds SIGKILL. Nothing that is not of this run is touched."""
-    if look(folder).state in ("waiting", "running"):
+    if look(folder).state in ("waiting", "queued", "running"):
         write_json(folder / runner.HALTED_FILE, {"at": time.time()})  # before the look for the process: a runner looks the other way round
     process = read_process(folder)
     if process is not None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from mcml.core.errors import InvalidRequest, NotFound
-from mcml.providers.api.warehouse import Warehouse
+from mcml.providers.api.warehouse import SourceSize, Warehouse
 
 CSV = b"id,name,price\n1,one,1.5\n2,two,2.25\n3,three,\n"
 
@@ -60,8 +60,15 @@ class WarehouseContract:
         put("part-1.csv", b"id\n1\n")
         put("other.csv", b"id\n100\n")
         source = put("part-2.csv", b"id\n2\n").replace("part-2.csv", "part-*.csv")
+        assert warehouse.measure(source, "csv") == SourceSize(2, 10)
         assert warehouse.load(dataset, "things", source, "csv").rows == 2
         assert warehouse.query(f"select sum(id) from {dataset}.things").rows == ((3,),)  # noqa: S608
+
+    def test_what_a_load_would_read(self, warehouse: Warehouse, dataset: str, put: Callable[[str, bytes], str]) -> None:
+        """Files and bytes; nothing is made by looking."""
+        put("other.csv", CSV)
+        assert warehouse.measure(put("things.csv", b"id\n22\n"), "csv") == SourceSize(1, 6)
+        assert warehouse.datasets(dataset) == []
 
     def test_all_or_nothing(self, warehouse: Warehouse, dataset: str, put: Callable[[str, bytes], str]) -> None:
         """A file that is not what it should be changes nothing, not even with `replace`."""
@@ -114,14 +121,19 @@ class WarehouseContract:
         for table in ("things", "more"):
             warehouse.load(dataset, table, put("things.csv", CSV), "csv")
         (found,) = (found for found in warehouse.datasets() if found.name == dataset)
-        assert sorted(found.tables) == ["more", "things"]
+        assert sorted(found.tables or ()) == ["more", "things"]
+        assert warehouse.datasets(dataset) == warehouse.datasets(dataset.upper()) == [found]
+        assert warehouse.datasets(f"{dataset}_2") == []
 
     def test_what_is_not_there_is_not_found(self, warehouse: Warehouse, dataset: str, put: Callable[[str, bytes], str]) -> None:
         """A file, files that match, a table."""
         source = put("things.csv", CSV)
         for absent in (source.replace("things.csv", "never.csv"), source.replace("things.csv", "never*.csv")):
-            with pytest.raises(NotFound):
+            with pytest.raises(NotFound) as missing:
                 warehouse.load(dataset, "things", absent, "csv")
+            assert missing.value.next_step
+            with pytest.raises(NotFound):
+                warehouse.measure(absent, "csv")
         assert dataset not in [found.name for found in warehouse.datasets()]
         warehouse.load(dataset, "things", source, "csv")
         with pytest.raises(NotFound):

@@ -1,18 +1,18 @@
-"""SageMaker Processing and CloudWatch Logs: jobs that really run, as processes of this machine, checked by the SDK's service models.
+"""SageMaker's jobs and CloudWatch Logs: jobs that really run, as processes of this machine, checked by the SDK's service models.
 
     with AwsModel("sagemaker", "logs") as aws, JobsStub(aws) as jobs:
         client = boto3.client("sagemaker", endpoint_url=aws.url)
 
 The container's image is not looked at; its command runs here, in an environment with nothing but PATH and the job's own variables, and each
 line that it prints is an event of the log. A failure is told as SageMaker tells it ("AlgorithmError: See job logs for more information,
-exit code: 3"). Listings and logs give `page` items at a time.
+exit code: 3"). Listings and logs give `page` items at a time. Processing jobs are asked for by clients, training jobs by `aws_batch`.
 """
 
 import os
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
@@ -22,7 +22,7 @@ from mcml.core.clock import Clock, utc_now
 from mcml.testing.stubs.aws_model import AwsError, AwsModel
 from mcml.testing.stubs.aws_sagemaker import arn, invalid, valid_name
 
-GROUP = "/aws/sagemaker/ProcessingJobs"
+GROUP, TRAINING_GROUP = "/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs"
 END_SECONDS = 10.0
 
 
@@ -37,6 +37,7 @@ class StubJob:
     ended: datetime | None = None
     stopped: bool = False
     reader: threading.Thread | None = None
+    group: str = GROUP
 
 
 class JobsStub:
@@ -47,7 +48,7 @@ class JobsStub:
         self.jobs: dict[str, StubJob] = {}
         self.lock = threading.RLock()
         for service, names in (
-            ("sagemaker", ("CreateProcessingJob", "DescribeProcessingJob", "StopProcessingJob")),
+            ("sagemaker", ("CreateProcessingJob", "DescribeProcessingJob", "StopProcessingJob", "DescribeTrainingJob")),
             ("logs", ("DescribeLogStreams", "GetLogEvents")),
         ):
             for name in names:
@@ -75,12 +76,36 @@ class JobsStub:
             if name in self.jobs:
                 known = arn("processing-job", name)
                 raise AwsError("ResourceInUse", f"Job name must be unique within an account and region, and {known} already exists")
-            environment = {"PATH": os.environ["PATH"], **asked.get("Environment", {})}
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
-            job = self.jobs[name] = StubJob(asked, self.clock(), process)
-            job.reader = threading.Thread(target=self._read, args=(job,), daemon=True)
-            job.reader.start()
+            self.run(name, asked, command)
         return {"ProcessingJobArn": arn("processing-job", name)}
+
+    def run(self, name: str, asked: Mapping[str, Any], command: Sequence[str], group: str = GROUP) -> StubJob:
+        """Start a job whose output goes to a log group."""
+        environment = {"PATH": os.environ["PATH"], **asked.get("Environment", {})}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+        with self.lock:
+            job = self.jobs[name] = StubJob(asked, self.clock(), process, group=group)
+        job.reader = threading.Thread(target=self._read, args=(job,), daemon=True)
+        job.reader.start()
+        return job
+
+    def stop(self, job: StubJob) -> None:
+        """Stop a job."""
+        with self.lock:
+            job.stopped = True
+            _kill(job.process)
+
+    def DescribeTrainingJob(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        """Say how it is."""
+        job, name = self._job(asked["TrainingJobName"]), asked["TrainingJobName"]
+        with self.lock:
+            status = self._status(job)
+            told = {
+                "TrainingJobName": name, "TrainingJobArn": arn("training-job", name), "ModelArtifacts": {"S3ModelArtifacts": "s3://b/k"},
+                "TrainingJobStatus": status, "SecondaryStatus": "Training" if status == "InProgress" else status,
+                "StoppingCondition": job.asked["StoppingCondition"], "CreationTime": job.created,
+            }  # fmt: skip
+            return told | ({"FailureReason": f"AlgorithmError: , exit code: {job.process.returncode}"} if status == "Failed" else {})
 
     def DescribeProcessingJob(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
         """Say how it is."""
@@ -104,16 +129,16 @@ class JobsStub:
         with self.lock:
             if job.ended is not None or job.stopped:
                 raise invalid(f"The request was rejected because the processing job is in status {self._status(job)}.")
-            job.stopped = True
-            _kill(job.process)
+            self.stop(job)
         return {}
 
     def DescribeLogStreams(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
         """A page."""
-        if asked["logGroupName"] != GROUP or not any(job.lines for job in self.jobs.values()):
+        talking = [name for name, job in self.jobs.items() if job.lines and job.group == asked["logGroupName"]]
+        if not talking:
             raise AwsError("ResourceNotFoundException", "The specified log group does not exist.")
         prefix, after = asked.get("logStreamNamePrefix", ""), asked.get("nextToken", "")
-        names = sorted(f"{name}/algo-{number}-1" for name, job in self.jobs.items() for number in (1, 2) if job.lines)
+        names = sorted(f"{name}/algo-{number}-1" for name in talking for number in (1, 2))
         names = [name for name in names if name.startswith(prefix) and name > after]
         page = names[: self.page]
         return {"logStreams": [{"logStreamName": name} for name in page], **({"nextToken": page[-1]} if len(names) > len(page) else {})}

@@ -49,7 +49,7 @@ def test_every_field_is_kept_on_moto_server_too(session: Session) -> None:
     """And tags that change: CloudWatch leaves those of an alarm that is there as they are."""
     alarms, name = CloudWatchAlarms(session), f"rule-{uuid4().hex}"
     series = SeriesQuery("acme:Latency", {"b": "2", "a": "1"}, "p99")
-    rule = Alarm(name, series, "<=", 1.5, 5 * MINUTE, 7, "breaching", TOPIC, {"team": "risk"})
+    rule = Alarm(name, series, "<=", 1.5, 5 * MINUTE, 7, "breaching", f"{TOPIC},{TOPIC}-2", {"team": "risk"})
     for asked in (rule, rule, replace(rule, tags={"owner": "ml"}, notify="", series=SeriesQuery("acme:Latency", {}, "count"))):
         alarms.put(asked)
         (found,) = alarms.list(name)
@@ -81,8 +81,8 @@ def test_what_is_no_alarm_of_ours_is_left_out(session: Session) -> None:
 
 
 def test_who_is_told() -> None:
-    asked = alarm_parameters(replace(RULE, notify=TOPIC))
-    assert (asked["AlarmActions"], asked["OKActions"]) == ([TOPIC], [TOPIC])
+    asked = alarm_parameters(replace(RULE, notify=f"{TOPIC}, {TOPIC}-2"))
+    assert asked["AlarmActions"] == asked["OKActions"] == [TOPIC, f"{TOPIC}-2"]
     assert asked["Dimensions"] == [{"Name": "InstanceId", "Value": "i-1"}]
     assert (asked["Statistic"], asked["TreatMissingData"]) == ("Average", "missing")
 
@@ -92,7 +92,7 @@ def test_who_is_told() -> None:
     [
         replace(RULE, threshold=float("nan")),
         replace(RULE, period=timedelta(seconds=45)),
-        replace(RULE, notify="mailto:x@example.com"),
+        replace(RULE, notify=f"{TOPIC},mailto:x@example.com"),
         replace(RULE, series=SeriesQuery("CPUUtilization")),
         replace(RULE, series=SeriesQuery("AWS/EC2:")),
         replace(RULE, comparison="!="),  # type: ignore[arg-type]

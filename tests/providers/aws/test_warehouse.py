@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from mcml.core.errors import InvalidRequest, McmlError, NotAuthenticated, NotFound, StillRunning, Unavailable, Usage
+from mcml.core.errors import InvalidRequest, McmlError, NotAuthenticated, NotFound, StillRunning, TimeUp, Unavailable, Usage
 from mcml.providers.api.warehouse import Dataset, Warehouse
 from mcml.providers.aws import athena
 from mcml.providers.aws.session import Session
@@ -247,15 +247,18 @@ def test_a_query_without_end_is_stopped(stub: AwsModel, warehouse: AthenaWarehou
     assert len(stub.requests("athena", "StopQueryExecution")) == 1
 
 
-def test_a_query_that_nobody_waits_for_is_stopped(stub: AwsModel, warehouse: AthenaWarehouse, waits: Waits) -> None:
+@pytest.mark.parametrize("cut", [KeyboardInterrupt, TimeUp])
+def test_a_query_that_nobody_waits_for_is_stopped(
+    cut: type[BaseException], stub: AwsModel, warehouse: AthenaWarehouse, waits: Waits
+) -> None:
     """It would be billed to its end."""
 
     def interrupt() -> None:
-        raise KeyboardInterrupt
+        raise cut
 
     waits.after = interrupt
     stub.on("athena", "StopQueryExecution", {})
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(cut):
         warehouse.query("select 1")
     assert len(stub.requests("athena", "StopQueryExecution")) == 1
 
@@ -395,6 +398,22 @@ def test_what_athena_refuses_is_told(
     with pytest.raises(kind) as refused:
         warehouse.query("select 1")
     assert step in str(refused.value.next_step)
+
+
+def test_a_data_set_that_is_not_for_us_to_see_hides_no_other(make_session: MakeSession) -> None:
+    def tables(asked: dict[str, Any]) -> dict[str, Any]:
+        if asked["DatabaseName"] == "b":
+            raise AwsError("AccessDeniedException", "Insufficient Lake Formation permission(s) on b")
+        return {"TableList": [{"Name": "t"}]}
+
+    with AwsModel("glue") as stub:
+        stub.on("glue", "GetDatabases", lambda _: {"DatabaseList": [{"Name": name} for name in "abc"]})
+        stub.on("glue", "GetTables", tables)
+        warehouse = AthenaWarehouse(make_session(endpoint_url=stub.url))
+        assert warehouse.datasets() == [Dataset("a", ("t",)), Dataset("b", None), Dataset("c", ("t",))]
+        assert warehouse.datasets("C") == [Dataset("c", ("t",))]
+        with pytest.raises(NotAuthenticated, match="cannot list what the catalogue has"):
+            warehouse.datasets("b")
 
 
 def test_it_opens(make_context: MakeContext) -> None:

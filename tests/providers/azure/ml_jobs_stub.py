@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,13 +48,15 @@ class Run:
 
 @dataclass
 class MlJobsStub:
-    """Jobs of the workspace of an `Ml`. `runs` by name; `starts` counts the processes that were ever started."""
+    """Jobs of the workspace of an `Ml`. `runs` by name; `starts` counts the processes that were ever started; `computes`, where they are
+    given, are all that jobs may run on."""
 
     ml: Ml
     folder: Path
     runs: dict[str, Run] = field(default_factory=dict)
     starts: int = 0
     leaks: list[str] = field(default_factory=list)
+    computes: Mapping[str, Any] | None = None
 
     def serve(self) -> "MlJobsStub":
         """Register the handlers; the region's services answer at the same address."""
@@ -84,6 +87,8 @@ class MlJobsStub:
         told = request.body["properties"]
         if told["environmentId"] not in self.ml.assets:
             raise ArmError(400, "UserError", "No such environment.")
+        if self.computes is not None and told["computeId"].rpartition("/")[2] not in self.computes:
+            raise ArmError(400, "UserError", "No such compute.")
         self.starts += 1
         with (self.folder / name).open("wb") as log:
             env = {"PATH": os.environ["PATH"], **told.get("environmentVariables", {})}

@@ -42,7 +42,8 @@ class TestAlarms(AlarmsContract):
 
 
 def test_what_is_put(arm: ArmStub, arm_session: Session, world: MonitorWorld) -> None:
-    notify = id_of("Microsoft.Insights/actionGroups", "ops")
+    groups = [id_of("Microsoft.Insights/actionGroups", name) for name in ("ops", "night")]
+    notify = ",".join(groups)
     series = replace(BUSY, metric=f"{MACHINE}/{CPU}", labels={**BUSY.labels, "LUN": "0"}, statistic="maximum")
     asked = replace(ALARM, series=series, period=timedelta(hours=6), notify=notify, tags={"team": "risk"})
     AzureAlarms(arm_session).put(asked)
@@ -53,7 +54,7 @@ def test_what_is_put(arm: ArmStub, arm_session: Session, world: MonitorWorld) ->
     (condition,) = said["criteria"]["allOf"]
     assert (condition["metricName"], condition["metricNamespace"], condition["timeAggregation"]) == (CPU, MACHINE, "Maximum")
     assert condition["dimensions"] == [{"name": "LUN", "operator": "Include", "values": ["0"]}]
-    assert said["actions"] == [{"actionGroupId": notify}]
+    assert said["actions"] == [{"actionGroupId": group} for group in groups]
     assert [found.alarm for found in AzureAlarms(arm_session).list()] == [asked]
 
 

@@ -268,8 +268,9 @@ def test_what_is_wrong_with_an_export_is_said(azurite: Server, key_session: Sess
     with pytest.raises(InvalidRequest, match="no FOCUS bill"):
         list(billing.rows(FEBRUARY))
     key_session.blob(container, f"{place}/manifest.json").upload_blob(b'{"blobs": [', overwrite=True)
-    with pytest.raises(Unavailable, match=r"cannot read az://.*/manifest\.json"):
+    with pytest.raises(InvalidRequest, match=r"cannot read az://.*/manifest\.json") as broken:
         list(billing.rows(FEBRUARY))
+    assert str(broken.value.next_step).startswith(f"mcml data cp az://{container}/{place}/manifest.json .")
     key_session.blob(container, "exports/acme-focus/20250210-20250216/r/manifest.json").upload_blob(b"{}")
     with pytest.raises(InvalidRequest, match="overlap"):
         list(billing.rows(FEBRUARY))

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from mcml.core.errors import McmlError
+from mcml.providers.api.computes import ComputeRequest
 from mcml.providers.azure.cluster import AksCluster
+from mcml.providers.azure.computes import MlComputes
+from mcml.providers.azure.data_assets import MlDataAssets
 from mcml.providers.azure.endpoint import MlEndpoint
 from mcml.providers.azure.jobs import MlJobs
 from mcml.providers.azure.ml_workspace import Workspace
@@ -19,6 +22,7 @@ from mcml.testing.stubs.azure_arm import ArmError, ArmStub
 from tests.providers.azure.acr_stub import AcrStub
 from tests.providers.azure.aks_stub import Aks, pool
 from tests.providers.azure.conftest import GivenToken, MakeSession, management_session
+from tests.providers.azure.ml_assets_stub import MlAssets
 from tests.providers.azure.ml_jobs_stub import SIGNATURE, MlJobsStub
 from tests.providers.azure.ml_stub import Ml
 from tests.providers.azure.test_endpoint import request as version
@@ -62,6 +66,8 @@ def test_the_secrets_of_services(
         session = management_session(make_session, arm.url, **own)
         clusters, endpoints, registry = AksCluster(session), MlEndpoint(Workspace(session), "az-weu"), AcrRegistry(session)
         jobs = MlJobs(Workspace(session), "az-weu", follow_seconds=0.02)
+        MlAssets(stub.ml).serve()
+        assets, computes = MlDataAssets(Workspace(session)), MlComputes(Workspace(session))
 
         def with_key() -> object:
             next(iter(stub.ml.endpoints.values()))["properties"]["authMode"] = "Key"
@@ -77,7 +83,9 @@ def test_the_secrets_of_services(
             lambda: endpoints.create(version("fraud", "1")), lambda: endpoints.invoke_target("fraud"), with_key, refused,
             lambda: list(jobs.logs(made, follow=True)), lambda: jobs.status(made), lambda: jobs.cancel("gone"),
             lambda: registry.push("fraud", tmp_path / "model", "v1"), lambda: registry.resolve("fraud", "v2"), lambda: registry.list(),
-            lambda: [vars(thing) for thing in (session, clusters, endpoints, jobs, registry)],
+            lambda: assets.register("fraud", "az://lake/train/", token="t"), lambda: assets.list(), lambda: assets.describe("gone"),
+            lambda: computes.create(ComputeRequest("cpu-pool", "t", "Standard_None")), lambda: computes.describe("gone"),
+            lambda: [vars(thing) for thing in (session, clusters, endpoints, jobs, registry, assets, computes)],
         ]  # fmt: skip
         seen = told(calls) + caplog.text
         secrets = [given.text, "aml-key", "aml-token", SIGNATURE.partition("sig=")[2], *acr.refresh, *acr._tokens]

@@ -3,7 +3,7 @@
 import copy
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,9 +20,10 @@ OUTPUT = {"talks": ["one", "two"], "fails": ["three"], "sleeps": ["asleep"]}
 
 
 class CustomJobs:
-    """The state; jobs by name. `page` is how many are on a page, of the log too."""
+    """The state; jobs by name. `page` is how many are on a page, of the log too; `pools` tells the persistent resources by name."""
 
-    def __init__(self) -> None:
+    def __init__(self, pools: Mapping[str, dict[str, Any]] | None = None) -> None:
+        self.pools = {} if pools is None else pools
         self.jobs: dict[str, dict[str, Any]] = {}
         self.page = 1
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,10 +45,22 @@ class CustomJobs:
         return f"{self.time():%Y-%m-%dT%H:%M:%S.123456Z}"
 
     def create(self, call: Call) -> dict[str, Any]:
+        self.check_pool(call)
         name = f"{call['parent']}/customJobs/{7000 + len(self.jobs)}"
         job = {**call.body, "name": name, "state": "JOB_STATE_PENDING", "createTime": self.stamp()}
         self.jobs[name] = job
         return job
+
+    def check_pool(self, call: Call) -> None:
+        """A job on a persistent resource asks for machines exactly like those of one of its pools."""
+        spec = call.body["jobSpec"]
+        named = spec.get("persistentResourceId")
+        if named is None:
+            return
+        (asked,) = spec["workerPoolSpecs"]
+        pools = self.pools.get(f"{call['parent']}/persistentResources/{named}", {"resourcePools": []})["resourcePools"]
+        if not any(all(asked[part] == pool[part] for part in ("machineSpec", "diskSpec")) for pool in pools):
+            raise GoogleError(400, f"No resource pool of {named} fits the job.")
 
     def get(self, call: Call) -> dict[str, Any]:
         if call["name"] not in self.jobs:

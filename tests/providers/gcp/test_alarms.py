@@ -61,6 +61,7 @@ class TestAlarms(AlarmsContract):
     [
         ALARM,
         replace(ALARM, comparison="<=", threshold=-0.1, missing="ok", notify="", tags={}),
+        replace(ALARM, notify=f"{CHANNEL},{CHANNEL}2"),
         replace(ALARM, comparison=">=", threshold=0.0, series=SeriesQuery(CPU, {"zone": "b"}, "maximum")),
         replace(ALARM, series=SeriesQuery(REQUESTS, {"code": "500", "resource.zone": 'a"b'}, "sum")),
         replace(ALARM, series=SeriesQuery(LATENCY, {}, "p99"), periods=1),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, StillRunning, Unavailable
+from mcml.providers.api.warehouse import Dataset
 from mcml.providers.gcp import bigquery as jobs
 from mcml.providers.gcp import warehouse as module
 from mcml.providers.gcp.bigquery_values import fields, parameters, row
@@ -168,6 +169,23 @@ def test_data_sets_and_tables_of_many_pages(stub: DiscoveryStub, session: Sessio
     stub.on("bigquery.tables.list", listing("table", ["t3", "t1", "t2", "t5", "t4"]))
     found = BigQueryWarehouse(session).datasets()
     assert [(one.name, one.tables) for one in found] == [(name, ("t1", "t2", "t3", "t4", "t5")) for name in "abc"]
+
+
+def test_a_data_set_that_is_not_for_us_to_see_hides_no_other(stub: DiscoveryStub, session: Session) -> None:
+    def tables(call: Call) -> dict[str, Any]:
+        if call["datasetId"] == "b":
+            raise GoogleError(403, "Permission bigquery.tables.list denied", reason="accessDenied")
+        reference = {"projectId": PROJECT, "datasetId": call["datasetId"], "tableId": "t"}
+        return {"tables": [{"tableReference": reference}]}
+
+    named = [{"datasetReference": {"projectId": PROJECT, "datasetId": name}} for name in "abc"]
+    stub.on("bigquery.datasets.list", lambda call: {"datasets": named})
+    stub.on("bigquery.tables.list", tables)
+    warehouse = BigQueryWarehouse(session)
+    assert [(one.name, one.tables) for one in warehouse.datasets()] == [("a", ("t",)), ("b", None), ("c", ("t",))]
+    assert warehouse.datasets("C") == [Dataset("c", ("t",))]
+    with pytest.raises(NotAuthenticated, match=r"cannot list the tables of .*\.b"):
+        warehouse.datasets("b")
 
 
 def test_a_load_says_what_it_asks_for(stub: DiscoveryStub, session: Session, tmp_path: Any) -> None:

@@ -231,6 +231,15 @@ def test_a_standard_export_has_no_resources(make_billing: MakeBilling) -> None:
     assert (found["ResourceId"], found["ListCost"], found["ListUnitPrice"], found["SkuPriceId"]) == (None, Decimal("0.063222"), None, None)
 
 
+def test_a_row_that_is_still_in_a_stream_counts(make_billing: MakeBilling) -> None:
+    """It is in no partition yet. The emulator puts it into one at once, so the question itself is looked at, too."""
+    billing = make_billing([line(0)])
+    session = billing._session
+    assert session.bigquery.insert_rows_json(session.bigquery.get_table(billing._table, retry=None), [line(1)], retry=None) == []
+    assert len(list(billing.rows(JANUARY))) == 2
+    assert "OR _PARTITIONTIME IS NULL)" in billing._pruned(JANUARY.start, "@start")
+
+
 def test_an_empty_export(make_billing: MakeBilling) -> None:
     billing = make_billing([])
     assert list(billing.rows(JANUARY)) == []

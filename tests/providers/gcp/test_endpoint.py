@@ -274,20 +274,33 @@ def test_a_large_file_is_never_held_whole(
     assert sizes == [PIECE, PIECE, 1]
 
 
-def test_what_is_refused_to_the_end_says_why(endpoints: VertexEndpoint, stub: DiscoveryStub) -> None:
-    """After an answer that was lost a refusal may mean that the first call is at work; when it never ends, its words are told."""
+@pytest.mark.parametrize(
+    ("status", "said", "kind", "begins"),
+    [
+        ("FAILED_PRECONDITION", "No.", StillRunning, "it is not over after 3600 s, and goes on; "),
+        ("INVALID_ARGUMENT", "It is there already.", StillRunning, "it is not over after 3600 s, and goes on; "),
+        ("INVALID_ARGUMENT", "No.", InvalidRequest, ""),
+    ],
+)
+def test_what_is_refused_to_the_end_says_why(
+    endpoints: VertexEndpoint, stub: DiscoveryStub, status: str, said: str, kind: type[McmlError], begins: str
+) -> None:
+    """After an answer that was lost a refusal may mean that the first call is at work, unless it says that the request is wrong; when it
+    never ends, its words are told.
+    """
     tries: list[Call] = []
 
     def refuse(call: Call) -> None:
         tries.append(call)
         if len(tries) == 1:
             raise GoogleError(503, "try later")
-        raise GoogleError(400, "Machine type e2-tiny is not supported.")
+        raise GoogleError(400, said, status=status)
 
     stub.on("aiplatform.projects.locations.endpoints.deployModel", refuse)
-    with pytest.raises(StillRunning) as late:
+    with pytest.raises(kind) as refused:
         endpoints.create(a_request("fraud", "1"))
-    assert late.value.why == "it is not over after 3600 s, and goes on; Google answered 400: Machine type e2-tiny is not supported."
+    assert refused.value.why == f"{begins}Google answered 400: {said}"
+    assert (len(tries) > 2) is (kind is StillRunning)
 
 
 @pytest.mark.parametrize(

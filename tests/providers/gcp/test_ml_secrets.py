@@ -1,4 +1,4 @@
-"""No token is in a message, a repr or a log of clusters, endpoints, jobs and the registry, even where Google repeats it."""
+"""No token is in a message, a repr or a log of clusters, the services of Vertex AI and the registry, even where Google repeats it."""
 
 import json
 import logging
@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from mcml.core.errors import McmlError
+from mcml.providers.api.computes import ComputeRequest
 from mcml.providers.api.endpoint import EndpointRequest
 from mcml.providers.api.jobs import JobRequest
 from mcml.providers.gcp.cluster import GkeCluster
+from mcml.providers.gcp.computes import VertexComputes
+from mcml.providers.gcp.data_assets import VertexDataAssets
 from mcml.providers.gcp.endpoint import VertexEndpoint
 from mcml.providers.gcp.jobs import VertexJobs
 from mcml.providers.gcp.object_store import GcsObjectStore
@@ -22,6 +25,7 @@ from mcml.testing.stubs.google_discovery import DiscoveryStub
 from tests.providers.gcp.conftest import MakeSession
 from tests.providers.gcp.gke_stub import Gke
 from tests.providers.gcp.google_stub import GoogleStub
+from tests.providers.gcp.vertex_assets_stub import VertexAssets
 from tests.providers.gcp.vertex_stub import Vertex
 
 REGION = "europe-west1"
@@ -33,6 +37,7 @@ def stub(google: GoogleStub) -> Iterator[DiscoveryStub]:
     with DiscoveryStub("container.v1", "compute.v1", "aiplatform.v1", accepts=lambda token: token in google.tokens) as standing:
         Gke("").serve(standing)
         Vertex().serve(standing)
+        VertexAssets().serve(standing)
         yield standing
 
 
@@ -40,6 +45,7 @@ def attempts(session: Session, url: str, source: Path, traces: bool) -> Iterator
     cluster, jobs = GkeCluster(session, REGION), VertexJobs(session, REGION)
     endpoint = VertexEndpoint(session, REGION, "t", GcsObjectStore(session))
     registry = GcpRegistry(session, REGION, url)
+    assets, computes = VertexDataAssets(session, REGION), VertexComputes(session, REGION)
     for do in (
         lambda: cluster.access("ml"),
         lambda: cluster.scale_pool("ml", "gpu", 3),
@@ -47,6 +53,10 @@ def attempts(session: Session, url: str, source: Path, traces: bool) -> Iterator
         lambda: endpoint.invoke_target("fraud"),
         lambda: endpoint.delete("fraud"),
         lambda: jobs.submit(JobRequest("job", "the same", ("true",), image=IMAGE)),
+        lambda: assets.register("fraud", "gs://lake/train/", token="t"),
+        lambda: assets.list(),
+        lambda: computes.create(ComputeRequest("pool", "t", "n2-standard-8", 1)),
+        lambda: computes.delete("pool"),
         lambda: registry.push("models/fraud", source, "v1"),
         lambda: registry.list(),
     ):
@@ -55,7 +65,7 @@ def attempts(session: Session, url: str, source: Path, traces: bool) -> Iterator
         except McmlError as failed:
             yield "".join(traceback.format_exception(failed)) if traces else ""
             yield (failed, failed.message, failed.why, failed.next_step)
-    yield (cluster, endpoint, jobs, registry, *map(vars, (cluster, endpoint, jobs, registry, session)))
+    yield (made := (cluster, endpoint, jobs, registry, assets, computes)), *map(vars, (*made, session))
 
 
 @pytest.mark.parametrize("echoes", [False, True])
