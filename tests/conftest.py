@@ -26,7 +26,7 @@ os.environ["NO_GCE_CHECK"] = "true"  # read once, when google.auth is imported: 
 __all__ = ["pytest_runtest_logreport", "secrets_watch"]  # the watch for credentials that are left behind
 CLOUDS = ("aws", "gcp", "azure")
 ON_CLOUDS = ("test_clouds", "test_doctor_clouds", "test_errors_seen", "test_one_ledger")  # and the clouds' Terraform modules:
-OF_CLOUDS = ("test_aws", "test_aws_moto", "test_gcp", "test_azure", "test_shared")
+OF_CLOUDS = ("test_aws", "test_aws_moto", "test_gcp", "test_azure", "test_shared", "test_root")
 collect_ignore = ["plugins/nimbus"]  # somebody else's package: test_nimbus installs it, and runs its tests there
 
 

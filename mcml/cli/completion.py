@@ -3,6 +3,7 @@
 import sqlite3
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from mcml.core.paths import CONFIG_NAME, find_project, state_folder
 
@@ -39,6 +40,15 @@ def complete_incident(incomplete: str) -> list[tuple[str, str]]:
     return [(f"INC-{number}", str(title)) for number, title in rows if f"INC-{number}".startswith(incomplete.upper())]
 
 
+def complete_unit(incomplete: str) -> list[str]:
+    """Complete a unit of `mcml infra`, or the cloud or layer of some."""
+    infra = _table("infra")
+    clouds, layers = infra.get("clouds", {}), ("network", "cluster", "data", "ml")
+    made = [f"{cloud}-{layer}" for cloud, about in clouds.items() for layer in about.get("layers", layers)]
+    words = ["local", *clouds, *(layers if clouds else ()), *made, *infra.get("units", {})]
+    return [word for word in words if word.startswith(incomplete)]
+
+
 def complete_provider(incomplete: str) -> list[str]:
     """Complete the name of an installed provider."""
     from mcml.providers import discovery
@@ -64,11 +74,16 @@ def complete_address(incomplete: str) -> list[str]:
 
 
 def _named(table: str, incomplete: str) -> list[str]:
+    return sorted(name for name in _table(table) if name.startswith(incomplete))
+
+
+def _table(name: str) -> dict[str, Any]:
+    """Return a table of mcml.toml; an empty one outside of a project, or where the file is broken."""
     project = find_project(Path.cwd())
     if project is None:
-        return []
+        return {}
     try:
-        names = tomllib.loads((project / CONFIG_NAME).read_text()).get(table, {})
+        found = tomllib.loads((project / CONFIG_NAME).read_text()).get(name, {})
     except (tomllib.TOMLDecodeError, OSError):
-        return []
-    return sorted(name for name in names if name.startswith(incomplete))
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -93,6 +93,11 @@ class Session:
         self._cleanup.callback(progress.close, told)
         return told
 
+    @cached_property
+    def events(self) -> Reporter:
+        """Progress for a command whose events a program may want to read: with -o json JSON lines on stderr, else as always."""
+        return progress.JsonLines(self.streams, self.clock) if self.common.output == "json" and not self.common.quiet else self.reporter
+
     def context(self, provider: str, target: str = "") -> "ProviderContext":
         """Return the context of a provider: its validated settings and its state folder. Raises Usage for wrong settings."""
         from mcml.cli.providers import context

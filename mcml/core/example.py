@@ -34,7 +34,36 @@ VALUES: dict[str, Any] = {
     },
     "router": {"host": "127.0.0.1", "port": 8080, "admin_port": 0},
     "store": {"url": ""},
-    "infra": {"binary": "", "environment": "dev", "policies": "", "monthly_budget": 2000},
+    "infra": {
+        "binary": "",
+        "environment": "dev",
+        "at_once": 8,
+        "profile": "dev",
+        "team": "risk",
+        "cost_centre": "4711",
+        "part": "",
+        "vpn": False,
+        "policies": "",
+        "monthly_budget": 2000,
+        "tags": {"data-class": "internal"},
+        "clouds": {
+            "aws": {
+                "region": "eu-central-1",
+                "layers": ["network", "cluster", "data", "ml"],
+                "settings": {"network": {"nat": "one"}, "cluster": {"gpu": {"max": 2}}},
+            }
+        },
+        "secrets": {"dns": {"token": "DNS_TOKEN"}},
+        "units": {
+            "dns": {
+                "module": "infra/dns",
+                "clouds": ["aws"],
+                "after": ["aws-cluster"],
+                "inputs": {"vpc_id": "aws-network.network.vpc_id"},
+                "variables": {"ttl": 60},
+            }
+        },
+    },
     "providers": {"local": {"currency": "USD", "prices": {"us-east-1": {"vcpu_hour": 0.048, "gib_hour": 0.0053}}}},
 }
 
@@ -50,7 +79,8 @@ def render(values: dict[str, Any]) -> str:
 
 
 def _table(path: str, values: dict[str, Any], model: Any, said: set[str], about: tuple[str, ...] = ()) -> Iterator[str]:
-    tables = {key: value for key, value in values.items() if isinstance(value, dict) and _stands_alone(path, value)}
+    below = {key: value for key, value in values.items() if isinstance(value, dict)}
+    tables = {key: value for key, value in below.items() if _stands_alone(path, value) or isinstance(model, _Names)}
     if path and len(values) > len(tables):
         yield from ("", *about, f"[{path}]")
     elif about:

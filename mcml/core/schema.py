@@ -94,13 +94,59 @@ class Store(Strict):
     )
 
 
+Layer = Literal["network", "cluster", "data", "ml"]
+LAYERS: tuple[Layer, ...] = ("network", "cluster", "data", "ml")
+
+
+class CloudInfra(Strict):
+    """What mcml makes on one cloud: a unit for each layer, from terraform/root."""
+
+    region: str = Field(default="", description="Region of everything; empty: that of the cloud's targets.", examples=["eu-central-1"])
+    layers: tuple[Layer, ...] = Field(default=LAYERS, min_length=1, description="What is made; each layer has a state of its own.")
+    settings: dict[Layer, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Inputs of a layer's module, by layer: its README names them.",
+        examples=[{"network": {"nat": "one"}}],
+    )
+
+
+class OwnUnit(Strict):
+    """A Terraform root of one's own, planned and applied with the others."""
+
+    module: str = Field(description="Folder of the root, relative to this file; Terraform runs in it.", examples=["infra/dns"])
+    clouds: tuple[str, ...] = Field(default=(), description="Providers whose credentials Terraform is given.", examples=[["aws"]])
+    after: tuple[str, ...] = Field(default=(), description="Units that must be applied first.", examples=[["aws-network"]])
+    inputs: dict[str, str] = Field(
+        default_factory=dict,
+        description="Variables that are outputs of other units, as UNIT.OUTPUT or UNIT.OUTPUT.ATTRIBUTE.",
+        examples=[{"network": "aws-network.network"}],
+    )
+    variables: dict[str, Any] = Field(default_factory=dict, description="Other variables of the root. No secrets: plans hold them.")
+
+
 class Infra(Strict):
-    """How Terraform is run."""
+    """How Terraform is run, and what it makes."""
 
     binary: str = Field(
         default="", description="Path of terraform or tofu; empty: terraform or tofu on PATH, else `embedded`: Terraform as a library."
     )
-    environment: Name = Field(default="dev", description="The Terraform workspace: one environment, one state.")
+    environment: Name = Field(default="dev", description="The Terraform workspace: one environment, one state of each unit.")
+    at_once: Annotated[int, Field(strict=True, ge=1, le=64)] = Field(default=8, description="How many units are worked on at once.")
+    profile: Literal["dev", "prod"] = Field(default="dev", description="What sizes, redundancy and deletion protection are made for.")
+    team: str = Field(default="", description="The team that answers for the clouds' resources: a tag of each.", examples=["risk"])
+    cost_centre: str = Field(default="", description="The cost centre that pays for them: a tag of each.", examples=["4711"])
+    part: str = Field(default="", description="Tells several installations of one project and environment apart: it ends their names.")
+    tags: dict[str, str] = Field(default_factory=dict, description="More tags of the clouds' resources.", examples=[{"owner": "ann"}])
+    clouds: dict[Literal["aws", "gcp", "azure"], CloudInfra] = Field(
+        default_factory=dict, description="Clouds on which mcml makes the infrastructure; on others it takes what is there."
+    )
+    vpn: bool = Field(default=False, description="Join the networks of the clouds by VPN: one more unit behind them, `vpn`.")
+    secrets: dict[Name, dict[str, str]] = Field(
+        default_factory=dict,
+        description="By unit: variables that are secret, each with the environment variable that its value is taken from.",
+        examples=[{"gcp-data": {"postgres_admin_password": "PG_ADMIN_PASSWORD"}}],
+    )
+    units: dict[Name, OwnUnit] = Field(default_factory=dict, description="Terraform roots of one's own.", json_schema_extra=NAMES_ONLY)
     policies: str = Field(default="", description="Folder of your own rules (*.rego) beside the shipped ones, relative to this file.")
     monthly_budget: Decimal | None = Field(
         default=None,

@@ -25,6 +25,7 @@ CHANGES = (
     "infra.applied",
     "infra.destroyed",
     "infra.drift_found",
+    "infra.state_restored",
     "route.started",
     "route.stopped",
     "route.drill_started",

@@ -118,6 +118,11 @@ _TELLERS: Mapping[str, Callable[[Entry], str]] = {
     "infra.applied": _infra_applied,
     "infra.destroyed": lambda entry: f"infra destroyed{_fact(entry, 'environment', ' in {}')}{_where(entry)}",
     "infra.drift_found": lambda entry: f"drift found{_fact(entry, 'environment', ' in {}')}{_where(entry)}",
+    "infra.state_restored": lambda entry: (
+        f"state{_fact(entry, 'unit', ' of {}')}{_fact(entry, 'environment', ' in {}')} restored{_fact(entry, 'version', ' from {}')}"
+    ),
+    "infra.unlocked": lambda entry: f"lock{_fact(entry, 'unit', ' of {}')} broken{_fact(entry, 'holder', ', held by {}')}",
+    "infra.store_made": lambda entry: f"store of states{_fact(entry, 'store', ' {}')} made",
     "pipeline.trained": lambda entry: f"trained {_what(entry)}",
     "deploy.started": lambda entry: f"deploy of {_what(entry)} to {entry.target} started",
     "deploy.finished": lambda entry: f"deployed {_what(entry)} to {entry.target}{_fact(entry, 'previous', ' (was {})')}",

@@ -1,42 +1,41 @@
-"""Plan, apply, destroy and drift of one unit: the one place of this room that changes something."""
+"""Plan, apply and drift of one unit: the one place of this room that changes something."""
 
-import asyncio
-import hashlib
 import json
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mcml.core.clock import Clock, utc_now
-from mcml.core.errors import Conflict, Interrupted, McmlError, PartlyDone, StillRunning, unknown
+from mcml.core.errors import McmlError, Usage, unknown
 from mcml.core.fact import Fact
 from mcml.core.files import read_json, write_json
-from mcml.core.package import folder_digest
 from mcml.core.report import Reporter
-from mcml.infra import policy, pricing, workcopy
+from mcml.infra import adopt, backends, durations, history, outcome, policy, pricing, wiring, workcopy
 from mcml.infra.binary import Binary
-from mcml.infra.drift import Drift, find_drift
+from mcml.infra.complaints import place_of
+from mcml.infra.drift import Drift, find_changes, find_drift
 from mcml.infra.events import Event, Tally, to_error
+from mcml.infra.keeper import Keeper, not_saved, store_failure
 from mcml.infra.plan import Applied, Planned, actions_of, gone_or_changed, read_plan
 from mcml.infra.policy import RuleFile
 from mcml.infra.pricing import PriceOf
+from mcml.infra.residue import Held, held_in
 from mcml.infra.resources import resources_of
 from mcml.infra.runner import Control, Ended, Runner, environment
+from mcml.infra.state import Lock, State, parse_state, read_document, read_state
 from mcml.infra.units import Folders, Unit
+from mcml.infra.wiring import Value
 from mcml.providers.api.inventory import Inventory, Resource
 
-T = TypeVar("T")
 Record = Callable[[Fact], object]
 
 LOCK_SECONDS = 10
 """How long an apply waits for somebody else's lock before it says who holds it: longer than a plan, shorter than patience."""
-
-DOING = {"create": "creating", "update": "changing", "delete": "destroying", "read": "reading"}
-DID = {"create": "created", "update": "changed", "delete": "destroyed", "read": "read"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,8 @@ class Tools:
     """What every run needs: Terraform, the modules, the environment of this process, where progress and facts go, and time.
 
     `time_left` gives the seconds that are left of `--timeout`, or None without one. `price_of` answers from the price catalogue, `rules`
-    are the policies, and `monthly_budget` is in US dollars.
+    are the policies, and `monthly_budget` is in US dollars. `filters` are the units that were named on the
+    command line.
     """
 
     binary: Binary
@@ -57,74 +57,198 @@ class Tools:
     price_of: PriceOf = lambda _cloud, _region, _sku: None
     rules: Sequence[RuleFile] = ()
     monthly_budget: Decimal | None = None
+    filters: Sequence[str] = ()
 
-
-@contextmanager
-def open_unit(unit: Unit, folders: Folders, tools: Tools) -> Iterator["Desk"]:
-    """Yield the desk of a unit: its working copy is up to date, and plan files live until the block ends. Raises McmlError."""
-    try:
-        work = workcopy.prepare(unit, folders, tools.modules)
-    except OSError as refused:
-        raise McmlError(f"cannot write the working copy {folders.work(unit.name)}", why=str(refused), next_step="mcml doctor") from refused
-    with workcopy.run_folder(unit, folders) as run:
-        yield Desk(unit, folders, tools, work, run)
+    def command(self, verb: str) -> str:
+        """Return the command line that continues, as it would be typed."""
+        return " ".join(("mcml infra", verb, *self.filters))
 
 
 @dataclass(frozen=True)
 class Desk:
-    """One unit in one environment. Every method raises Conflict for a held lock, Interrupted, StillRunning at the time-out, McmlError."""
+    """One unit in one environment; `run` is the folder of this run's files, `label` goes before what is told of it.
+
+    Every method raises Conflict for a held lock, Interrupted, StillRunning at the time-out, McmlError.
+    """
 
     unit: Unit
     folders: Folders
     tools: Tools
-    work: Path
     run: Path
+    control: Control
+    label: str = ""
 
-    def init(self) -> None:
-        """Prepare the working copy for Terraform, whether or not that was done before."""
-        self._go(lambda runner: self._init(runner, always=True))
+    @property
+    def work(self) -> Path:
+        """The folder in which Terraform runs."""
+        return self.folders.work(self.unit)
 
-    def plan(self, *, destroy: bool = False, lock: bool = True) -> Planned:
+    @property
+    def keeper(self) -> Keeper:
+        """What reads and writes the state as a whole."""
+        return Keeper(self.unit, self.folders, self.run, self._runner, self._check)
+
+    async def init(self, *, always: bool = True) -> None:
+        """Prepare the root for Terraform; with `always` whether or not that was done before.
+
+        One unit after the other: they share what they download.
+        """
+        marker = self.folders.data(self.unit) / "mcml.json"
+        async with self.control.preparing:
+            wanted = {"sources": workcopy.digest(self.unit, self.folders, self.tools.modules), "binary": self.tools.binary.name}
+            await self.keeper.knock()
+            if not always and read_json(marker) == wanted and not self.keeper.left_behind:
+                return
+            backends.refuse_another(self.unit, self.folders)
+            await self.keeper.point()
+            self._check(await self.keeper.preparer().stream("init", "-input=false"), "preparing the module")
+            await self.keeper.carry()
+            write_json(marker, wanted, durable=False)
+
+    async def read(self) -> State:
+        """Return the state, from wherever it is kept."""
+        if not self.unit.backend and not self.unit.own:
+            return read_state(self.unit, self.folders)
+        await self.init(always=False)
+        return parse_state(await self.keeper.pull(), self.unit, f"of {self.unit.name}")
+
+    async def pull(self) -> Mapping[str, Any] | None:
+        """Return the state's whole document, with what is secret in it; None before the first apply."""
+        await self.init(always=False)
+        return await self.keeper.pull()
+
+    async def lock(self) -> Lock | None:
+        """Return who holds the lock of the state now."""
+        await self.init(always=False)
+        return await self.keeper.lock()
+
+    async def unlock(self, lock: Lock) -> None:
+        """Break a lock whose holder is no more, and append the fact."""
+        await self.keeper.unlock(lock)
+        self.record("infra.unlocked", {"lock": lock.id, "holder": lock.who, "operation": lock.operation, "since": lock.created})
+
+    async def restore(self, old: Mapping[str, Any], version: str) -> Mapping[str, Any]:
+        """Make an old version of the state the newest one, with a higher serial, and append the fact; return it. Raises Conflict."""
+        await self.init(always=False)
+        current = await self.keeper.pull()
+        wanted = history.restored(old, current)
+        await self.keeper.push(wanted)
+        history.keep(self.unit, self.folders, self.tools.clock())
+        facts = {"version": version, "serial": wanted["serial"], "was": (current or {}).get("serial", 0), "of": old.get("serial", 0)}
+        self.record("infra.state_restored", facts | {"resources": len(history.instances(wanted))})
+        return wanted
+
+    async def plan(self, inputs: Mapping[str, Value] | None = None, *, destroy: bool = False, lock: bool = True) -> Planned:
         """Make a plan. What Terraform thinks is there but is gone or changed, is replaced.
 
-        `lock=False` is for looking only: it neither waits for somebody who applies nor keeps anybody waiting.
+        `inputs` are what other units' outputs are or will be. `lock=False` is for looking only: it neither waits for somebody who applies
+        nor keeps anybody waiting.
         """
-        return self._go(lambda runner: self._plan(runner, destroy=destroy, lock=lock))
+        label, inputs = self.label.rstrip(": ") or f"infra {self.unit.environment}", dict(inputs or {})
+        self.tools.reporter.start(label, "planning")
+        try:
+            await self.init(always=False)
+            options = ["-destroy"] * destroy + [f"-lock-timeout={LOCK_SECONDS}s" if lock else "-lock=false"]
+            if wiring.is_known(inputs):
+                made = await self._plan_known(inputs, options, destroy=destroy)
+            else:
+                made = await self._plan_ahead(inputs, options, destroy=destroy)
+        except BaseException:
+            self.tools.reporter.finish(label, "no plan", ok=False)
+            raise
+        self.tools.reporter.finish(label, outcome.promised(made))
+        return made
 
-    def gate(self, planned: Planned, accepted: Sequence[str] = ()) -> Planned:
-        """Return the plan with what was accepted (`accepted` are ids of policies). Raises Conflict when a policy denies it that is not.
-
-        A plan without changes passes: nothing would be done.
-        """
-        if planned.plan.changes:
-            policy.refuse(planned.verdicts, accepted, self._again(planned))
-        kept = tuple(verdict for verdict in policy.denied(planned.verdicts) if verdict.rule in accepted)
-        return replace(planned, accepted=kept)
-
-    def apply(self, planned: Planned) -> Applied:
+    async def apply(self, planned: Planned) -> Applied:
         """Apply exactly this plan, and append the fact. A plan without changes does nothing.
 
-        Raises Conflict when a policy denies it and `gate` was not told to accept that; PartlyDone when a part is done: running the same
-        command again continues.
+        Raises Conflict when a policy denies it and that was not accepted; PartlyDone when a part is done: running the same command again
+        continues.
         """
+        if planned.waits_for or not planned.shown:
+            raise McmlError(f"the plan of {self.unit.name} waits for {', '.join(planned.waits_for)}, so it is not applied")
         if not planned.plan.changes:
             return Applied(planned)
-        policy.refuse(planned.verdicts, [verdict.rule for verdict in planned.accepted], self._again(planned))
-        return self._go(lambda runner: self._apply(runner, planned))
+        again = self.tools.command("destroy" if planned.destroys else "apply")
+        policy.refuse(planned.verdicts, [verdict.rule for verdict in planned.accepted], again)
+        began = time.monotonic()
+        tally = Tally({address: list(actions) for address, actions in planned.wanted.items()})
+        learned = durations.load(self.folders.infra / durations.FILE)
 
-    def drift(self, inventory: Inventory) -> Drift:
+        def on_event(event: Event) -> None:
+            tally.count(event)
+            learned.count(event)
+            outcome.tell(event, self.tools.reporter, self.unit, self.label, learned.expected)
+
+        if planned.inputs and not planned.destroys:
+            write_json(self.folders.inputs(self.unit), dict(planned.inputs), mode=0o600)
+        options = ("-input=false", f"-lock-timeout={LOCK_SECONDS}s", str(planned.file))
+        with outcome.shown(planned, tally, self.tools.reporter, self.label):
+            ended = await self._runner().stream("apply", *options, on_event=on_event)
+        learned.keep()
+        history.keep(self.unit, self.folders, self.tools.clock())
+        seconds = time.monotonic() - began
+        failed = outcome.failure(ended, self.control.reason, planned, tally, again)
+        if unsaved := history.rescue(self.unit, self.folders):
+            failed = not_saved(self.unit, unsaved, failed, again)
+        if not failed or tally.begun:
+            verb = "destroyed" if planned.destroys else "applied"
+            self.record(f"infra.{verb}", outcome.facts(planned, tally, seconds, failed))
+        if failed:
+            raise failed
+        return Applied(planned, seconds)
+
+    async def drift(self, inventory: Inventory) -> Drift:
         """Compare the state with what is there, and append a fact when they differ. Changes nothing."""
-        found = self._compare(inventory)
-        if found.drifted:
-            facts = {kind: found.named(kind) for kind in ("missing", "changed", "unmanaged")}
-            targets = [one.target for one in found.drifted]
-            digest = hashlib.sha256(found.text.encode()).hexdigest()
-            self._record("infra.drift_found", facts | {"targets": targets, "digest": digest})
+        found = await self.compare(inventory)
+        self._tell_drift(found)
         return found
 
-    def unmanaged(self, inventory: Inventory, name: str) -> Resource:
+    async def compare(self, inventory: Inventory) -> Drift:
+        """Compare the state with what is there, and tell nobody."""
+        await self.init(always=False)
+        document = await self._plan_file({}, ["-refresh-only", "-lock=false"])
+        return find_drift(self.unit, document, inventory.find_by_tag({}))
+
+    async def changes(self, inputs: Mapping[str, Value]) -> Drift:
+        """Let Terraform look at all that is in the state, and append a fact when something is not as it left it. Changes nothing."""
+        if not (await self.read()).resources:
+            return Drift(self.unit.environment, unit=self.unit.name)
+        await self.init(always=False)
+        options = ["-refresh-only", "-lock=false"]
+        with self._standing_in(inputs) as (known, folder):
+            found = find_changes(self.unit, await self._plan_file(known, options, folder))
+        self._tell_drift(found)
+        return found
+
+    async def held(self) -> tuple[Held, ...]:
+        """Return what is in the state."""
+        if not self.unit.backend and not self.unit.own:
+            return held_in(self.unit.name, read_document(self.unit, self.folders))
+        await self.init(always=False)
+        return held_in(self.unit.name, await self.keeper.pull())
+
+    async def plan_import(self, inputs: Mapping[str, Value], address: str, identifier: str) -> Planned:
+        """Plan to adopt what is there into the state. The import block is in a copy of the root: nothing of it stays. See `plan`."""
+        await self.init(always=False)
+        with workcopy.preview_folder(self.unit, self.folders, adopt.block(address, identifier)) as folder:
+            document = await self._plan_file(inputs, [f"-lock-timeout={LOCK_SECONDS}s"], folder)
+        made = Planned(self.unit, read_plan(document), self.run / "plan", wanted=actions_of(document), inputs=inputs)
+        return self._judged(made, document)
+
+    @contextmanager
+    def _standing_in(self, inputs: Mapping[str, Value]) -> Iterator[tuple[dict[str, Value], Path | None]]:
+        """Yield inputs that Terraform can be given, and the folder in which the rest has stand-ins; None where all is known."""
+        unknown_ones = {name: value for name, value in inputs.items() if not wiring.is_known(value)}
+        if not unknown_ones:
+            yield dict(inputs), None
+            return
+        with workcopy.preview_folder(self.unit, self.folders, wiring.stand_ins(unknown_ones)) as folder:
+            yield {name: None if name in unknown_ones else value for name, value in inputs.items()}, folder
+
+    async def unmanaged(self, inventory: Inventory, name: str) -> Resource:
         """Return one target that is there and in no state. Raises NotFound with the nearest name."""
-        found = {resource.id: resource for resource in self._compare(inventory).unmanaged}
+        found = {resource.id: resource for resource in (await self.compare(inventory)).unmanaged}
         if name not in found:
             raise unknown("unmanaged target", name, found, next_step="mcml infra drift")
         return found[name]
@@ -132,161 +256,86 @@ class Desk:
     def remove_unmanaged(self, inventory: Inventory, resource: Resource) -> None:
         """Remove what is in no state, and append the fact. Raises Conflict when it is in use."""
         inventory.delete(resource)
-        self._record("infra.destroyed", {"create": 0, "update": 0, "delete": 1, "targets": [resource.id], "unmanaged": True})
+        self.record("infra.destroyed", {"create": 0, "update": 0, "delete": 1, "targets": [resource.id], "unmanaged": True})
 
-    def _compare(self, inventory: Inventory) -> Drift:
-        return self._go(lambda runner: self._drift(runner, inventory))
+    async def _plan_known(self, inputs: Mapping[str, Value], options: Sequence[str], *, destroy: bool) -> Planned:
+        document = await self._plan_file(inputs, options)
+        gone = () if destroy else gone_or_changed(document, self.unit.healed_by)
+        if gone:
+            document = await self._plan_file(inputs, [*options, *(f"-replace={address}" for address in gone)])
+        wiring.refuse_stand_in(document)
+        made = Planned(self.unit, read_plan(document), self.run / "plan", destroy, actions_of(document), inputs=inputs)
+        return self._judged(made, document)
 
-    def _go(self, work: Callable[[Runner], Awaitable[T]]) -> T:
-        control = Control(self.tools.reporter, self.tools.time_left())
-        python, _ = workcopy.python_name()
-        env = environment(self.tools.environ, self.unit.environment, python)
-        runner = Runner(self.tools.binary, self.work, env, self.run, control)
+    async def _plan_ahead(self, inputs: Mapping[str, Value], options: Sequence[str], *, destroy: bool) -> Planned:
+        """Plan with values that are not known yet: in a copy, so that nothing of it can get into an apply."""
+        unknown_ones = {name: value for name, value in inputs.items() if not wiring.is_known(value)}
+        waits = tuple(sorted({self.unit.inputs[name].unit for name in unknown_ones}))
+        nothing = Planned(self.unit, read_plan({"format_version": "1.0"}), self.run / "none", destroy, inputs=inputs, waits_for=waits)
+        if not all(self._reads_by_local(name) for name in unknown_ones):
+            return replace(nothing, shown=False, outputs=wiring.UNKNOWN)
+        with self._standing_in(inputs) as (known, folder):
+            document = wiring.without_stand_in(await self._plan_file(known, options, folder))
+        if destroy:  # what is destroyed does not depend on what it was made with: this plan is whole
+            nothing = replace(nothing, file=self.run / "plan", waits_for=())
+        return self._judged(replace(nothing, plan=read_plan(document), wanted=actions_of(document)), document)
 
-        async def watched() -> T:
-            with control.watching():
-                return await work(runner)
-
-        return asyncio.run(watched())
-
-    async def _init(self, runner: Runner, *, always: bool = False) -> None:
-        marker = self.work / ".terraform" / "mcml.json"
-        wanted = {"module": folder_digest(self.tools.modules / self.unit.name), "binary": self.tools.binary.name}
-        if not always and read_json(marker) == wanted:
-            return
-        self._check(runner, await runner.stream("init", "-input=false"), "preparing the module")
-        write_json(marker, wanted, durable=False)
-
-    async def _plan(self, runner: Runner, *, destroy: bool, lock: bool) -> Planned:
-        label = f"infra {self.unit.environment}"
-        self.tools.reporter.start(label, "planning")
-        try:
-            await self._init(runner)
-            options = ["-destroy"] * destroy + [f"-lock-timeout={LOCK_SECONDS}s" if lock else "-lock=false"]
-            document = await self._plan_file(runner, *options)
-            gone = () if destroy else gone_or_changed(document, self.unit.healed_by)
-            if gone:
-                document = await self._plan_file(runner, *options, *(f"-replace={address}" for address in gone))
-            plan = read_plan(document)
-            made = Planned(self.unit, plan, self.run / "plan", destroy, actions_of(document))
-            judged = self._judged(made, document)
-        except BaseException:
-            self.tools.reporter.finish(label, "no plan", ok=False)
-            raise
-        self.tools.reporter.finish(label, f"{len(plan.changes)} to change" if plan.changes else "nothing to change")
-        return judged
+    def _reads_by_local(self, name: str) -> bool:
+        """Tell whether a root reads a variable through a local of its name, which a preview can replace."""
+        reads = re.compile(rf"^\s*{re.escape(name)}\s*=\s*var\.{re.escape(name)}\s*$", re.MULTILINE)
+        return any(reads.search(path.read_text()) for path in self.work.glob("*.tf"))
 
     def _judged(self, planned: Planned, document: Mapping[str, Any]) -> Planned:
-        """Return the plan with its price and what the policies say."""
-        resources = resources_of(document, str(self.unit.variables.get("region", "")))
+        """Return the plan with its price, what the policies say, and the outputs that it promises."""
+        region = str(self.unit.variables.get("region") or self.unit.variables.get("location") or "")
+        resources = resources_of(document, region)
         estimate = pricing.estimate(self.unit.name, resources, self.tools.price_of)
         about = policy.Circumstances(self.unit.name, self.unit.environment, resources, estimate, self.tools.monthly_budget)
-        return replace(planned, estimate=estimate, verdicts=policy.evaluate(self.tools.rules, document, about))
+        verdicts = policy.evaluate(self.tools.rules, document, about)
+        expected = durations.load(self.folders.infra / durations.FILE).of_plan(resources)
+        judged = replace(planned, estimate=estimate, verdicts=verdicts, outputs=wiring.promised(document))
+        return replace(judged, expected=expected, resources=tuple(resources))
 
-    async def _plan_file(self, runner: Runner, *options: str) -> Mapping[str, Any]:
-        file = self.run / "plan"
-        variables = self.folders.tfvars(self.unit.name, self.unit.environment)
-        made = await runner.stream("plan", "-input=false", f"-var-file={variables.name}", f"-out={file}", *options)
-        self._check(runner, made, "planning")
+    async def _plan_file(self, inputs: Mapping[str, Value], options: Sequence[str], folder: Path | None = None) -> Mapping[str, Any]:
+        file, variables, runner = self.run / "plan", self.run / "plan.tfvars.json", self._runner(folder)
+        write_json(variables, {**self.unit.variables, **inputs}, mode=0o600, durable=False)
+        made = await runner.stream("plan", "-input=false", f"-var-file={variables}", f"-out={file}", *options)
+        self._check(made, "planning")
         shown = await runner.capture("show", "-json", str(file))
-        self._check(runner, shown, "reading the plan")
+        self._check(shown, "reading the plan")
         document: Mapping[str, Any] = json.loads(shown.stdout)
         return document
 
-    async def _drift(self, runner: Runner, inventory: Inventory) -> Drift:
-        await self._init(runner)
-        document = await self._plan_file(runner, "-refresh-only", "-lock=false")
-        return find_drift(self.unit, document, inventory.find_by_tag({}))
+    def _runner(self, folder: Path | None = None) -> Runner:
+        python, _ = workcopy.python_name()
+        env = environment(self.tools.environ, self.unit.environment, python, self.unit.accounts) | self._secrets()
+        env["TF_DATA_DIR"] = str(self.folders.data(self.unit).absolute())
+        return Runner(self.tools.binary, folder or self.work, env, self.run, self.control)
 
-    async def _apply(self, runner: Runner, planned: Planned) -> Applied:
-        began = time.monotonic()
-        tally = Tally({address: list(actions) for address, actions in planned.wanted.items()})
+    def _secrets(self) -> dict[str, str]:
+        """Return the secret variables as Terraform takes them from its environment, so that they are in no file and no argv."""
+        found = {f"TF_VAR_{name}": self.tools.environ.get(source, "") for name, source in self.unit.secrets.items()}
+        if missing := [source for name, source in self.unit.secrets.items() if not found[f"TF_VAR_{name}"]]:
+            why = f"infra.secrets.{self.unit.name} of mcml.toml takes {', '.join(self.unit.secrets)} from there"
+            step = f"export {missing[0]}=...    # then run the same command again"
+            raise Usage(f"the environment variable {missing[0]} is not set", why=why, next_step=step)
+        return found
 
-        def on_event(event: Event) -> None:
-            tally.count(event)
-            self._tell(event)
-
-        ended = await runner.stream("apply", "-input=false", f"-lock-timeout={LOCK_SECONDS}s", str(planned.file), on_event=on_event)
-        seconds = time.monotonic() - began
-        failed = self._failure(runner, ended, planned, tally)
-        if not failed or tally.begun:
-            self._record_apply(planned, tally, seconds, failed)
-        if failed:
-            raise failed
-        return Applied(planned, seconds)
-
-    def _tell(self, event: Event) -> None:
-        name = event.key or event.address
-        match event.type:
-            case "apply_start":
-                self.tools.reporter.start(name, DOING.get(event.action, event.action))
-            case "apply_progress":
-                self.tools.reporter.update(name, f"still {DOING.get(event.action, event.action)}")
-            case "apply_complete":
-                self.tools.reporter.finish(name, DID.get(event.action, event.action))
-            case "apply_errored":
-                self.tools.reporter.finish(name, f"{DOING.get(event.action, event.action)} failed", ok=False)
-
-    def _check(self, runner: Runner, ended: Ended, doing: str) -> None:
+    def _check(self, ended: Ended, doing: str) -> None:
         """Raise the error of a run that changes nothing, if it has one."""
-        if runner.control.reason:
-            raise _stopped(runner.control, f"{doing} was stopped", "nothing was changed", "run the same command again")
+        what = f"{doing} ({self.unit.name})" if self.label else doing
+        if self.control.reason:
+            raise outcome.stopped(self.control.reason, f"{what} was stopped", "nothing was changed", "run the same command again")
         if ended.code != 0:
-            raise to_error(ended.diagnostics, doing, text=ended.text, next_step="mcml doctor")
+            if unreached := store_failure(self.unit, ended):
+                raise unreached
+            raise to_error(ended.diagnostics, what, text=ended.text, next_step="mcml doctor", place=place_of(self.unit))
 
-    def _failure(self, runner: Runner, ended: Ended, planned: Planned, tally: Tally) -> McmlError | None:
-        again = self._again(planned)
-        what = f"{'destroying' if planned.destroys else 'applying'} {self.unit.environment}"
-        if ended.code == 0:
-            return None
-        if runner.control.reason:
-            why = f"{self._progress(tally)}; the state is saved"
-            return _stopped(runner.control, f"{what} was stopped", why, f"{again}    # continues")
-        error = to_error(ended.diagnostics, what, text=ended.text, next_step=again)
-        if not tally.done or isinstance(error, Conflict):
-            return error
-        return PartlyDone(
-            f"{what} is partly done: {self._progress(tally)}",
-            why=f"{error.message}\n{error.why}".strip(),
-            next_step=f"{error.next_step}\n{again}    # continues" if error.next_step not in ("", again) else f"{again}    # continues",
-        )
+    def _tell_drift(self, found: Drift) -> None:
+        if found.drifted:
+            self.record("infra.drift_found", found.facts)
 
-    def _again(self, planned: Planned) -> str:
-        return f"mcml infra {'destroy' if planned.destroys else 'apply'}"
-
-    def _progress(self, tally: Tally) -> str:
-        """Say what of an apply is done, half-done and not begun; a target by its name."""
-
-        def named(addresses: Sequence[str]) -> str:
-            return ", ".join(address.removeprefix(f'{self.unit.healed_by}["').removesuffix('"]') for address in addresses)
-
-        said = [f"{len(tally.done)} of {len(tally.wanted)} changes done"]
-        said += [f"half-done: {named(tally.half_done)}"] if tally.half_done else []
-        said += [f"not begun: {named(tally.untouched)}"] if tally.untouched else []
-        return "; ".join(said)
-
-    def _record_apply(self, planned: Planned, tally: Tally, seconds: float, failed: McmlError | None) -> None:
-        done = [step for step in planned.plan.changes if not failed or step.name in tally.done]
-        count = {action: sum(step.action in (action, "replace") for step in done) for action in ("create", "delete")}
-        facts = count | {
-            "update": sum(step.action == "update" for step in done),
-            "targets": [step.target for step in done if step.target],
-            "digest": planned.plan.digest,
-            "duration_s": round(seconds, 3),
-            "complete": failed is None,
-        }
-        if planned.estimate.lines:
-            facts |= {"monthly_cost": str(planned.estimate.after), "monthly_before": str(planned.estimate.before)}
-        if planned.accepted:
-            facts["accepted"] = [{"rule": one.rule, "address": one.address, "message": one.message} for one in planned.accepted]
-        self._record(f"infra.{'destroyed' if planned.destroys else 'applied'}", facts | ({"reason": failed.message} if failed else {}))
-
-    def _record(self, kind: str, facts: Mapping[str, object]) -> None:
+    def record(self, kind: str, facts: Mapping[str, object]) -> None:
+        """Append a fact about this unit to the journal."""
         about = {"environment": self.unit.environment, "unit": self.unit.name}
         self.tools.record(Fact(kind, "infra", facts=about | dict(facts), at=self.tools.clock()))
-
-
-def _stopped(control: Control, message: str, why: str, next_step: str) -> McmlError:
-    if control.reason == "timeout":
-        return StillRunning(f"{message}: --timeout ran out", why=why, next_step=next_step)
-    return Interrupted(message, why=why, next_step=next_step)

@@ -1,36 +1,48 @@
 """What differs between Terraform's state and what is really there (pure)."""
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mcml.core.canonical import canonical_json
+from mcml.infra.plan import changed_values
 from mcml.infra.units import Unit
 from mcml.providers.api.inventory import Resource
 
 Kind = Literal["missing", "changed", "unmanaged"]
+KINDS: tuple[Kind, ...] = ("missing", "changed", "unmanaged")
 APPLY = "mcml infra apply"
+REPEATED = frozenset({"tags_all", "effective_labels", "terraform_labels"})
+"""Attributes in which a provider repeats the tags or labels of a resource."""
+MOST_CHARACTERS = 60
+"""Of a changed value that is shown: a drift is read by a person."""
 
 
 @dataclass(frozen=True)
 class Drifted:
-    """One target that is not as Terraform left it: gone, changed, or there without being in the state. `fix` are commands or steps."""
+    """One target or resource that is not as Terraform left it: gone, changed, or there without being in the state.
+
+    `fix` are commands or steps. `changed` are the attributes of a changed resource as `path: [before, after]`, secrets masked.
+    """
 
     kind: Kind
     target: str
     detail: str
     fix: tuple[str, ...]
     region: str = ""
+    changed: Mapping[str, list[object]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Drift:
-    """All that differs in one environment; `looked_at` are the targets in the state."""
+    """All that differs in one unit of an environment, or in one account; `looked_at` are the targets or resources in the state."""
 
     environment: str
     drifted: tuple[Drifted, ...] = ()
     looked_at: tuple[str, ...] = ()
     unmanaged: tuple[Resource, ...] = field(default=(), repr=False)
+    unit: str = "local"
 
     def named(self, kind: Kind) -> list[str]:
         """Return the targets of one kind."""
@@ -40,6 +52,13 @@ class Drift:
     def text(self) -> str:
         """The drift as canonical JSON, for its digest."""
         return canonical_json([[found.kind, found.target, found.detail] for found in self.drifted])
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What the journal keeps of it, with its digest."""
+        kinds: dict[str, object] = {kind: self.named(kind) for kind in KINDS}
+        digest = hashlib.sha256(self.text.encode()).hexdigest()
+        return {**kinds, "targets": [found.target for found in self.drifted], "digest": digest}
 
 
 def find_drift(unit: Unit, document: Mapping[str, Any], existing: Iterable[Resource]) -> Drift:
@@ -59,6 +78,48 @@ def find_drift(unit: Unit, document: Mapping[str, Any], existing: Iterable[Resou
     unmanaged = tuple(resource for name, resource in sorted(there.items()) if name not in made)
     drifted += [_unmanaged(resource, unit) for resource in unmanaged]
     return Drift(unit.environment, tuple(sorted(drifted, key=lambda one: (one.kind, one.target))), tuple(made), unmanaged)
+
+
+def find_changes(unit: Unit, document: Mapping[str, Any]) -> Drift:
+    """Read a refresh-only plan of a unit whose resources Terraform looks at by itself: what was changed or removed since the last apply.
+
+    `document` is `terraform show -json` of the plan; its `resource_drift` has what was found beside what the state had.
+    """
+    fix = (f"{APPLY} {unit.name}",)
+    drifted = []
+    for change in document.get("resource_drift") or ():
+        about, address = change["change"], str(change["address"])
+        if change.get("mode") == "data":
+            continue
+        if about["actions"] == ["delete"]:
+            drifted.append(Drifted("missing", address, "removed outside of Terraform", fix))
+        elif changed := _told(dict(changed_values(about))):
+            said = [f"{path}: {_short(before)} -> {_short(after)}" for path, (before, after) in changed.items()]
+            drifted.append(Drifted("changed", address, "; ".join(said), fix, changed=changed))
+    state = ((document.get("prior_state") or {}).get("values") or {}).get("root_module") or {}
+    found = tuple(sorted(drifted, key=lambda one: (one.kind, one.target)))
+    return Drift(unit.environment, found, tuple(_addresses(state)), unit=unit.name)
+
+
+def _told(changed: Mapping[str, list[object]]) -> dict[str, list[object]]:
+    """Leave out what is no change: a provider writes nothing as null, "" or an empty list, and tags twice."""
+    empty: tuple[object, ...] = (None, "", [], {})
+    real = {path: values for path, values in changed.items() if not (values[0] in empty and values[1] in empty)}
+    once = {path: values for path, values in real.items() if path.split(".")[0] not in REPEATED}
+    return once or real
+
+
+def _short(value: object) -> str:
+    text = "none" if value is None else value if isinstance(value, str) else canonical_json(value)
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
+
+
+def _addresses(module: Mapping[str, Any]) -> Iterator[str]:
+    for resource in module.get("resources") or ():
+        if resource.get("mode") != "data":
+            yield str(resource["address"])
+    for below in module.get("child_modules") or ():
+        yield from _addresses(below)
 
 
 def _made(document: Mapping[str, Any], healed_by: str) -> dict[str, dict[str, Any]]:

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mcml.core.errors import Conflict, McmlError
+from mcml.core.errors import Conflict, McmlError, NotAuthenticated
+from mcml.infra.complaints import Place, recognise
 
 UI_MAJOR = "1"
 LOCKED = "Error acquiring the state lock"
 STALE = "Saved plan is stale"
 HALTED = "execution halted"
+NOISE = "Terraform encountered problems during initialisation"
 SHOWN_LINES = 12
 
 
@@ -32,7 +34,7 @@ class Diagnostic:
 
 @dataclass(frozen=True)
 class Event:
-    """One line of the stream. `action` is create, update, delete or read; `text` is what a program on the way said."""
+    """One line of the stream. `action` is create, update, delete or read; `text` is what a program on the way said; `said` is the line."""
 
     type: str
     address: str = ""
@@ -41,6 +43,7 @@ class Event:
     seconds: float = 0.0
     text: str = ""
     diagnostic: Diagnostic | None = None
+    said: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 def parse_line(line: bytes) -> Event | None:
@@ -70,6 +73,7 @@ def parse_line(line: bytes) -> Event | None:
         seconds=float(hook.get("elapsed_seconds") or 0),
         text=str(hook.get("output", "")),
         diagnostic=_diagnostic(said["diagnostic"]) if said["type"] == "diagnostic" else None,
+        said=said,
     )
 
 
@@ -121,9 +125,15 @@ class Tally:
         return tuple(address for address in self.wanted if address not in self.begun and address not in self.done)
 
 
-def to_error(diagnostics: Iterable[Diagnostic], doing: str, *, text: str = "", next_step: str = "") -> McmlError:
-    """Make the error of a run that failed while `doing` something; `text` is what Terraform said outside of the stream."""
+def to_error(
+    diagnostics: Iterable[Diagnostic], doing: str, *, text: str = "", next_step: str = "", place: Place | None = None
+) -> McmlError:
+    """Make the error of a run that failed while `doing` something; `text` is what Terraform said outside of the stream.
+
+    `place` is what commands are to name. Without a login nothing else counts; of others the first decides what kind of error it is.
+    """
     errors = [found for found in diagnostics if found.severity == "error" and found.summary != HALTED]
+    errors = [found for found in errors if not found.summary.startswith(NOISE)] or errors
     if not errors:
         return McmlError(f"Terraform failed while {doing}", why=_last_lines(text) or "it said nothing", next_step=next_step)
     first = errors[0]
@@ -135,8 +145,26 @@ def to_error(diagnostics: Iterable[Diagnostic], doing: str, *, text: str = "", n
         own_words = _own_words(first)
         if own_words:
             return own_words
+    if known := _known(errors, doing, next_step, place or Place()):
+        return known
     where = f" ({first.where})" if first.where else ""
     return McmlError(f"{first.summary}{where}", why="\n".join(explain(errors)), next_step=next_step)
+
+
+def _known(errors: Sequence[Diagnostic], doing: str, next_step: str, place: Place) -> McmlError | None:
+    """Return what is known of the errors as one: the first that wants a login, or the first error when it is known."""
+    meant = [(_own_words(one) or recognise(f"{one.summary}\n{one.detail}", one.address, place)) for one in errors]
+    login = next((error for error in meant if isinstance(error, NotAuthenticated)), None)
+    leading = login or meant[0]
+    if leading is None:
+        return None
+    told = []
+    for error, one in zip(meant, errors, strict=True):
+        why = error.why if error else f"{one.summary}: {one.detail.strip()}".rstrip(": ")
+        told.append(f"{one.address}: {why}" if one.address and not one.address.startswith("provider[") else why)
+    steps = [error.next_step for error in meant if error and error.next_step] if not login else [login.next_step]
+    step = "\n".join(dict.fromkeys(steps)) or next_step
+    return type(leading)(f"{leading.message}: {doing} failed", why="\n".join(dict.fromkeys(told)), next_step=step)
 
 
 def explain(errors: Sequence[Diagnostic]) -> list[str]:

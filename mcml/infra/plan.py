@@ -12,7 +12,9 @@ from mcml.core.errors import McmlError
 from mcml.core.plan import Action, Plan, Step
 from mcml.infra.policy import Verdict
 from mcml.infra.pricing import Estimate
+from mcml.infra.resources import Resource
 from mcml.infra.units import Unit
+from mcml.infra.wiring import Value
 
 FORMAT_MAJOR = "1"
 SENSITIVE = "(sensitive)"
@@ -60,7 +62,11 @@ REASONS = {
 class Planned:
     """A plan as a value, and the file in which Terraform keeps the same plan: applying means applying that file.
 
-    `estimate` is what it costs, `verdicts` what the policies say; `accepted` are the denials that somebody accepted.
+    `estimate` is what it costs, `verdicts` what the policies say; `accepted` are the denials that somebody accepted. `inputs` are the
+    values of other units' outputs that it was made with. When some are not known before an apply, `waits_for` names the units that must
+    be applied first: such a plan is true as far as it can be, has no file, and is made again before it is applied. `shown` is False where
+    not even that one can be made. `outputs` are what the unit promises to others. `expected` is how many seconds an apply takes, None
+    when that is not known.
     """
 
     unit: Unit
@@ -71,6 +77,17 @@ class Planned:
     estimate: Estimate = field(default_factory=Estimate)
     verdicts: tuple[Verdict, ...] = ()
     accepted: tuple[Verdict, ...] = ()
+    inputs: Mapping[str, Value] = field(default_factory=dict)
+    waits_for: tuple[str, ...] = ()
+    shown: bool = True
+    outputs: Value = field(default_factory=dict)
+    resources: tuple[Resource, ...] = field(default=(), repr=False)
+    expected: float | None = None
+
+    def surprises(self, later: "Planned") -> tuple[Step, ...]:
+        """Return what a plan that was made later, for the same unit, does and this one did not show."""
+        known = {(step.action, step.name) for step in self.plan.changes}
+        return tuple(step for step in later.plan.changes if (step.action, step.name) not in known)
 
 
 @dataclass(frozen=True)
@@ -79,6 +96,7 @@ class Applied:
 
     planned: Planned
     seconds: float = 0.0
+    outputs: Mapping[str, Value] = field(default_factory=dict)
 
 
 def read_plan(document: Mapping[str, Any]) -> Plan:
@@ -113,10 +131,12 @@ def _counts(change: Mapping[str, Any]) -> bool:
 def _step(change: Mapping[str, Any]) -> Step:
     about = change["change"]
     actions = tuple(about["actions"])
-    action = ACTIONS.get(actions, "update")
+    adopted = about.get("importing") or {}
+    action = "update" if adopted and actions == ("no-op",) else ACTIONS.get(actions, "update")
     reason = FORGOTTEN if actions == ("forget",) else REASONS.get(str(change.get("action_reason", "")), "")
+    reason = f"adopted into the state: {adopted['id']}" if adopted.get("id") else reason
     key = change.get("index")
-    changed = dict(_changed(about)) if action in ("update", "replace") else {}
+    changed = dict(changed_values(about)) if action in ("update", "replace") else {}
     return Step(
         action,
         str(change["type"]),
@@ -136,8 +156,8 @@ def _output_steps(document: Mapping[str, Any]) -> list[Step]:
     ]
 
 
-def _changed(about: Mapping[str, Any]) -> Iterator[tuple[str, list[object]]]:
-    """Yield what changes as `path: [before, after]`, secrets masked; the last of too many says how many more there are."""
+def changed_values(about: Mapping[str, Any]) -> Iterator[tuple[str, list[object]]]:
+    """Yield what the `change` of a resource changes as `path: [before, after]`, secrets masked; the last of too many says how many more."""
     found = list(
         _differences(
             about.get("before"),

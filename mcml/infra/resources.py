@@ -11,7 +11,7 @@ from typing import Any
 CLOUDS: Mapping[str, str] = {"aws": "aws", "google": "gcp", "google-beta": "gcp", "azurerm": "azure", "azapi": "azure", "azuread": "azure"}
 """Terraform's provider to mcml's."""
 
-_INDEX = re.compile(r'\[(?:"(?:[^"\\]|\\.)*"|\d+)\]')
+INDEX = re.compile(r'\[(?:"(?:[^"\\]|\\.)*"|\d+)\]')
 _ZONE = re.compile(r"^([a-z]+-[a-z]+\d+)-[a-z]$|^([a-z]{2}(?:-[a-z]+)+-\d)[a-z]$")
 
 
@@ -81,7 +81,7 @@ def _placed(one: Resource, region: str) -> Resource:
 
 def _resource(change: Mapping[str, Any], configured: "_Configured") -> Resource:
     address, about = str(change["address"]), change["change"]
-    within = _INDEX.sub("", address)
+    within = INDEX.sub("", address)
     before, after = (value if isinstance(value, Mapping) else None for value in (about.get("before"), about.get("after")))
     own = after if after is not None else before or {}
     place = own.get("location") or own.get("region") or own.get("zone") or own.get("availability_zone")
@@ -147,7 +147,7 @@ class _Configured:
         if depth > 20:  # Terraform allows no circles; a document may hold one
             return found
         for reference in references:
-            found |= self._one(path, _INDEX.sub("", reference).split("."), within, depth + 1)
+            found |= self._one(path, INDEX.sub("", reference).split("."), within, depth + 1)
         return found
 
     def _one(self, path: tuple[str, ...], parts: Sequence[str], within: Mapping[str, Any], depth: int) -> set[str]:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Literal
 
 from mcml.core.report import Reporter
 from mcml.infra.binary import Binary
+from mcml.infra.credentials import credentials
 from mcml.infra.events import Diagnostic, Event, parse_line
 
 GUARD = (sys.executable, "-S", "-E", str(Path(__file__).with_name("guard.py")))
@@ -39,14 +40,17 @@ PASSED_PREFIXES = ("LC_", "TF_TOKEN_")
 Reason = Literal["", "interrupted", "timeout"]
 
 
-def environment(environ: Mapping[str, str], workspace: str, python_folder: Path | None = None) -> dict[str, str]:
-    """Return the whole environment of a Terraform run (pure): what is named in `PASSED`, and our own settings.
+def environment(
+    environ: Mapping[str, str], workspace: str, python_folder: Path | None = None, clouds: Collection[str] = ()
+) -> dict[str, str]:
+    """Return the whole environment of a Terraform run (pure): what is named in `PASSED`, the credentials of `clouds`, our own settings.
 
     A `TF_VAR_*`, `TF_CLI_ARGS` or `TF_WORKSPACE` of the user's shell does not reach it: the same project gives the same plan. The
     workspace is chosen here and never by `workspace select`, which writes it into the folder for whoever comes next.
     `python_folder` is put before PATH, so that a provisioner finds the Python that mcml runs in.
     """
     passed = {name: value for name, value in environ.items() if name in PASSED or name.startswith(PASSED_PREFIXES)}
+    passed |= credentials(environ, clouds)
     if python_folder:
         passed["PATH"] = f"{python_folder}:{passed.get('PATH', '')}".rstrip(":")
     return passed | {"TF_WORKSPACE": workspace, "TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
@@ -57,13 +61,14 @@ class Control:
     """What ends a run early: Ctrl-C, SIGTERM, or the time that is up.
 
     The first sends one SIGINT to every Terraform that runs, which then saves its state and ends; a second Ctrl-C sends a second one,
-    on which Terraform ends at once. `timeout` is in seconds from the moment that watching begins.
+    on which Terraform ends at once. `timeout` is in seconds from the moment that watching begins. Whoever downloads holds `preparing`.
     """
 
     reporter: Reporter
     timeout: float | None = None
     reason: Reason = ""
     running: set[Popen[bytes]] = field(default_factory=set)
+    preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -134,10 +139,13 @@ class Runner:
         return Ended(code, tuple(diagnostics), _text(b"\n".join(other) + b"\n" + stderr))
 
     async def capture(self, *args: str) -> Ended:
-        """Run a command and return all that it wrote to stdout."""
+        """Run a command and return all that it wrote to stdout; no file keeps it, for a state or a plan may hold secrets."""
         log = self.logs / f"{args[0]}.out"
-        code, stderr = await self._run(args, log, lambda _: None)
-        return Ended(code, text=_text(stderr), stdout=log.read_bytes())
+        try:
+            code, stderr = await self._run(args, log, lambda _: None)
+            return Ended(code, text=_text(stderr), stdout=log.read_bytes())
+        finally:
+            log.unlink(missing_ok=True)
 
     async def _run(self, args: Sequence[str], log: Path, on_line: Callable[[bytes], None]) -> tuple[int, bytes]:
         errors = log.with_suffix(".err")

@@ -4,7 +4,7 @@ import fcntl
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,12 @@ class AppliedTarget:
 
 @dataclass(frozen=True)
 class Lock:
-    """Who holds a state, in Terraform's words: `who` is user@host, `operation` what they do, `created` since when."""
+    """Who holds a state, in Terraform's words: `who` is user@host, `operation` what they do since `created`; `id` is what breaks it."""
 
     who: str
     operation: str
     created: str
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,17 @@ class State:
     """The state of one unit in one environment.
 
     `outputs` are all outputs as plain values (a sensitive one is left out); `made` says of each target in the state whether it is
-    whole (False: an earlier run ended in the middle of it).
+    whole (False: an earlier run ended in the middle of it). `resources` is how many Terraform manages, `tainted` how many of these are
+    half-made; `serial` goes up with every change.
     """
 
     outputs: Mapping[str, Any] = field(default_factory=dict)
     made: Mapping[str, bool] = field(default_factory=dict)
     sensitive: tuple[str, ...] = ()
     lock: Lock | None = None
+    resources: int = 0
+    tainted: int = 0
+    serial: int = 0
 
 
 def read_outputs(unit: Unit, folders: Folders) -> dict[str, AppliedTarget]:
@@ -79,21 +84,34 @@ def _target(name: str, said: Mapping[str, Any]) -> AppliedTarget:
 
 def read_state(unit: Unit, folders: Folders) -> State:
     """Read a unit's state; an empty one before the first apply. Raises McmlError for one that is broken or of another version."""
-    path = folders.tfstate(unit.name, unit.environment)
+    path = folders.tfstate(unit)
+    return replace(parse_state(read_document(unit, folders), unit, str(path)), lock=read_lock(path))
+
+
+def read_document(unit: Unit, folders: Folders) -> Any:
+    """Return the state of a unit that is kept on this machine as Terraform wrote it, None before the first apply. Raises McmlError."""
+    path = folders.tfstate(unit)
     try:
-        document = _read_whole(path)
+        return _read_whole(path)
     except ValueError as broken:
         raise _unreadable(path, str(broken)) from broken
+
+
+def parse_state(document: Any, unit: Unit, place: str) -> State:
+    """Read a state document (None before the first apply); `place` says where it lies. Raises McmlError for one of another version."""
     if document is None:
-        return State(lock=read_lock(path))
+        return State()
     if not isinstance(document, dict) or document.get("version") != STATE_VERSION:
-        raise _unreadable(path, f"it is not version {STATE_VERSION} of Terraform's state")
+        raise _unreadable(place, f"it is not version {STATE_VERSION} of Terraform's state")
     outputs = document.get("outputs", {})
+    instances = [one for resource in document.get("resources", []) if resource.get("mode") == "managed" for one in resource["instances"]]
     return State(
         outputs={name: output["value"] for name, output in outputs.items() if not output.get("sensitive")},
         sensitive=tuple(name for name, output in outputs.items() if output.get("sensitive")),
         made=_made(document, unit.healed_by),
-        lock=read_lock(path),
+        resources=len(instances),
+        tainted=sum(one.get("status") == "tainted" for one in instances),
+        serial=int(document.get("serial", 0)),
     )
 
 
@@ -144,5 +162,5 @@ def _is_locked(tfstate: Path) -> bool:
     return False
 
 
-def _unreadable(path: Path, why: str) -> McmlError:
-    return McmlError(f"cannot read the Terraform state {path}", why=why, next_step=f"look for a backup: ls {path}.backup")
+def _unreadable(place: str | Path, why: str) -> McmlError:
+    return McmlError(f"cannot read the Terraform state {place}", why=why, next_step=f"look for a backup: ls {place}.backup")

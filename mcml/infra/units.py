@@ -1,32 +1,67 @@
-"""From the configuration to units: one Terraform module with one state, and the variables it is given (pure)."""
+"""From the configuration to units: Terraform roots with one state each in every environment, and how they are wired (pure)."""
 
 import os.path
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mcml.core.errors import ProviderCannot
-from mcml.core.schema import Settings, Target
+from mcml.core.errors import Usage, unknown
+from mcml.core.schema import OwnUnit, Settings, Target
+from mcml.infra import clouds
+from mcml.infra.backends import Backend
+
+STATES = "terraform.tfstate.d"
+"""Terraform's own name of the folder with the workspaces of its local backend."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """Where a variable comes from: an output of another unit, or what lies at a path in it."""
+
+    unit: str
+    path: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """As it is written in mcml.toml."""
+        return ".".join((self.unit, *self.path))
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One Terraform module applied for one environment.
+    """One Terraform root applied for one environment.
 
-    `name` is the unit's and the module's folder (`terraform/<name>`); `targets` are the names this unit makes; `healed_by` is the
-    resource that makes one, so that a target which is gone can be made again.
+    `accounts` are clouds whose credentials Terraform is given; `secrets` are variables, each with the environment variable that holds it.
+    `module` is its folder below `terraform/`; of a root of the user's own it is the whole path, and `own` is True: Terraform runs in it.
+    `backend` is None where the state is kept on this machine. `inputs` are the variables that other units' outputs give, `after` what
+    must be applied before it besides. `targets` are the names this unit makes; `healed_by` is the resource that makes one, so that a
+    target which is gone can be made again.
     """
 
     name: str
     environment: str
-    targets: tuple[str, ...]
+    targets: tuple[str, ...] = ()
     variables: Mapping[str, object] = field(default_factory=dict)
     healed_by: str = ""
+    module: str = ""
+    own: bool = False
+    cloud: str = ""
+    layer: str = ""
+    accounts: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    after: tuple[str, ...] = ()
+    backend: Backend | None = None
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The units that must be applied before this one."""
+        return tuple(dict.fromkeys([*(given.unit for given in self.inputs.values()), *self.after]))
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a unit lives below the project's state folder: `.mcml/infra/<unit>` is the working copy of its module."""
+    """Where units live below the project's state folder: `.mcml/infra/<module>` is the working copy of a shipped root."""
 
     state: Path
 
@@ -35,53 +70,61 @@ class Folders:
         """Everything of this room."""
         return self.state / "infra"
 
-    def work(self, unit: str) -> Path:
+    def home(self, unit: Unit) -> Path:
+        """The folder of ours for a unit: the files of its runs, and what Terraform keeps about providers and modules."""
+        return self.infra / "own" / unit.name if unit.own else self.infra / (unit.module or unit.name)
+
+    def work(self, unit: Unit) -> Path:
         """The folder in which Terraform runs."""
-        return self.infra / unit
+        return Path(unit.module) if unit.own else self.home(unit)
 
-    def runs(self, unit: str) -> Path:
+    def runs(self, unit: Unit) -> Path:
         """The folder of plan files and streams, one folder a run; a run removes its own."""
-        return self.work(unit) / "runs"
+        return self.home(unit) / "runs"
 
-    def tfvars(self, unit: str, environment: str) -> Path:
-        """The variables of one environment."""
-        return self.work(unit) / f"{environment}.tfvars.json"
+    def inputs(self, unit: Unit) -> Path:
+        """What the unit was last applied with of other units' outputs: a destroy needs it when those are gone."""
+        return self.home(unit) / f"{unit.environment}.inputs.json"
 
-    def tfstate(self, unit: str, environment: str) -> Path:
+    def data(self, unit: Unit) -> Path:
+        """Terraform's own folder for what it downloads (TF_DATA_DIR)."""
+        return self.home(unit) / ".terraform"
+
+    def tfstate(self, unit: Unit) -> Path:
         """The state: Terraform's own place for a workspace of its local backend, where `default` has a place of its own."""
-        folder = self.work(unit) if environment == "default" else self.work(unit) / "terraform.tfstate.d" / environment
+        folder = self.work(unit) if unit.environment == "default" else self.work(unit) / STATES / unit.environment
         return folder / "terraform.tfstate"
 
 
 def units_of(settings: Settings, project: Path, state: Path, *, python: str = "python3") -> tuple[Unit, ...]:
-    """Return the units of the environment in force: one a provider, and the local one always, so that a last target can be removed.
+    """Return the units of the environment in force.
 
-    `python` is the interpreter that the local module is to start. A provider whose infrastructure mcml cannot make has no unit.
+    The local one is always there, so that a last target can be removed; a cloud has one for each layer that `[infra.clouds]` names; then
+    come the roots of one's own. `python` is the interpreter that the local module is to start. Raises Usage, NotFound for wrong wiring.
     """
-    wanted = _by_provider(settings)
-    return tuple(build(settings, wanted.get(provider, {}), project, state, python) for provider, build in _BUILDERS.items())
+    made = [_local(settings, project, state, python)]
+    made += [_layer(settings, cloud, layer) for cloud in settings.infra.clouds for layer in clouds.layers(settings, cloud)]
+    made += [_vpn(settings)] if settings.infra.vpn else []
+    for name, own in settings.infra.units.items():
+        if name in clouds.EVERY_UNIT:
+            raise Usage(f"infra.units.{name} has the name of a unit of mcml", why=f"taken: {', '.join(sorted(clouds.EVERY_UNIT))}")
+        made.append(_own(name, own, settings, project))
+    names = [unit.name for unit in made]
+    for unit in made:
+        for needed in unit.needs:
+            if needed not in names:
+                raise unknown("unit", needed, names, next_step=f"mend infra.units.{unit.name} in mcml.toml")
+    if strange := [name for name in settings.infra.secrets if name not in names]:
+        raise unknown("unit", strange[0], names, next_step=f"mend infra.secrets.{strange[0]} in mcml.toml")
+    return tuple(replace(unit, secrets=settings.infra.secrets.get(unit.name, {})) for unit in made)
 
 
-def require_built(settings: Settings) -> None:
-    """Check that every target belongs to a unit. Raises ProviderCannot naming those of a provider whose infrastructure is not built yet."""
-    missing = {provider: targets for provider, targets in _by_provider(settings).items() if provider not in _BUILDERS}
-    if missing:
-        named = ", ".join(f"{name} ({provider})" for provider, targets in missing.items() for name in targets)
-        raise ProviderCannot(
-            f"cannot make the infrastructure of {named}",
-            why=f"mcml infra makes targets of {', '.join(_BUILDERS)}; for {', '.join(missing)} it is not there yet",
-            next_step='use provider = "local" for it, or leave it out of this project',
-        )
+def _by_provider(settings: Settings, provider: str) -> dict[str, Target]:
+    return {name: target for name, target in settings.targets.items() if target.provider == provider}
 
 
-def _by_provider(settings: Settings) -> dict[str, dict[str, Target]]:
-    found: dict[str, dict[str, Target]] = {}
-    for name, target in settings.targets.items():
-        found.setdefault(target.provider, {})[name] = target
-    return found
-
-
-def _local(settings: Settings, targets: Mapping[str, Target], project: Path, state: Path, python: str) -> Unit:
+def _local(settings: Settings, project: Path, state: Path, python: str) -> Unit:
+    targets = _by_provider(settings, "local")
     configured = settings.providers.get("local", {})
     ports = {"ports": configured["ports_per_target"]} if "ports_per_target" in configured else {}
     variables = {
@@ -91,15 +134,55 @@ def _local(settings: Settings, targets: Mapping[str, Target], project: Path, sta
         "python": python,
         "targets": {name: {"region": target.region} | ports for name, target in targets.items()},
     }
-    return Unit("local", settings.infra.environment, tuple(targets), variables, healed_by="terraform_data.target")
+    return Unit("local", settings.infra.environment, tuple(targets), variables, "terraform_data.target", "local", cloud="local")
 
 
 def _root(named: str, project: Path, state: Path) -> str:
     """Return the folder of everything local; inside the state folder as Terraform sees it, so that a project can be moved as a whole."""
     root = (project / Path(named).expanduser()).absolute() if named else state.absolute() / "local"
     if root.is_relative_to(state.absolute()):
-        return os.path.relpath(root, Folders(state.absolute()).work("local"))
+        return os.path.relpath(root, Folders(state.absolute()).infra / "local")
     return str(root)
 
 
-_BUILDERS: Mapping[str, Callable[[Settings, Mapping[str, Target], Path, Path, str], Unit]] = {"local": _local}
+def _layer(settings: Settings, cloud: str, layer: str) -> Unit:
+    name = f"{cloud}-{layer}"
+    needs = [other for other in clouds.NEEDS[cloud][layer] if other in clouds.layers(settings, cloud)]
+    return Unit(
+        name,
+        settings.infra.environment,
+        variables=clouds.variables(settings, cloud, layer),
+        module=f"root/{name}",
+        cloud=cloud,
+        layer=layer,
+        accounts=(cloud,),
+        inputs={other: Input(f"{cloud}-{other}", (other,)) for other in needs},
+    )
+
+
+def _vpn(settings: Settings) -> Unit:
+    joined = [cloud for cloud in settings.infra.clouds if "network" in clouds.layers(settings, cloud)]
+    return Unit(
+        "vpn",
+        settings.infra.environment,
+        variables=clouds.vpn_variables(settings, joined),
+        module="root/vpn",
+        layer="vpn",
+        accounts=tuple(joined),
+        inputs={cloud: Input(f"{cloud}-network", ("network",)) for cloud in joined},
+    )
+
+
+def _own(name: str, own: OwnUnit, settings: Settings, project: Path) -> Unit:
+    inputs = {variable: _input(name, variable, written) for variable, written in own.inputs.items()}
+    module = str((project / Path(own.module).expanduser()).absolute())
+    wired = Unit(name, settings.infra.environment, variables=own.variables, module=module, own=True, accounts=own.clouds)
+    return replace(wired, inputs=inputs, after=own.after, cloud=own.clouds[0] if len(own.clouds) == 1 else "")
+
+
+def _input(unit: str, variable: str, written: str) -> Input:
+    needed, *path = written.split(".")
+    if not path or not all([needed, *path]):
+        step = f'write it as in: {variable} = "aws-network.network"'
+        raise Usage(f"infra.units.{unit}.inputs.{variable} = {written!r} names no output", why="it is UNIT.OUTPUT", next_step=step)
+    return Input(needed, tuple(path))

@@ -1,16 +1,15 @@
-"""Progress on stderr: a live list of running steps on a terminal, one line a step elsewhere."""
+"""Progress on stderr: a live tree of running steps on a terminal, one line a step elsewhere, or events as JSON for a program."""
 
+import json
 import time
+from collections.abc import Mapping
 from threading import RLock
-from typing import TYPE_CHECKING
 
+from mcml.core.clock import Clock, rfc3339
 from mcml.core.report import Reporter, Silent
 from mcml.core.when import span
+from mcml.ui.live import LiveList
 from mcml.ui.streams import Streams
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.live import Live
 
 
 class Lines:
@@ -40,80 +39,47 @@ class Lines:
         with self._lock:
             self._say(text)
 
-    def close(self) -> None:
-        """Nothing is held open."""
-
     def _say(self, line: str) -> None:
         self._err.write(f"{line}\n")
         self._err.flush()
 
 
-class LiveList:
-    """Running steps with a spinner and their elapsed time; a finished step becomes a line above them."""
+class JsonLines:
+    """Every step and every event of a program as a JSON object on a line: `time` (RFC 3339, UTC), `type` and what belongs to it.
 
-    def __init__(self, streams: Streams) -> None:
-        from rich.console import Console
+    The types of our own are `step_start`, `step_update`, `step_finish` (all with `step` and `text`, the last with `ok`) and `note`; an
+    event has the type and the fields that the program gave it, and `unit`.
+    """
 
-        colour = streams.err_colour
-        self._console = Console(file=streams.err, no_color=not colour, highlight=False, force_terminal=True)
-        self._running: dict[str, tuple[str, float]] = {}
-        self._live: Live | None = None
+    def __init__(self, streams: Streams, clock: Clock) -> None:
+        self._err, self._clock = streams.err, clock
         self._lock = RLock()
 
     def start(self, key: str, text: str) -> None:
-        """Add a running step."""
-        with self._lock:
-            self._running[key] = (text, time.monotonic())
-            self._refresh()
+        """Write that a step begins."""
+        self._write({"type": "step_start", "step": key, "text": text})
 
     def update(self, key: str, text: str) -> None:
-        """Change what a running step says."""
-        with self._lock:
-            if key in self._running:
-                self._running[key] = (text, self._running[key][1])
-                self._refresh()
+        """Write what a running step says."""
+        self._write({"type": "step_update", "step": key, "text": text})
 
     def finish(self, key: str, text: str, *, ok: bool = True) -> None:
-        """Turn a running step into a line."""
-        from rich.text import Text
-
-        with self._lock:
-            _, started = self._running.pop(key, ("", None))
-            mark = ("✓", "green") if ok else ("✗", "bold red")
-            self._console.print(Text.assemble(mark, f" {key}: {text}", (_took(started), "dim")))
-            self._refresh()
+        """Write how a step ended."""
+        self._write({"type": "step_finish", "step": key, "text": text, "ok": ok})
 
     def note(self, text: str) -> None:
-        """Say a sentence above the running steps."""
-        from rich.text import Text
+        """Write a sentence."""
+        self._write({"type": "note", "text": text})
 
+    def event(self, unit: str, fields: Mapping[str, object]) -> None:
+        """Write an event of a program."""
+        self._write({"type": "event", **fields, "unit": unit})
+
+    def _write(self, said: Mapping[str, object]) -> None:
+        line = json.dumps({"time": rfc3339(self._clock()), **said}, ensure_ascii=False, default=str)
         with self._lock:
-            self._console.print(Text(text))
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        with self._lock:
-            self._running.clear()
-            self._refresh()
-
-    def _refresh(self) -> None:
-        from rich.live import Live
-
-        if self._running and self._live is None:
-            self._live = Live(console=self._console, get_renderable=self._picture, refresh_per_second=10, transient=True)
-            self._live.start()
-        elif not self._running and self._live is not None:
-            self._live.stop()
-            self._live = None
-
-    def _picture(self) -> "RenderableType":
-        from rich.console import Group
-        from rich.spinner import Spinner
-        from rich.text import Text
-
-        now = time.monotonic()
-        rows = [Text(f"{key}: {text} ({span(now - started)})") for key, (text, started) in self._running.items()]
-        return Group(*(Spinner("dots", text=row) for row in rows))
+            self._err.write(f"{line}\n")
+            self._err.flush()
 
 
 def reporter(streams: Streams, *, quiet: bool) -> Reporter:

@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-ALL = ("startup", "serving", "objects", "copying")
+ALL = ("startup", "serving", "objects", "copying", "units")
 
 
 def main(names: list[str]) -> int:

@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.request
 import venv
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +32,7 @@ BENCH = Path(__file__).parents[2] / ".bench"
 PINS = ("mlserver==1.7.1", "mlserver-sklearn==1.7.1", "uvloop==0.21.0", *(f"{name}=={version(name)}" for name in ("scikit-learn", "numpy")))
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: Sequence[str] = ()) -> int:
     """Measure, print, and return 0 when the target is met or MLServer cannot be installed here, else 1."""
     arguments = _arguments(argv)
     folder = BENCH / "serving"
@@ -201,7 +201,7 @@ def report(rounds: Mapping[str, list[Round]]) -> int:
     return 0 if met else 1
 
 
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
+def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.serving", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each server (default: 7)")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of a round (default: 2)")
@@ -213,4 +213,4 @@ def _load() -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,6 +1,7 @@
 """plugins, config and init, as a person runs them; listings on a terminal and piped."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def test_the_example_is_valid_names_every_key_and_explains_it(tmp_path: Path) ->
     jsonschema.validate(tomllib.loads(printed), schema)
     for model in (schema, *schema["$defs"].values()):
         for key, about in model["properties"].items():
-            assert f"{key} = " in printed or f"[{key}." in printed or f"[{key}]" in printed, key
+            assert re.search(rf"\b{key} = |\[([\w-]+\.)*{key}[].]", printed), key
             assert about.get("description") or "$ref" in about, f"{key} has no description"
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"targts": {}}, schema)

@@ -1,7 +1,10 @@
 """Several are asked at once; one that fails hides no other, and the exit code says how much was done."""
 
+import os
+import signal
+import time
 from collections.abc import Callable
-from threading import Barrier
+from threading import Barrier, Event, Thread
 
 import pytest
 
@@ -55,3 +58,22 @@ def test_when_all_failed_it_is_the_error_of_the_first(asks: dict[str, McmlError]
 def test_a_bug_stays_one() -> None:
     with pytest.raises(ZeroDivisionError):
         ask_all({"aws": failing(ZeroDivisionError()), "gcp": lambda: ""})
+
+
+def test_who_stops_waiting_does_not_wait_for_one_that_does_not_answer() -> None:
+    began, never = Event(), Event()
+
+    def silent() -> None:
+        began.set()
+        never.wait(60)
+
+    def stop() -> None:
+        began.wait(10)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    Thread(target=stop).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        ask_all({"aws": silent, "gcp": lambda: None})
+    assert time.monotonic() - start < 30
+    never.set()

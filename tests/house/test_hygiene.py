@@ -23,7 +23,8 @@ REGISTRIES = [
     "conda." + "anaconda.org",
 ]
 MACHINE_PATH = re.compile(r"(?<![\w.\-])/(work|root|home/(?!mira\b)\w+|Users/\w+)/")
-OUTSIDE = "../" + "shared"
+OUTSIDE = re.compile(r"(?<!\.\./)\.\./" + "shared")
+"""What lies beside the checkout; `../../shared` is a module of ours, seen from a root."""
 
 
 def repository_files() -> list[Path]:
@@ -52,7 +53,7 @@ def test_no_file_names_a_package_registry() -> None:
 def test_no_file_names_a_path_of_a_machine() -> None:
     found = {(name, match[0]) for name, text in texts().items() for match in MACHINE_PATH.finditer(text)}
     assert found == set()
-    assert {name for name, text in texts().items() if OUTSIDE in text} == set()
+    assert {name for name, text in texts().items() if OUTSIDE.search(text)} == set()
 
 
 def test_every_text_file_ends_with_a_line_feed_and_has_no_carriage_return() -> None:

@@ -80,14 +80,15 @@ ODD = st.recursive(
     max_leaves=6,
 )
 KINDS = [
-    "infra.applied", "infra.destroyed", "infra.drift_found", "pipeline.trained", "deploy.started", "deploy.finished", "deploy.failed",
-    "deploy.deleted", "route.started", "route.stopped", "route.weights", "route.backend_down", "route.backend_up", "route.drill_started",
-    "route.drill_killed", "route.drill_finished",
+    "infra.applied", "infra.destroyed", "infra.drift_found", "infra.state_restored", "infra.unlocked", "infra.store_made",
+    "pipeline.trained", "deploy.started", "deploy.finished", "deploy.failed", "deploy.deleted", "route.started", "route.stopped",
+    "route.weights", "route.backend_down", "route.backend_up", "route.drill_started", "route.drill_killed", "route.drill_finished",
     "incident.opened", "incident.acked", "incident.noted", "incident.resolved", "cost.ingested", "x.y",
 ]  # fmt: skip
 KEYS = [
-    "model", "version", "previous", "targets", "environment", "create", "route", "weights", "backend", "backends", "reason", "down_s",
-    "requests", "failed", "seconds_to_zero", "incident", "cause", "text", "severity", "title", "listen", "fault",
+    "model", "unit", "holder", "store", "version", "previous", "targets", "environment", "create", "route", "weights", "backend",
+    "backends", "reason", "down_s", "requests", "failed", "seconds_to_zero", "incident", "cause", "text", "severity", "title", "listen",
+    "fault",
 ]  # fmt: skip
 STRANGE = st.builds(
     lambda kind, target, facts, seconds: Fact(kind, kind.partition(".")[0], target, facts, at=at(seconds), actor="x"),

@@ -1,22 +1,32 @@
 """What the tests of the infra room share: settings, a desk on a real Terraform, and a reporter that remembers."""
 
+import asyncio
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mcml.core.fact import Fact
 from mcml.core.paths import shipped
 from mcml.core.schema import Settings
+from mcml.infra import workcopy
 from mcml.infra.binary import Binary, find_binary
-from mcml.infra.desk import Desk, Tools, open_unit
+from mcml.infra.desk import Desk, Tools
+from mcml.infra.drift import Drift
+from mcml.infra.fleet import Fleet, open_fleet
+from mcml.infra.graph import Graph
+from mcml.infra.plan import Applied, Planned
+from mcml.infra.runner import Control
 from mcml.infra.units import Folders, Unit, units_of
+from mcml.providers.api.inventory import Inventory, Resource
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local.inventory import LocalInventory, open_inventory
 from mcml.providers.local.settings import Settings as LocalSettings
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -36,6 +46,44 @@ class Recorder:
 
     def note(self, text: str) -> None:
         self.told.append(("note", "", text))
+
+
+@dataclass(frozen=True)
+class Seated:
+    """A desk whose methods are waited for, each with a control of its own, as a command would."""
+
+    desk: Desk
+
+    @property
+    def unit(self) -> Unit:
+        return self.desk.unit
+
+    def init(self) -> None:
+        self._wait(lambda desk: desk.init())
+
+    def plan(self, *, destroy: bool = False, lock: bool = True) -> Planned:
+        return self._wait(lambda desk: desk.plan(destroy=destroy, lock=lock))
+
+    def apply(self, planned: Planned) -> Applied:
+        return self._wait(lambda desk: desk.apply(planned))
+
+    def drift(self, inventory: Inventory) -> Drift:
+        return self._wait(lambda desk: desk.drift(inventory))
+
+    def unmanaged(self, inventory: Inventory, name: str) -> Resource:
+        return self._wait(lambda desk: desk.unmanaged(inventory, name))
+
+    def remove_unmanaged(self, inventory: Inventory, resource: Resource) -> None:
+        self.desk.remove_unmanaged(inventory, resource)
+
+    def _wait(self, work: Callable[[Desk], Awaitable[T]]) -> T:
+        control = Control(self.desk.tools.reporter, self.desk.tools.time_left())
+
+        async def watched() -> T:
+            with control.watching():
+                return await work(replace(self.desk, control=control))
+
+        return asyncio.run(watched())
 
 
 @dataclass
@@ -79,10 +127,21 @@ class Project:
         return open_inventory(ProviderContext(LocalSettings(), self.state / "local"))
 
     @contextmanager
-    def desk(self, **changed: Any) -> Iterator[Desk]:
-        tools = Tools(self.binary, self.modules, self.environ, self.reporter, self.facts.append, time_left=lambda: self.time_left)
-        with open_unit(self.unit, self.folders, replace(tools, **changed)) as desk:
-            yield desk
+    def desk(self, **changed: Any) -> Iterator[Seated]:
+        tools = replace(self.tools, **changed)
+        workcopy.prepare(self.unit, self.folders, tools.modules)
+        with workcopy.run_folder(self.unit, self.folders) as run:
+            yield Seated(Desk(self.unit, self.folders, tools, run, Control(tools.reporter)))
+
+    @property
+    def tools(self) -> Tools:
+        return Tools(self.binary, self.modules, self.environ, self.reporter, self.facts.append, time_left=lambda: self.time_left)
+
+    @contextmanager
+    def fleet(self, *units: Unit, filters: Sequence[str] = (), **changed: Any) -> Iterator[Fleet]:
+        whole = Graph(units or (self.unit,))
+        with open_fleet(whole, whole.select(filters), self.folders, replace(self.tools, filters=filters, **changed)) as fleet:
+            yield fleet
 
     def apply(self) -> list[str]:
         """Plan and apply; return what was done as `action target`."""

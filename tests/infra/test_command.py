@@ -77,7 +77,7 @@ def test_status_output_and_init_need_no_apply(mcml: Typed) -> None:
     assert mcml.items() == []
     assert mcml("init", "-o", "json") == 0
     (item,) = mcml.items()
-    assert (item["name"], item["environment"], item["folder"]) == ("local", "dev", str(mcml.project.folders.work("local")))
+    assert (item["name"], item["environment"], item["folder"]) == ("local", "dev", str(mcml.project.folders.work(mcml.project.unit)))
     assert mcml.project.binary.version in item["terraform"]
 
 
@@ -103,12 +103,13 @@ def test_deploy_asks_for_applied_targets(mcml: Typed) -> None:
     assert {name: target.region for name, target in applied_targets(Session(Common())).items()} == {"eu": "eu-1", "us": "us-1"}
 
 
-def test_a_target_that_cannot_be_made_is_named(mcml: Typed) -> None:
+def test_a_target_that_is_not_made_is_named(mcml: Typed) -> None:
     with (mcml.project.folder / "mcml.toml").open("a") as config:
         config.write('\n[targets.aws-1]\nprovider = "aws"\n')
-    assert mcml("plan") == 6
-    assert "cannot make the infrastructure of aws-1 (aws)" in mcml.err
-    assert mcml("status") == 0, "what is there can still be seen"
+    assert mcml("plan") == 0
+    assert "aws-1 (aws): taken as it is; [infra.clouds.aws] in mcml.toml would make it" in mcml.err
+    assert mcml("status", "-o", "json") == 0
+    assert {item["name"]: item["state"] for item in mcml.items()}["aws-1"] == "as it is"
 
 
 def test_no_terraform_says_how_to_get_one(mcml: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

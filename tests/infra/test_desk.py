@@ -80,7 +80,7 @@ def test_the_whole_life_of_an_environment(project: Project) -> None:
     assert [(fact.kind, fact.facts["delete"]) for fact in project.facts[-2:]] == [("infra.destroyed", 1), ("infra.destroyed", 2)]
     with project.desk() as desk:
         assert desk.plan(destroy=True).plan.changes == ()
-    assert list(project.folders.runs("local").iterdir()) == [], "no plan file is left"
+    assert list(project.folders.runs(project.unit).iterdir()) == [], "no plan file is left"
 
 
 def test_a_changed_configuration_is_a_plan_of_its_own(project: Project) -> None:
@@ -293,13 +293,13 @@ def test_the_environment_default_is_one_like_any_other(project: Project) -> None
 def test_a_folder_that_cannot_be_written_is_named(project: Project) -> None:
     project.state.mkdir()
     (project.state / "infra").write_text("in the way")
-    with pytest.raises(McmlError, match="cannot write the working copy"):
-        project.apply()
+    with pytest.raises(McmlError, match="cannot write the working copy"), project.fleet():
+        pass
 
 
 def test_init_is_done_once_and_again_when_the_module_changes(project: Project, tmp_path: Path) -> None:
     project.modules = module_copy(tmp_path)
-    marker = project.folders.work("local") / ".terraform" / "mcml.json"
+    marker = project.folders.work(project.unit) / ".terraform" / "mcml.json"
     with project.desk() as desk:
         desk.init()
         first = marker.stat().st_mtime_ns
@@ -311,4 +311,4 @@ def test_init_is_done_once_and_again_when_the_module_changes(project: Project, t
     before = json.loads(marker.read_text())
     with project.desk() as desk:
         desk.plan()
-    assert json.loads(marker.read_text())["module"] != before["module"]
+    assert json.loads(marker.read_text())["sources"] != before["sources"]

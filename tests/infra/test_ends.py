@@ -46,7 +46,7 @@ def applying(project: Project, environ: Mapping[str, str]) -> Iterator[subproces
 
 def begun(project: Project) -> str:
     """What Terraform said so far."""
-    return "".join(log.read_text() for log in project.folders.runs("local").glob("*/apply.jsonl"))
+    return "".join(log.read_text() for log in project.folders.runs(project.unit).glob("*/apply.jsonl"))
 
 
 def until(condition: object, seconds: float = 40) -> None:
@@ -62,7 +62,7 @@ def terraforms(project: Project) -> list[int]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.cwd() == str(project.folders.work("local")) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.cwd() == str(project.folders.work(project.unit)) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process.pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
             continue
@@ -108,4 +108,4 @@ def test_kill_9_of_mcml_leaves_a_state_that_a_second_run_completes(written: Proj
         "eu": "applied",
         "us": "applied",
     }
-    assert list(written.folders.runs("local").iterdir()) == [], "the killed run was swept"
+    assert list(written.folders.runs(written.unit).iterdir()) == [], "the killed run was swept"

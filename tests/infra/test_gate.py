@@ -8,25 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from mcml.core.clock import utc_now
 from mcml.core.errors import Conflict
 from mcml.core.paths import shipped
 from mcml.core.plan import Plan, Step
-from mcml.core.view import Document
 from mcml.infra import views
-from mcml.infra.desk import Desk, Tools, open_unit
+from mcml.infra.desk import Tools
+from mcml.infra.fleet import Fleet, Plans, open_fleet
+from mcml.infra.graph import Graph
 from mcml.infra.plan import Planned, read_plan
 from mcml.infra.policy import Circumstances, Verdict, evaluate, read_rules
-from mcml.infra.pricing import Estimate, estimate
+from mcml.infra.pricing import estimate
 from mcml.infra.resources import resources_of
 from mcml.infra.units import Unit
-from mcml.ui import render
 from tests.infra.clouds import FOLDER, VERSIONS, kept
 from tests.infra.rig import Project
+from tests.infra.screens import plans_of, screen
 from tests.infra.test_command import Typed, mcml  # noqa: F401 - a fixture
 from tests.infra.test_pricing import shipped as price_of
 from tests.terraform.stub_provider import mirror
-from tests.ui.streams import out_of, streams
 
 RULES = read_rules([shipped("policies")])
 UNIT = Unit("data", "prod", ())
@@ -40,12 +39,6 @@ def planned(provider: str, kind: str) -> Planned:
     return Planned(UNIT, read_plan(document), Path("plan"), estimate=cost, verdicts=verdicts)
 
 
-def screen(document: Document, width: int = 120) -> list[str]:
-    told = replace(streams(terminal=True), width=width)
-    render.show(document, "table", told, utc_now())
-    return out_of(told).splitlines()
-
-
 @pytest.mark.parametrize("width", [80, 120, 200])
 @pytest.mark.parametrize("provider", VERSIONS)
 def test_the_worst_plan_fits_on_one_screen(provider: str, width: int) -> None:
@@ -54,25 +47,25 @@ def test_the_worst_plan_fits_on_one_screen(provider: str, width: int) -> None:
     steps = [Step("replace", "aws_db_instance", f"{address}[{number}]", reason="cannot be changed in place; " * 3) for number in range(200)]
     verdicts = tuple(Verdict("tags", "deny", f"no cost-centre, environment, project {step.name[-4:]}", step.name) for step in steps)
     worst = replace(bad, plan=Plan("infra", tuple(steps)), verdicts=bad.verdicts + verdicts)
-    assert 20 <= len(screen(views.plan_document(worst), width)) <= 60
-    assert len(screen(views.plan_document(bad), width)) <= 60
+    assert 20 <= len(screen(views.plan_document(plans_of(worst)), width)) <= 60
+    assert len(screen(views.plan_document(plans_of(bad)), width)) <= 60
     many = Plan("infra", tuple(Step("create", "x", f"x.y{number}") for number in range(300)))
-    assert len(screen(views.plan_document(replace(bad, plan=many)), width)) <= 60
+    assert len(screen(views.plan_document(plans_of(replace(bad, plan=many))), width)) <= 60
 
 
 def test_the_screen_says_what_it_costs_and_what_the_policies_say() -> None:
-    shown = "\n".join(screen(views.plan_document(planned("google", "bad")), 160))
+    shown = "\n".join(screen(views.plan_document(plans_of(planned("google", "bad"))), 160))
     assert "cost  at least 737.75 USD a month (+737.75 USD or more)" in shown
     assert "not in it: 2 without a price, 1 paid by use; mcml infra cost shows which" in shown
     assert "list prices of coroot/cloud-pricing, 2024-08-09" in shown
     assert "google_storage_bucket_iam_member.reader: allUsers may use it" in shown
     assert "google_bigquery_dataset.bills and 3 more: no cost-centre" in shown
     assert shown.index("public-bucket") < shown.index("kubernetes-secrets"), "what denies first"
-    assert shown.splitlines()[-1].startswith("7 to create in prod; plan ")
+    assert shown.splitlines()[-1].startswith("7 to create in data in prod; plan ")
 
 
 def test_the_items_of_a_plan_carry_price_and_verdicts() -> None:
-    items = {str(item["name"]): item for item in views.plan_document(planned("azurerm", "bad")).items}
+    items = {str(item["name"]): item for item in views.plan_document(plans_of(planned("azurerm", "bad"))).items}
     pool = items["azurerm_kubernetes_cluster_node_pool.gpu"]
     assert (pool["monthly_cost"], pool["monthly_delta"], pool["unpriced"]) == (Decimal("480.340"), Decimal("480.340"), [])
     assert pool["verdicts"] == [
@@ -91,12 +84,12 @@ def test_what_loses_data_comes_first() -> None:
     ]
     plan = read_plan({"format_version": "1.2", "resource_changes": changes})
     assert [step.kind for step in plan.steps] == ["aws_s3_bucket", "aws_db_instance", "aws_ebs_volume", "aws_vpc", "aws_subnet"]
-    shown = screen(views.plan_document(Planned(UNIT, plan, Path("plan"))))
+    shown = screen(views.plan_document(plans_of(Planned(UNIT, plan, Path("plan")))))
     assert [("loses its data" in line) for line in shown[1:6]] == [True, True, False, False, False]
 
 
 def test_the_cost_document() -> None:
-    document = views.cost_document(planned("aws", "good").estimate)
+    document = views.cost_document(plans_of(planned("aws", "good")))
     assert document.kind == "InfraCost"
     shown = "\n".join(screen(document, 200))
     assert "data (aws): at least 210.24 USD a month, now 0.00 USD" in shown
@@ -109,7 +102,8 @@ def test_the_cost_document() -> None:
         "unpriced_before", "unpriced", "by_use", "prices",
     ]  # fmt: skip
     assert (pool["what"], pool["monthly_after"], pool["region"]) == (["3 x m6i.large"], Decimal("210.240"), "us-east-1")
-    assert screen(views.cost_document(Estimate())) == ["nothing  has a price: no resource here belongs to a cloud"]
+    free = plans_of(Planned(UNIT, Plan("infra"), Path("plan")))
+    assert screen(views.cost_document(free)) == ["nothing  has a price: no resource here belongs to a cloud"]
 
 
 # With Terraform
@@ -129,35 +123,35 @@ def on_aws(project: Project, tmp_path: Path) -> Tools:
 @pytest.mark.slow
 def test_a_denied_plan_is_not_applied_until_it_is_accepted(project: Project, on_aws: Tools) -> None:
     unit = Unit("data", "prod", (), {"region": "us-east-1"})
-    with open_unit(unit, project.folders, on_aws) as desk:
-        plan = desk.plan()
-        assert {verdict.rule for verdict in plan.verdicts} == {
-            "budget", "deletion-protection", "encryption-at-rest", "public-bucket", "public-database", "tags"
-        }  # fmt: skip
-        refused(desk, plan)
+    with open_fleet(Graph((unit,)), Graph((unit,)), project.folders, on_aws) as fleet:
+        plans = fleet.plan()
+        (plan,) = plans.planned
         rules = sorted({verdict.rule for verdict in plan.verdicts})
-        with pytest.raises(Conflict, match="refused by the policy tags"):
-            desk.apply(desk.gate(plan, [rule for rule in rules if rule != "tags"]))
+        assert rules == ["budget", "deletion-protection", "encryption-at-rest", "public-bucket", "public-database", "tags"]
+        (error,) = fleet.apply(plans).failed.values()
+        for refused in (error, refusal(fleet, plans, ["other"])):
+            assert refused.message.startswith("refused by the policies budget, deletion-protection, ")
+            assert "aws_s3_bucket.open: no aws_s3_bucket_public_access_block is about it" in refused.why
+            assert "mcml infra apply --accept budget --accept deletion-protection" in refused.next_step
+        assert refusal(fleet, plans, [rule for rule in rules if rule != "tags"]).message == "refused by the policy tags"
         assert project.facts == []
-        desk.apply(desk.gate(plan, rules))
+        assert fleet.apply(fleet.gate(plans, [*rules, "no-such-rule"])).failed == {}
+        assert ("note", "", "--accept no-such-rule: no such policy denies this") in project.reporter.told
         (fact,) = project.facts
         assert (fact.kind, fact.facts["monthly_cost"], fact.facts["monthly_before"]) == ("infra.applied", "210.240", "0")
         accepted = fact.facts["accepted"]
         assert isinstance(accepted, list)
         assert {"rule": "budget", "address": "", "message": "at least 210.24 USD a month, and the budget is 100.00"} in accepted
         assert len(accepted) == len(plan.verdicts)
-        again = desk.plan()
-        assert (again.plan.changes, again.estimate.before, again.estimate.uncertain) == ((), Decimal("210.240"), False)
-        desk.apply(desk.gate(again))  # nothing to do, nothing to refuse
+        again = fleet.plan()
+        assert (again.changing, again.estimate.before, again.estimate.uncertain) == ((), Decimal("210.240"), False)
+        assert fleet.apply(fleet.gate(again)).failed == {}, "nothing to do, nothing to refuse"
 
 
-def refused(desk: Desk, plan: Planned) -> None:
-    for attempt in (lambda: desk.apply(plan), lambda: desk.gate(plan, ["other"])):
-        with pytest.raises(Conflict) as said:
-            attempt()
-        assert said.value.message.startswith("refused by the policies budget, deletion-protection, ")
-        assert "aws_s3_bucket.open: no aws_s3_bucket_public_access_block is about it" in said.value.why
-        assert "mcml infra apply --accept budget --accept deletion-protection" in said.value.next_step
+def refusal(fleet: Fleet, plans: Plans, accepted: list[str]) -> Conflict:
+    with pytest.raises(Conflict) as said:
+        fleet.gate(plans, accepted)
+    return said.value
 
 
 OWN = """package acme.regions

@@ -22,7 +22,7 @@ UNIT = Unit("local", "dev", ("eu",), healed_by="terraform_data.target")
 
 
 def write(state: Path, document: Any) -> Path:
-    path = Folders(state).tfstate("local", "dev")
+    path = Folders(state).tfstate(UNIT)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(document if isinstance(document, str) else json.dumps(document))
     return path

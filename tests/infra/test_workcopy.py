@@ -27,12 +27,11 @@ def test_the_copy_follows_the_shipped_module(tmp_path: Path) -> None:
     shipped, folders = modules(tmp_path), Folders(tmp_path / ".mcml")
     work = workcopy.prepare(UNIT, folders, shipped)
     assert sorted(path.relative_to(work).as_posix() for path in work.rglob("*") if path.is_file()) == [
-        "dev.tfvars.json",
         "main.tf",
         "old.tf",
         "templates/a.txt",
     ]
-    state = folders.tfstate("local", "dev")
+    state = folders.tfstate(UNIT)
     state.parent.mkdir(parents=True)
     state.write_text("state")
     (shipped / "local" / "old.tf").unlink()
@@ -49,7 +48,6 @@ def test_nobody_else_reads_it(tmp_path: Path) -> None:
     folders = Folders(tmp_path / ".mcml")
     workcopy.prepare(UNIT, folders, modules(tmp_path))
     assert folders.infra.stat().st_mode & 0o777 == 0o700
-    assert folders.tfvars("local", "dev").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_missing_module_is_named(tmp_path: Path) -> None:
@@ -61,14 +59,14 @@ def test_a_run_has_a_folder_of_its_own_and_sweeps_after_the_dead(tmp_path: Path)
     folders = Folders(tmp_path)
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    dead, living, other = (folders.runs("local") / name for name in (f"{gone.pid}-a", f"{os.getppid()}-b", "notes"))
+    dead, living, other = (folders.runs(UNIT) / name for name in (f"{gone.pid}-a", f"{os.getppid()}-b", "notes"))
     for folder in (dead, living, other):
         folder.mkdir(parents=True)
     with workcopy.run_folder(UNIT, folders) as one, workcopy.run_folder(UNIT, folders) as two:
         assert one != two
         assert one.is_dir()
         assert two.is_dir()
-    assert sorted(path.name for path in folders.runs("local").iterdir()) == sorted([living.name, "notes"])
+    assert sorted(path.name for path in folders.runs(UNIT).iterdir()) == sorted([living.name, "notes"])
 
 
 def test_the_python_for_the_state_is_a_name_and_not_a_path() -> None:

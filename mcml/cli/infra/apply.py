@@ -7,7 +7,9 @@ from mcml.cli.options import command
 from mcml.cli.session import Session
 from mcml.core.view import Document
 
-EXAMPLES = ("mcml infra apply", "mcml infra apply --dry-run", "mcml infra apply --yes", "mcml infra apply --accept public-bucket")
+EXAMPLES = (
+    "mcml infra apply", "mcml infra apply aws gcp-data", "mcml infra apply --dry-run", "mcml infra apply --yes --accept public-bucket"
+)  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -15,16 +17,18 @@ def register(app: typer.Typer) -> None:
     command(app, "apply", examples=EXAMPLES, changes=True, own_timeout=True)(apply)
 
 
-def apply(session: Session, accept: common.Accept = None) -> Document:
-    """Make the targets as mcml.toml says: plan, show, ask, and apply exactly that plan. A target that is gone is made again."""
+def apply(session: Session, unit: common.Filters = None, accept: common.Accept = None) -> Document:
+    """Make the targets and units as mcml.toml says: plan, show, ask, and apply exactly that plan. A target that is gone is made again."""
     from mcml.infra import views
+    from mcml.infra.fleet import combined
 
-    with common.desk(session) as desk:
-        planned = desk.plan(lock=not session.dry_run)
+    with common.fleet(session, unit) as fleet:
+        plans = fleet.plan(lock=not session.dry_run)
         if session.dry_run:
-            return views.plan_document(planned)
-        if planned.plan.changes:
-            common.before_change(session, views.plan_document(planned))
-            planned = desk.gate(planned, accept or ())
-            session.confirm(f"Apply this to {desk.unit.environment}?")
-        return views.applied_document(desk.apply(planned))
+            return views.plan_document(plans)
+        plans = common.gated(session, fleet, plans, accept)
+        if plans.changing:
+            session.confirm(f"Apply this to {session.settings.infra.environment}?")
+        results = fleet.apply(plans)
+        failed = combined(results, "applied", fleet.tools.command("apply"))
+        return common.ended(session, views.applied_document(plans, results), failed, done=bool(results.done))

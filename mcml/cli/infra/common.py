@@ -1,7 +1,7 @@
-"""What the verbs of `mcml infra` share: the unit of the environment, its desk, and what is applied."""
+"""What the verbs of `mcml infra` share: the units of the environment, the fleet of those that were named, and what is applied."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mcml.cli.completion import complete_unit
 from mcml.cli.session import Session
 
 if TYPE_CHECKING:
+    from mcml.core.errors import McmlError
     from mcml.core.fact import Fact
     from mcml.core.view import Document
     from mcml.infra.binary import Binary
-    from mcml.infra.desk import Desk
+    from mcml.infra.fleet import Fleet, Plans
+    from mcml.infra.graph import Graph
     from mcml.infra.policy import RuleFile
     from mcml.infra.pricing import PriceOf
-    from mcml.infra.state import AppliedTarget
-    from mcml.infra.units import Folders, Unit
+    from mcml.infra.schedule import Results
+    from mcml.infra.state import AppliedTarget, State
+    from mcml.infra.units import Folders
     from mcml.providers.api.inventory import Inventory
 
 Accept = Annotated[
@@ -29,21 +33,38 @@ Accept = Annotated[
 DetailedExitCode = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit 3 when there are differences.")]
 
 
-def unit_of(session: Session) -> tuple["Unit", "Folders"]:
-    """Return the unit of the environment in force and where it lives."""
+Filters = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[UNIT]...",
+        help="Only these: a cloud (aws), a layer (data), a unit (aws-data); data... with what depends on it, ...data with what it needs.",
+        autocompletion=complete_unit,
+        show_default=False,
+    ),
+]
+
+
+def whole(session: Session) -> tuple["Graph", "Folders"]:
+    """Return the graph of all units of the environment in force, and where they live. Raises Usage, NotFound for a wrong mcml.toml."""
+    from mcml.infra.backends import with_backends
+    from mcml.infra.graph import Graph
     from mcml.infra.units import Folders, units_of
     from mcml.infra.workcopy import python_name
 
     _, python = python_name()
-    (unit,) = units_of(session.settings, session.config.project, session.config.state, python=python)
-    return unit, Folders(session.config.state.absolute())
+    folders = Folders(session.config.state.absolute())
+    units = units_of(session.settings, session.config.project, session.config.state, python=python)
+    units = with_backends(units, session.config.project)
+    needed = [unit for unit in units if unit.name != "local" or unit.targets or folders.tfstate(unit).exists() or len(units) == 1]
+    return Graph(tuple(needed)), folders
 
 
 def applied_targets(session: Session) -> dict[str, "AppliedTarget"]:
-    """Return the targets that are applied, by name, from the outputs of the last apply."""
+    """Return the targets that are applied, by name, from the outputs of the last apply of those on this machine."""
     from mcml.infra.state import read_outputs
 
-    return read_outputs(*unit_of(session))
+    graph, folders = whole(session)
+    return {name: target for unit in graph.units if unit.healed_by for name, target in read_outputs(unit, folders).items()}
 
 
 def binary(session: Session) -> "Binary":
@@ -54,25 +75,76 @@ def binary(session: Session) -> "Binary":
 
 
 @contextmanager
-def desk(session: Session) -> Iterator["Desk"]:
-    """Yield the desk of the unit. Raises ProviderCannot for a target that mcml cannot make, NotFound without a Terraform."""
+def fleet(session: Session, filters: Sequence[str] | None = None) -> Iterator["Fleet"]:
+    """Yield the units that the filters mean; all without one. Raises NotFound without a Terraform, or for a filter that means none."""
     from mcml.core.paths import shipped
-    from mcml.infra.desk import Tools, open_unit
-    from mcml.infra.units import require_built
+    from mcml.infra.desk import Tools
+    from mcml.infra.fleet import open_fleet
 
     def record(fact: "Fact") -> None:
         from mcml.incident.desk import record as keep
 
         keep(session.store, fact)
 
-    require_built(session.settings)
-    unit, folders = unit_of(session)
+    graph, folders = whole(session)
+    selected = graph.select(filters or ())
+    _say_what_is_not_made(session)
     tools = Tools(
-        binary(session), shipped("terraform"), os.environ, session.reporter, record, session.clock, lambda: session.timeout,
-        price_of=prices(session), rules=rules(session), monthly_budget=session.settings.infra.monthly_budget,
+        binary(session), shipped("terraform"), os.environ, session.events, record, session.clock, lambda: session.timeout,
+        price_of=prices(session), rules=rules(session), monthly_budget=session.settings.infra.monthly_budget, filters=filters or (),
     )  # fmt: skip
-    with open_unit(unit, folders, tools) as opened:
+    with open_fleet(graph, selected, folders, tools, at_once=session.settings.infra.at_once) as opened:
         yield opened
+
+
+def _say_what_is_not_made(session: Session) -> None:
+    """Name the targets that are taken as they are, so that nobody waits for them to be made."""
+    clouds = session.settings.infra.clouds
+    for provider in ("aws", "gcp", "azure"):
+        targets = [name for name, target in session.settings.targets.items() if target.provider == provider]
+        if targets and provider not in clouds:
+            session.events.note(f"{', '.join(targets)} ({provider}): taken as it is; [infra.clouds.{provider}] in mcml.toml would make it")
+
+
+def gated(session: Session, opened: "Fleet", plans: "Plans", accept: Sequence[str] | None) -> "Plans":
+    """Show the plans to a person, check that the journal can be written, and pass the gate. Raises Conflict when a policy denies it."""
+    from mcml.infra import views
+
+    plans.raise_failures(opened.tools.command("destroy" if plans.destroys else "apply"))
+    if not plans.changing:
+        return plans
+    before_change(session, views.plan_document(plans))
+    return opened.gate(plans, accept or ())
+
+
+def ended(session: Session, document: "Document", error: "McmlError | None", *, done: bool) -> "Document":
+    """Return what was done; where something failed, show what was `done` besides, and raise the error."""
+    if error is None:
+        return document
+    if done:
+        session.show(document)
+    raise error
+
+
+def states(session: Session, filters: Sequence[str] | None = None) -> tuple["Graph", "Results[State]"]:
+    """Return the units that the filters mean and their states; Terraform is needed only for those that are not files of ours."""
+    from mcml.core.errors import McmlError
+    from mcml.infra.schedule import Results
+    from mcml.infra.state import read_state
+
+    graph, folders = whole(session)
+    selected = graph.select(filters or ())
+    if any(unit.backend or unit.own for unit in selected.units):
+        with fleet(session, filters) as opened:
+            return selected, opened.states()
+    done: dict[str, State] = {}
+    failed: dict[str, McmlError] = {}
+    for unit in selected.units:
+        try:
+            done[unit.name] = read_state(unit, folders)
+        except McmlError as broken:
+            failed[unit.name] = broken
+    return selected, Results(done, failed)
 
 
 def prices(session: Session) -> "PriceOf":
@@ -96,11 +168,11 @@ def rules(session: Session) -> tuple["RuleFile", ...]:
     return read_rules([shipped("policies"), *([session.config.project / Path(own).expanduser()] if own else [])])
 
 
-def inventory(session: Session, unit: "Unit") -> "Inventory":
-    """Open what tells which targets are really there."""
+def inventory(session: Session, provider: str) -> "Inventory":
+    """Open what tells what is really there on a provider."""
     from mcml.providers.api.capability import INVENTORY
 
-    return session.open_provider(INVENTORY, unit.name)
+    return session.open_provider(INVENTORY, provider)
 
 
 def before_change(session: Session, plan: "Document") -> None:

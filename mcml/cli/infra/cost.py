@@ -7,7 +7,7 @@ from mcml.cli.options import command
 from mcml.cli.session import Session
 from mcml.core.view import Document
 
-EXAMPLES = ("mcml infra cost", "mcml infra cost -o json")
+EXAMPLES = ("mcml infra cost", "mcml infra cost aws-data", "mcml infra cost -o json")
 
 
 def register(app: typer.Typer) -> None:
@@ -15,9 +15,12 @@ def register(app: typer.Typer) -> None:
     command(app, "cost", examples=EXAMPLES, own_timeout=True)(cost)
 
 
-def cost(session: Session) -> Document:
+def cost(session: Session, unit: common.Filters = None) -> Document:
     """Show what the plan would cost a month, resource by resource, and what it adds. What has no price is named, not taken for free."""
     from mcml.infra import views
+    from mcml.infra.fleet import combined
 
-    with common.desk(session) as desk:
-        return views.cost_document(desk.plan(lock=False).estimate)
+    with common.fleet(session, unit) as fleet:
+        plans = fleet.plan(lock=False)
+        failed = combined(plans.results, "planned", fleet.tools.command("cost"))
+        return common.ended(session, views.cost_document(plans), failed, done=bool(plans.planned))

@@ -1,19 +1,26 @@
 """`mcml infra destroy`."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mcml.cli.infra import common
+from mcml.cli.infra import accounts, common
 from mcml.cli.options import command
 from mcml.cli.session import Session
+from mcml.core import exits
 from mcml.core.view import Document
 
 if TYPE_CHECKING:
-    from mcml.infra.desk import Desk
+    from mcml.infra.teardown import Teardown, Wrecker
 
-EXAMPLES = ("mcml infra destroy", "mcml infra destroy --dry-run", "mcml infra destroy --unmanaged old-target")
-Unmanaged = Annotated[str, typer.Option("--unmanaged", help="Only this target, which is in no state (see drift).", show_default=False)]
+EXAMPLES = (
+    "mcml infra destroy", "mcml infra destroy aws --dry-run", "mcml infra destroy --unprotect --empty-buckets",
+    "mcml infra destroy --unmanaged old-target",
+)  # fmt: skip
+Unmanaged = Annotated[str, typer.Option("--unmanaged", help="Only this, which is in no state, by its id (see drift).", show_default=False)]
+Empty = Annotated[bool, typer.Option("--empty-buckets", help="Delete all that is in their buckets, with old versions.")]
+Unprotect = Annotated[bool, typer.Option("--unprotect", help="Switch deletion protection off first, by an apply.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -21,29 +28,70 @@ def register(app: typer.Typer) -> None:
     command(app, "destroy", examples=EXAMPLES, changes=True, own_timeout=True)(destroy)
 
 
-def destroy(session: Session, unmanaged: Unmanaged = "", accept: common.Accept = None) -> Document:
-    """Remove all targets of the environment; asks for its name. A target on which a model runs is refused."""
-    from mcml.infra import views
+def destroy(
+    session: Session,
+    unit: common.Filters = None,
+    unmanaged: Unmanaged = "",
+    empty_buckets: Empty = False,
+    unprotect: Unprotect = False,
+    accept: common.Accept = None,
+) -> Document:
+    """Remove all targets and units of the environment, and what their clusters made; asks for its name, and shows what is left.
 
-    with common.desk(session) as desk:
+    A target on which a model runs is refused, and so are, before anything is touched, what is protected and buckets that are not empty.
+    """
+    from mcml.infra import residue_views
+    from mcml.infra.guarded import refuse
+    from mcml.infra.teardown import Wrecker
+
+    with accounts.fleet(session, unit) as fleet:
+        wrecker = Wrecker(fleet, accounts.scope(session), accounts.opener(session))
         if unmanaged:
-            return _destroy_unmanaged(session, desk, unmanaged)
-        planned = desk.plan(destroy=True, lock=not session.dry_run)
+            return _destroy_unmanaged(session, wrecker, unmanaged)
+        found = wrecker.plan(lock=not session.dry_run)
         if session.dry_run:
-            return views.plan_document(planned)
-        if planned.plan.changes:
-            common.before_change(session, views.plan_document(planned))
-            planned = desk.gate(planned, accept or ())
-            session.confirm_by_name(f"Destroy all of {desk.unit.environment}?", desk.unit.environment)
-        return views.applied_document(desk.apply(planned))
+            return residue_views.teardown_document(found)
+        typed = fleet.tools.command("destroy")
+        refuse(found.guarded, found.full, wrecker.switchable(), unprotect=unprotect, empty=empty_buckets, command=typed)
+        return _destroyed(session, wrecker, _agreed(session, wrecker, found, accept or ()))
 
 
-def _destroy_unmanaged(session: Session, desk: "Desk", name: str) -> Document:
+def _agreed(session: Session, wrecker: "Wrecker", found: "Teardown", accept: Sequence[str]) -> "Teardown":
+    """Show what will be destroyed, ask, and lift the protection; return what is to be done with what was accepted."""
+    from mcml.infra.residue_views import teardown_document
+
+    if not found.changes:
+        return found
+    common.before_change(session, teardown_document(found))
+    found = wrecker.gate(found, accept)
+    environment, graph = session.settings.infra.environment, wrecker.fleet.graph
+    what = "all" if len(graph.units) == len(wrecker.fleet.whole.units) else ", ".join(one.name for one in graph.units)
+    session.confirm_by_name(f"Destroy {what} of {environment}?", environment)
+    if not found.guarded:
+        return found
+    wrecker.lift(found, accept)
+    return wrecker.gate(wrecker.plan_again(found), accept)
+
+
+def _destroyed(session: Session, wrecker: "Wrecker", found: "Teardown") -> Document:
     from mcml.infra import views
+    from mcml.infra.fleet import combined
+    from mcml.infra.residue_views import destroyed_document
 
-    inventory = common.inventory(session, desk.unit)
-    resource = desk.unmanaged(inventory, name)
+    results = wrecker.destroy(found)
+    if failed := combined(results, "destroyed", wrecker.fleet.tools.command("destroy")):
+        return common.ended(session, views.applied_document(found.plans, results), failed, done=bool(results.done))
+    swept = wrecker.sweep(found)
+    if swept.failed or any(one.left for one in swept.done.values()):
+        session.exit_code = exits.PARTLY_DONE
+    return destroyed_document(found, results, swept)
+
+
+def _destroy_unmanaged(session: Session, wrecker: "Wrecker", name: str) -> Document:
+    from mcml.infra.residue_views import removed_document
+
+    account, resource = wrecker.stray(name)
     if not session.dry_run:
-        session.confirm_by_name(f"Destroy the unmanaged {resource.kind} {name}?", name)
-        desk.remove_unmanaged(inventory, resource)
-    return views.removed_document(resource, removed=not session.dry_run)
+        session.confirm_by_name(f"Destroy the unmanaged {resource.kind} {resource.id}?", name)
+        wrecker.remove(account, resource)
+    return removed_document(resource, removed=not session.dry_run)

@@ -7,7 +7,7 @@ from mcml.cli.options import command
 from mcml.cli.session import Session
 from mcml.core.view import Document
 
-EXAMPLES = ("mcml infra init", "mcml infra init -o json")
+EXAMPLES = ("mcml infra init", "mcml infra init aws", "mcml infra init -o json")
 
 
 def register(app: typer.Typer) -> None:
@@ -15,10 +15,13 @@ def register(app: typer.Typer) -> None:
     command(app, "init", examples=EXAMPLES, own_timeout=True)(prepare)
 
 
-def prepare(session: Session) -> Document:
-    """Prepare the working copy of the Terraform module. Optional: plan and apply do it when it is needed."""
+def prepare(session: Session, unit: common.Filters = None) -> Document:
+    """Prepare the working copies of the Terraform roots. Optional: plan and apply do it when it is needed."""
     from mcml.infra import views
+    from mcml.infra.fleet import combined
 
-    with common.desk(session) as desk:
-        desk.init()
-        return views.init_document(desk.tools.binary, desk.unit, str(desk.work))
+    with common.fleet(session, unit) as fleet:
+        results = fleet.init()
+        failed = combined(results, "prepared", fleet.tools.command("init"))
+        document = views.init_document(fleet.tools.binary, fleet.graph, fleet.folders, results)
+        return common.ended(session, document, failed, done=bool(results.done))

@@ -7,7 +7,7 @@ from mcml.cli.options import command
 from mcml.cli.session import Session
 from mcml.core.view import Document
 
-EXAMPLES = ("mcml infra output", "mcml infra output -o json")
+EXAMPLES = ("mcml infra output", "mcml infra output aws-network", "mcml infra output aws-network -o json")
 
 
 def register(app: typer.Typer) -> None:
@@ -15,9 +15,14 @@ def register(app: typer.Typer) -> None:
     command(app, "output", examples=EXAMPLES)(output)
 
 
-def output(session: Session) -> Document:
-    """Show the outputs of the last apply: the targets with their region, folder and ports."""
-    from mcml.infra import views
-    from mcml.infra.state import read_state
+def output(session: Session, unit: common.Filters = None) -> Document:
+    """Show the outputs of the last apply: the targets with their region, folder and ports, and what other units give.
 
-    return views.output_document(read_state(*common.unit_of(session)))
+    A sensitive one is named and never shown.
+    """
+    from mcml.infra import views
+    from mcml.infra.fleet import combined
+
+    graph, states = common.states(session, unit)
+    document = views.output_document(graph, states)
+    return common.ended(session, document, combined(states, "read", "mcml infra output"), done=bool(states.done))

@@ -8,7 +8,7 @@ from mcml.cli.session import Session
 from mcml.core import exits
 from mcml.core.view import Document
 
-EXAMPLES = ("mcml infra plan", "mcml infra plan --detailed-exitcode", "mcml infra plan -o json")
+EXAMPLES = ("mcml infra plan", "mcml infra plan aws ...gcp-data", "mcml infra plan --detailed-exitcode", "mcml infra plan -o json")
 
 
 def register(app: typer.Typer) -> None:
@@ -16,12 +16,14 @@ def register(app: typer.Typer) -> None:
     command(app, "plan", examples=EXAMPLES, own_timeout=True)(plan)
 
 
-def plan(session: Session, detailed_exitcode: common.DetailedExitCode = False) -> Document:
+def plan(session: Session, unit: common.Filters = None, detailed_exitcode: common.DetailedExitCode = False) -> Document:
     """Show what an apply would change, what loses data first, what it costs and what the policies say. Changes nothing."""
     from mcml.infra import views
+    from mcml.infra.fleet import combined
 
-    with common.desk(session) as desk:
-        planned = desk.plan(lock=False)
-        if detailed_exitcode and planned.plan.changes:
+    with common.fleet(session, unit) as fleet:
+        plans = fleet.plan(lock=False)
+        if detailed_exitcode and plans.changing:
             session.exit_code = exits.DIFFERENCES
-        return views.plan_document(planned)
+        failed = combined(plans.results, "planned", fleet.tools.command("plan"))
+        return common.ended(session, views.plan_document(plans), failed, done=bool(plans.planned))

@@ -7,7 +7,7 @@ from mcml.cli.options import command
 from mcml.cli.session import Session
 from mcml.core.view import Document
 
-EXAMPLES = ("mcml infra status", "mcml infra status -o json")
+EXAMPLES = ("mcml infra status", "mcml infra status aws", "mcml infra status -o json")
 
 
 def register(app: typer.Typer) -> None:
@@ -15,10 +15,15 @@ def register(app: typer.Typer) -> None:
     command(app, "status", examples=EXAMPLES)(status)
 
 
-def status(session: Session) -> Document:
-    """Show every target, whether it is applied, and who is at work. Reads files only, so it answers while an apply runs."""
-    from mcml.infra import views
-    from mcml.infra.state import read_state
+def status(session: Session, unit: common.Filters = None) -> Document:
+    """Show every target and unit, whether it is applied, and who is at work. Answers while an apply runs.
 
-    unit, folders = common.unit_of(session)
-    return views.status_document(unit, read_state(unit, folders), session.settings.targets)
+    States on this machine are read as files; one in a cloud, or of a root of your own, is asked of Terraform.
+    """
+    from mcml.infra import views
+    from mcml.infra.fleet import combined
+
+    graph, states = common.states(session, unit)
+    wanted = {} if unit and not any(one.healed_by for one in graph.units) else session.settings.targets
+    document = views.status_document(graph, states, wanted)
+    return common.ended(session, document, combined(states, "read", "mcml infra status"), done=bool(states.done))
