@@ -37,6 +37,16 @@ def test_make_has_the_two_commands_of_the_readme() -> None:
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 
 
+def test_the_example_of_three_clouds_makes_the_units_it_speaks_of(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"```toml\n(\[infra\].*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    (tmp_path / "mcml.toml").write_text(f'name = "acme"\n{shown}')
+    argv = [sys.executable, "-m", "mcml", "infra", "graph", "-o", "name"]
+    said = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split()
+    assert sorted(said) == sorted(
+        ["aws-network", "aws-cluster", "aws-data", "aws-ml", "gcp-network", "gcp-cluster", "gcp-data", "dns"]
+    )  # fmt: skip
+
+
 def test_the_readme_shows_the_six_words() -> None:
     words = {argv[1] for argv in commands() if argv[0] == "mcml"}
     assert {"infra", "deploy", "route", "cost", "incident", "postmortem"} <= words
