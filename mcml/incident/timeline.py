@@ -25,6 +25,7 @@ CHANGES = (
     "infra.applied",
     "infra.destroyed",
     "infra.drift_found",
+    "infra.imported",
     "infra.state_restored",
     "route.started",
     "route.stopped",

@@ -118,6 +118,8 @@ _TELLERS: Mapping[str, Callable[[Entry], str]] = {
     "infra.applied": _infra_applied,
     "infra.destroyed": lambda entry: f"infra destroyed{_fact(entry, 'environment', ' in {}')}{_where(entry)}",
     "infra.drift_found": lambda entry: f"drift found{_fact(entry, 'environment', ' in {}')}{_where(entry)}",
+    "infra.imported": lambda entry: f"{_fact(entry, 'address', '{}') or 'a resource'} adopted{_fact(entry, 'unit', ' into {}')}",
+    "infra.swept": lambda entry: f"looked for what is left{_fact(entry, 'environment', ' of {}')}",
     "infra.state_restored": lambda entry: (
         f"state{_fact(entry, 'unit', ' of {}')}{_fact(entry, 'environment', ' in {}')} restored{_fact(entry, 'version', ' from {}')}"
     ),

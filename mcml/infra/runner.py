@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Literal
@@ -20,6 +21,9 @@ from mcml.core.report import Reporter
 from mcml.infra.binary import Binary
 from mcml.infra.credentials import credentials
 from mcml.infra.events import Diagnostic, Event, parse_line
+
+_ANSWERS = count()
+"""Numbers the answers of one process: a unit may be asked twice at once."""
 
 GUARD = (sys.executable, "-S", "-E", str(Path(__file__).with_name("guard.py")))
 
@@ -140,7 +144,7 @@ class Runner:
 
     async def capture(self, *args: str) -> Ended:
         """Run a command and return all that it wrote to stdout; no file keeps it, for a state or a plan may hold secrets."""
-        log = self.logs / f"{args[0]}.out"
+        log = self.logs / f"{args[0]}-{next(_ANSWERS)}.out"
         try:
             code, stderr = await self._run(args, log, lambda _: None)
             return Ended(code, text=_text(stderr), stdout=log.read_bytes())

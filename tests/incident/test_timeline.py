@@ -81,6 +81,7 @@ ODD = st.recursive(
 )
 KINDS = [
     "infra.applied", "infra.destroyed", "infra.drift_found", "infra.state_restored", "infra.unlocked", "infra.store_made",
+    "infra.imported", "infra.swept",
     "pipeline.trained", "deploy.started", "deploy.finished", "deploy.failed", "deploy.deleted", "route.started", "route.stopped",
     "route.weights", "route.backend_down", "route.backend_up", "route.drill_started", "route.drill_killed", "route.drill_finished",
     "incident.opened", "incident.acked", "incident.noted", "incident.resolved", "cost.ingested", "x.y",
@@ -88,7 +89,7 @@ KINDS = [
 KEYS = [
     "model", "unit", "holder", "store", "version", "previous", "targets", "environment", "create", "route", "weights", "backend",
     "backends", "reason", "down_s", "requests", "failed", "seconds_to_zero", "incident", "cause", "text", "severity", "title", "listen",
-    "fault",
+    "fault", "address",
 ]  # fmt: skip
 STRANGE = st.builds(
     lambda kind, target, facts, seconds: Fact(kind, kind.partition(".")[0], target, facts, at=at(seconds), actor="x"),

@@ -1,5 +1,6 @@
 """Several units as one, on a real Terraform: true plans before anything exists, overlap, failures, destroys."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,6 +12,8 @@ import pytest
 from mcml.core.errors import Conflict, NotFound, PartlyDone
 from mcml.core.plan import Step
 from mcml.infra.fleet import Plans, combined
+from mcml.infra.runner import Control
+from mcml.infra.state import State
 from mcml.infra.units import Input, Unit
 from mcml.infra.wiring import UNKNOWN
 from tests.infra.rig import Project
@@ -334,3 +337,17 @@ def test_a_secret_reaches_terraform_and_nothing_else(project: Project) -> None:
         ours = [path for path in project.state.rglob("*") if path.is_file() and path.name != "plan" and path.suffix != ".tfstate"]
         assert [path for path in ours if b"hunter2-hunter2" in path.read_bytes()] == [], "a state holds its outputs, and nothing else does"
     assert "hunter2-hunter2" not in repr(project.facts) + repr(project.reporter.told)
+
+
+def test_a_unit_may_be_asked_twice_at_once(project: Project) -> None:
+    """Drift does: each unit is compared, and what is in any state is known, at the same time."""
+    units = chain(project)
+    with project.fleet(*units) as fleet:
+        fleet.apply(fleet.plan())
+        control = Control(project.reporter)
+        desks = [fleet._desk(unit, control) for unit in fleet.graph.units for _ in range(3)]
+
+        async def asked() -> list[State]:
+            return list(await asyncio.gather(*(desk.read() for desk in desks)))
+
+        assert {state.resources for state in asyncio.run(asked())} == {3}
