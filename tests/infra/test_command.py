@@ -134,3 +134,40 @@ def test_an_old_terraform_is_named(mcml: Typed, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("MCML_INFRA__BINARY", str(old))
     assert mcml("plan") == 1
     assert f"Terraform 1.5.7 is too old ({old})" in mcml.err
+
+
+def test_an_import_is_asked_about_with_all_that_it_applies(mcml: Typed) -> None:
+    root = mcml.project.folder / "extra"
+    root.mkdir()
+    (root / "main.tf").write_text('resource "terraform_data" "kept" {}\nresource "terraform_data" "other" {}\n')
+    with (mcml.project.folder / "mcml.toml").open("a") as config:
+        config.write('\n[infra.units.extra]\nmodule = "extra"\n')
+    wanted = ("import", "extra", "terraform_data.kept", "5d5a3c1c-0000-4000-8000-00000000beef")
+    assert mcml("import", "extr", *wanted[2:]) == 5
+    assert "did you mean 'extra'?" in mcml.err
+    assert mcml(*wanted, "--dry-run") == 0
+    assert mcml(*wanted) == 2
+    assert "and apply 1 other changes?" in mcml.err
+    assert not (root / "terraform.tfstate.d" / "dev" / "terraform.tfstate").exists()
+    assert mcml(*wanted, "--yes") == 0
+    assert mcml("plan", "extra", "--detailed-exitcode") == 0
+    assert mcml(*wanted, "--yes") == 1
+    assert "is in the state of extra already" in mcml.err
+
+
+def test_drift_of_several_units(mcml: Typed) -> None:
+    with (mcml.project.folder / "mcml.toml").open("a") as config:
+        for name in ("one", "two"):
+            (mcml.project.folder / name).mkdir()
+            (mcml.project.folder / name / "main.tf").write_text('resource "terraform_data" "x" { input = "a" }\n')
+            config.write(f'\n[infra.units.{name}]\nmodule = "{name}"\n')
+    assert mcml("apply", "--yes") == 0
+    assert mcml("drift", "--detailed-exitcode") == 0
+    assert "no drift" in mcml.out
+    (mcml.project.root / "targets" / "us" / "target.json").unlink()
+    assert mcml("drift", "--detailed-exitcode", "-o", "json") == 3
+    assert [item["name"] for item in mcml.items()] == ["us"]
+    (mcml.project.folder / "two" / "main.tf").write_text("resource nonsense {\n")
+    assert mcml("drift") == 7, "what is wrong with one unit hides no other"
+    assert "us" in mcml.out
+    assert "two" in mcml.err
