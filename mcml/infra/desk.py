@@ -101,6 +101,8 @@ class Desk:
                 return
             backends.refuse_another(self.unit, self.folders)
             await self.keeper.point()
+            if not self.unit.own and read_json(marker) != wanted:  # a newer root may want newer providers than the last one chose
+                (self.work / ".terraform.lock.hcl").unlink(missing_ok=True)
             self._check(await self.keeper.preparer().stream("init", "-input=false"), "preparing the module")
             await self.keeper.carry()
             write_json(marker, wanted, durable=False)

@@ -148,6 +148,16 @@ def test_a_denied_plan_is_not_applied_until_it_is_accepted(project: Project, on_
         assert fleet.apply(fleet.gate(again)).failed == {}, "nothing to do, nothing to refuse"
 
 
+def test_a_newer_root_is_not_held_to_the_providers_of_an_older_one(project: Project, on_aws: Tools) -> None:
+    unit = Unit("data", "prod", (), {"region": "us-east-1"})
+    work = project.folders.work(unit)
+    work.mkdir(parents=True)
+    (work / ".terraform.lock.hcl").write_text('provider "registry.terraform.io/hashicorp/aws" {\n  version = "1.0.0"\n}\n')
+    with open_fleet(Graph((unit,)), Graph((unit,)), project.folders, on_aws) as fleet:
+        assert fleet.init().failed == {}
+    assert VERSIONS["aws"] in (work / ".terraform.lock.hcl").read_text()
+
+
 def refusal(fleet: Fleet, plans: Plans, accepted: list[str]) -> Conflict:
     with pytest.raises(Conflict) as said:
         fleet.gate(plans, accepted)
