@@ -113,7 +113,10 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         (tmp_path / "mcml.toml").write_text(f'[store]\nurl = "postgresql+psycopg://me@127.0.0.1:{silent.getsockname()[1]}/db"\n')
-        child = subprocess.Popen([sys.executable, "-m", "mcml", "journal", "list"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            [sys.executable, "-m", "mcml", "journal", "list"], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background has it ignored
+        )  # fmt: skip
         silent.settimeout(30)
         connection, _ = silent.accept()
         time.sleep(0.2)
