@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from threading import Thread
+from functools import partial
 
-from mcml.core.errors import Interrupted, McmlError, PartlyDone, StillRunning, TimeUp
+from mcml.core.errors import Interrupted, McmlError, PartlyDone, StillRunning, TimeUp, said
 from mcml.core.fact import Fact
+from mcml.core.fanout import ask_all
 from mcml.core.package import ModelPackage
 from mcml.core.plan import Plan, Step
 from mcml.core.report import Reporter
@@ -35,7 +36,7 @@ class Work:
 def run(work: Work) -> dict[str, McmlError | None]:
     """Carry out a plan on all its targets at once; return, per changed target, None or its error.
 
-    Raises PartlyDone when some targets are done and some failed, the error itself when all failed.
+    Raises PartlyDone when one of several targets failed, the error itself when there is but one.
     """
     by_target: dict[str, list[Step]] = {}
     for step in work.plan.changes:
@@ -50,26 +51,15 @@ def run(work: Work) -> dict[str, McmlError | None]:
 def _all_targets(work: Work, by_target: Mapping[str, list[Step]]) -> dict[str, McmlError | None]:
     """Work on every target in a thread of its own; a person who stops waiting is told what is done and what is not."""
     results: dict[str, McmlError | None] = {}
-    bugs: list[BaseException] = []
 
     def one(target: str) -> None:
-        try:
-            results[target] = _one_target(work, target, by_target[target])
-        except BaseException as bug:  # noqa: BLE001 - raised again in the thread that waits
-            bugs.append(bug)
+        results[target] = _one_target(work, target, by_target[target])
 
-    # Daemons: what they were at is found again by the next run, so nobody has to wait for them after Ctrl-C.
-    threads = [Thread(target=one, args=(target,), daemon=True) for target in by_target]
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    except KeyboardInterrupt as stopped:
+        failed = ask_all({target: partial(one, target) for target in by_target}).failed
+    except KeyboardInterrupt as stopped:  # what the threads are at is found again by the next run
         raise _stopped(work.model, results, by_target, stopped) from None
-    if bugs:
-        raise bugs[0]
-    return {target: results[target] for target in by_target}
+    return {target: failed.get(target) or results[target] for target in by_target}
 
 
 def _stopped(
@@ -148,6 +138,6 @@ def _raise_failures(model: str, results: Mapping[str, McmlError | None]) -> None
     done = [target for target, error in results.items() if error is None]
     raise PartlyDone(
         f"{model} is deployed on {', '.join(done) or 'no target'}, not on {', '.join(failed)}",
-        why="\n".join(f"{target}: {error.message}" + (f" ({error.why})" if error.why else "") for target, error in failed.items()),
+        why="\n".join(f"{target}: {said(error)}" for target, error in failed.items()),
         next_step=f"mcml deploy model {model}",
     )

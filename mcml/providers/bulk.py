@@ -16,6 +16,8 @@ from functools import partial
 from operator import lt
 from typing import Any
 
+from mcml.core.fanout import ask_all
+
 FAILURES = 3
 PAGE_OBJECTS = 1000
 MOST_BYTES = 8 << 20
@@ -124,21 +126,7 @@ def _interruptible(call: Callable[[], Any]) -> Any:
     """Make a call of obstore's so that a signal ends the wait for it: in the main thread no handler runs until such a call returns."""
     if threading.current_thread() is not threading.main_thread():
         return call()
-    ended: list[tuple[bool, Any]] = []
-
-    def make() -> None:
-        try:
-            ended.append((True, call()))
-        except BaseException as failed:  # noqa: BLE001 - raised again by the one who waits
-            ended.append((False, failed))
-
-    thread = threading.Thread(target=make, name="mcml-bulk", daemon=True)
-    thread.start()
-    thread.join()
-    ((is_answer, found),) = ended
-    if is_answer:
-        return found
-    raise found
+    return ask_all({"bulk": call}).given["bulk"]
 
 
 def is_sure(page: Sequence[Mapping[str, Any]], prefix: str, after: str) -> bool:

@@ -1,18 +1,16 @@
-"""Google Cloud: nothing is imported from its SDK here; the spec says what is offered and what is still to come."""
+"""Google Cloud: nothing is imported from its SDK here; the spec says what is offered, and what of it is missing."""
 
-from mcml.providers.api.capability import ALL, Offer, Support
+from mcml.providers.api.capability import Offer, Support
 from mcml.providers.api.spec import ProviderSpec
 
 _HERE = "mcml.providers.gcp"
-_TO_COME = {capability.name: Offer(Support.NOT_YET, note="planned; use the local provider until then") for capability in ALL}
 
 spec = ProviderSpec(
     name="gcp",
     summary="Google Cloud",
     extra="gcp",
     settings=f"{_HERE}.settings:Settings",
-    capabilities=_TO_COME
-    | {
+    capabilities={
         "Identity": Offer(Support.FULL, f"{_HERE}.identity:open_identity"),
         "ObjectStore": Offer(
             Support.PARTIAL, f"{_HERE}.object_store:open_object_store", "signed URLs need a service account"
