@@ -1,6 +1,7 @@
 """A backend: one place that answers inference requests for one model. Deploy makes them, route sends traffic to them."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -8,7 +9,10 @@ class Backend:
     """One running version of a model on one target.
 
     `host` and `port` are where it listens; `path` is the base of the v2 protocol there (empty on our own server);
-    `version` and `digest` (sha256 of the model package) say what it serves.
+    `version` and `digest` (sha256 of the model package) say what it serves. `infer_path` is where a managed endpoint takes the body of
+    `infer` (empty: the path of the v2 protocol); `health_path` is empty where only the provider's own API tells whether it is ready.
+    `headers` go with every request; `auth` says how to sign or authenticate, `service` and `signing_region` what a signature is for;
+    `grpc_port` is where it speaks gRPC (0: it does not).
     """
 
     target: str
@@ -21,6 +25,13 @@ class Backend:
     digest: str = ""
     path: str = ""
     tls: bool = False
+    infer_path: str = ""
+    health_path: str = "/v2/health/ready"
+    headers: tuple[tuple[str, str], ...] = ()
+    auth: Literal["none", "bearer", "sigv4"] = "none"
+    service: str = ""
+    signing_region: str = ""
+    grpc_port: int = 0
 
     @property
     def name(self) -> str:

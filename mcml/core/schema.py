@@ -4,24 +4,11 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from mcml.core.errors import did_you_mean
-
-NAME_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-
-Port = Annotated[int, Field(strict=True, ge=0, le=65535)]
-Seconds = Annotated[float, Field(strict=True, gt=0, le=3600)]
-
-NAMES_ONLY: dict[str, JsonValue] = {"additionalProperties": False}
-"""Said in the JSON Schema of a table of names, where pydantic says only what a value looks like under a right name."""
-
-
-class Strict(BaseModel):
-    """Base of all settings: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from mcml.core.schema_base import NAMES_ONLY, Name, Strict
+from mcml.core.schema_routes import Route, Router
 
 
 class Target(Strict):
@@ -48,39 +35,6 @@ class Model(Strict):
     rollout: Rollout = Field(default=Rollout(), description="How a new version takes over.")
     team: str = Field(default="", description="Who pays: a tag on every cost row.")
     project: str = Field(default="", description="What it is for: a tag on every cost row.")
-
-
-class Score(Strict):
-    """Weights of the route's score; they must add up to 1."""
-
-    latency: Decimal = Field(default=Decimal("0.4"), ge=0, le=1, description="Share of latency.")
-    cost: Decimal = Field(default=Decimal("0.3"), ge=0, le=1, description="Share of cost.")
-    reliability: Decimal = Field(default=Decimal("0.3"), ge=0, le=1, description="Share of reliability.")
-
-    @model_validator(mode="after")
-    def _add_up(self) -> Self:
-        total = self.latency + self.cost + self.reliability
-        if total != 1:
-            raise ValueError(f"latency, cost and reliability add up to {total}, not to 1")
-        return self
-
-
-class Route(Strict):
-    """A public model name with a pattern over targets."""
-
-    model: str = Field(default="", description="The model behind it; the route's own name when empty.")
-    pattern: Literal["active-active"] = Field(default="active-active", description="active-active: all targets serve, each by its score.")
-    score: Score = Field(default=Score(), description="Weights of latency, cost and reliability.")
-    timeout: Seconds = Field(default=30.0, description="Seconds a request may take over all attempts.")
-    per_try_timeout: Seconds = Field(default=2.0, description="Seconds one attempt may take before the next target is tried.")
-
-
-class Router(Strict):
-    """Where `mcml route serve` listens."""
-
-    host: str = Field(default="127.0.0.1", description="Address of the public listener.")
-    port: Port = Field(default=8080, description="Port of the public listener; 0 takes a free one.")
-    admin_port: Port = Field(default=0, description="Port of Envoy's admin interface, on loopback only; 0 takes a free one.")
 
 
 class Store(Strict):
@@ -175,9 +129,22 @@ class Settings(Strict):
                 if target not in self.targets:
                     raise NoSuchName("target", target, self.targets, f"models.{model_name}.targets")
         for route_name, route in self.routes.items():
-            if (route.model or route_name) not in self.models:
-                raise NoSuchName("model", route.model or route_name, self.models, f"routes.{route_name}.model")
+            self._check_route(route_name, route)
         return self
+
+    def _check_route(self, name: str, route: Route) -> None:
+        for model, key in self._models_of(name, route):
+            if model not in self.models:
+                raise NoSuchName("model", model, self.models, f"routes.{name}.{key}")
+        for target in route.named_targets:
+            if target not in self.targets:
+                raise NoSuchName("target", target, self.targets, f"routes.{name}.{'regions' if route.regions else 'tiers'}")
+
+    def _models_of(self, name: str, route: Route) -> Iterable[tuple[str, str]]:
+        yield route.model or name, "model"
+        yield from ((model, "split") for model in route.split)
+        if route.shadow:
+            yield route.shadow.model, "shadow.model"
 
 
 class NoSuchName(ValueError):

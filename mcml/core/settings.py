@@ -167,7 +167,7 @@ def _validate(merged: Layer, origins: Mapping[str, str]) -> "Settings":
 
 
 def _explain(wrong: "ValidationError", model: Any, origins: Mapping[str, str]) -> Iterator[str]:
-    from mcml.core.schema import NAME_PATTERN
+    from mcml.core.schema_base import NAME_PATTERN
 
     for error in wrong.errors():
         named = getattr(error.get("ctx", {}).get("error"), "path", None)  # an error that knows its place better than pydantic

@@ -8,7 +8,7 @@ from datetime import datetime
 from mcml.core.backend import Backend
 from mcml.core.fact import Fact
 from mcml.core.price import PriceInfo
-from mcml.core.schema import Route
+from mcml.core.schema_routes import Route
 from mcml.route.config import RoutePlan
 from mcml.route.health import Health, step
 from mcml.route.measure import Counters, Recent, Window
@@ -182,7 +182,7 @@ def _plan(decision: Decision, route: Route, observation: Observation | None) -> 
     last_resort = not any(weights.values())
     if last_resort:
         weights = dict.fromkeys(weights, 1)
-    return RoutePlan(decision.route, decision.model, weights, route.timeout, route.per_try_timeout, last_resort)
+    return RoutePlan(decision.route, decision.model, weights, route.timeout, route.per_try_timeout or 2.0, last_resort)
 
 
 def _health_facts(

@@ -229,7 +229,7 @@ class EnvoyEngine:
         return config.bootstrap(self.admin_port, str(self._xds))
 
     def _listener(self) -> config.Json:
-        return config.listener(self.host, self.port, str(self._xds), str(self.folder / "access.log"))
+        return config.listener(config.Front(self.host, self.port, str(self.folder / "access.log")), str(self._xds))
 
     # --- what it says
 

@@ -12,7 +12,7 @@ from mcml.core.errors import McmlError, Unavailable
 from mcml.core.fact import Fact
 from mcml.core.price import PriceInfo
 from mcml.core.report import Reporter
-from mcml.core.schema import Route
+from mcml.core.schema_routes import Route
 from mcml.route.decide import ROOM, Outcome, Reading, State, group, turn
 from mcml.route.engine import Desired, Engine
 from mcml.route.feeds import Courier

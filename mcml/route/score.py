@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Literal
 
 from mcml.core.price import PriceInfo
-from mcml.core.schema import Score
+from mcml.core.schema_routes import Score
 
 TOTAL = 100
 """The weights of a route add up to this."""

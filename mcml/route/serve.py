@@ -20,7 +20,7 @@ from mcml.core.price import PriceInfo
 from mcml.core.process import ProcessRef, is_alive, reference, spawn_detached
 from mcml.core.process import stop as stop_process
 from mcml.core.report import Reporter
-from mcml.core.schema import Route, Router
+from mcml.core.schema_routes import Route, Router
 from mcml.route.binary import find_envoy
 from mcml.route.decide import ROOM
 from mcml.route.envoy import EnvoyEngine, require_free

@@ -8,7 +8,7 @@ from typing import Any
 from mcml.core.backend import Backend
 from mcml.core.clock import rfc3339
 from mcml.core.price import PriceInfo
-from mcml.core.schema import Route
+from mcml.core.schema_routes import Route
 from mcml.route.decide import Decision, State, Tracked
 from mcml.route.measure import quantile
 from mcml.route.score import Scored

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mcml.core.schema import Route
+from mcml.core.schema_routes import Route
 from tests.route.rig import TARGETS, Rig, Upstream
 
 

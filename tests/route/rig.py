@@ -17,7 +17,7 @@ from mcml.core.clock import utc_now
 from mcml.core.fact import Fact
 from mcml.core.price import PriceInfo
 from mcml.core.process import free_port
-from mcml.core.schema import Route, Router
+from mcml.core.schema_routes import Route, Router
 from mcml.route.decide import FIRST_SIGHT
 from mcml.route.load import Request, Sample, run_load
 from mcml.route.records import Running, read_running, read_status

@@ -28,7 +28,7 @@ def many(weights: dict[str, int], name: str = "fraud", *, last_resort: bool = Fa
 
 def whole(backends: list[Backend], plans: list[RoutePlan], *, ready: bool = True) -> config.Json:
     table = config.routes(plans, software="1.0", ready=ready)
-    listener = config.listener("127.0.0.1", 8080, "/somewhere/xds", "/dev/null")
+    listener = config.listener(config.Front("127.0.0.1", 8080, "/dev/null"), "/somewhere/xds")
     return config.flatten(config.bootstrap(9901, "/somewhere/xds"), [listener], config.clusters(backends), table)
 
 
@@ -134,11 +134,11 @@ def test_routes_to_unknown_clusters_are_refused_by_envoy_itself() -> None:
 
 def test_the_admin_interface_is_on_loopback_and_the_port_is_not_shared() -> None:
     assert config.bootstrap(9901, "x")["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
-    assert config.listener("0.0.0.0", 80, "x", "y")["enable_reuse_port"] is False
+    assert config.listener(config.Front("0.0.0.0", 80, "y"), "x")["enable_reuse_port"] is False
 
 
 def test_paths_and_headers_are_hardened() -> None:
-    manager = config.listener("h", 1, "x", "y")["filter_chains"][0]["filters"][0]["typed_config"]
+    manager = config.listener(config.Front("h", 1, "y"), "x")["filter_chains"][0]["filters"][0]["typed_config"]
     assert manager["normalize_path"]
     assert manager["merge_slashes"]
     assert manager["path_with_escaped_slashes_action"] == "REJECT_REQUEST"

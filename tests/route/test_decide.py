@@ -8,7 +8,7 @@ import pytest
 
 from mcml.core.backend import Backend
 from mcml.core.price import PriceInfo
-from mcml.core.schema import Route
+from mcml.core.schema_routes import Route
 from mcml.route.decide import FIRST_SIGHT, Outcome, Reading, State, turn
 from mcml.route.measure import Counters
 from mcml.route.observe import Endpoint, Observation, Seen

@@ -10,7 +10,7 @@ import pytest
 
 from mcml.core.clock import utc_now
 from mcml.core.price import PriceInfo
-from mcml.core.schema import Route
+from mcml.core.schema_routes import Route
 from mcml.route.config import BUFFER_LIMIT
 from mcml.route.load import Sample
 from tests.route.rig import Rig, Upstream, ask, until

@@ -12,7 +12,7 @@ import pytest
 
 from mcml.core.errors import Conflict, Usage
 from mcml.core.process import free_port, is_alive
-from mcml.core.schema import Router
+from mcml.core.schema_routes import Router
 from mcml.route import envoy, loop
 from mcml.route.binary import find_envoy
 from mcml.route.engine import Desired

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcml.core.price import PriceInfo
-from mcml.core.schema import Score
+from mcml.core.schema_routes import Score
 from mcml.route.score import FLOOR, STALE_AFTER, Inputs, Place, Scored, weigh, worth_changing
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 from mcml.core.backend import Backend
 from mcml.core.price import PriceInfo
 from mcml.core.process import ProcessRef
-from mcml.core.schema import Route
+from mcml.core.schema_routes import Route
 from mcml.core.view import Document, State, Status, Table, Text
 from mcml.route import views
 from mcml.route.decide import Decision, Tracked

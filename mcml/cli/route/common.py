@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mcml.core.backend import Backend
     from mcml.core.fact import Fact
     from mcml.core.price import PriceInfo
-    from mcml.core.schema import Router
+    from mcml.core.schema_routes import Router
     from mcml.cost.prices import PriceBook
     from mcml.providers.api.endpoint import ModelEndpoint
     from mcml.route.records import Running

@@ -12,7 +12,7 @@ from mcml.cli.session import Session
 from mcml.core.view import Document
 
 if TYPE_CHECKING:
-    from mcml.core.schema import Router
+    from mcml.core.schema_routes import Router
 
 EXAMPLES = (
     "mcml route serve                     # until Ctrl-C",

@@ -1,0 +1,75 @@
+"""Clusters: where a backend is, how it is checked, when it is left out, and how many requests it may be given at once."""
+
+from collections.abc import Iterable, Sequence
+
+from mcml.core.backend import Backend
+from mcml.route.config.values import TYPE, Json, address, seconds
+
+PROBE_INTERVAL = 0.5
+"""Seconds between two health checks of a backend; two failures in a row take it out, so a dead one is out in about a second."""
+
+PROBE_TIMEOUT = 1.0
+"""Seconds a health check may take; more than the interval, so that a busy machine does not look like a dead one."""
+
+EJECTION_SECONDS = 5.0
+"""How long a backend that failed requests in a row is left out at first; Envoy doubles it each time, up to a minute."""
+
+
+def clusters(backends: Iterable[Backend]) -> list[Json]:
+    """Return one cluster a backend name, sorted; backends that share a name (two versions in a rollout) are endpoints of one cluster."""
+    groups: dict[str, list[Backend]] = {}
+    for backend in backends:
+        groups.setdefault(backend.name, []).append(backend)
+    return [_cluster(name, members) for name, members in sorted(groups.items())]
+
+
+def _cluster(name: str, members: Sequence[Backend]) -> Json:
+    endpoints = [
+        {"endpoint": {"hostname": name, "address": address(member.host, member.port)}}
+        for member in sorted(members, key=lambda member: (member.host, member.port))
+    ]
+    return {
+        "@type": TYPE + "envoy.config.cluster.v3.Cluster",
+        "name": name,
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_PREFERRED",
+        "connect_timeout": "0.5s",
+        "load_assignment": {"cluster_name": name, "endpoints": [{"locality": {"zone": members[0].target}, "lb_endpoints": endpoints}]},
+        # the default of 3 retries at once answers 503 to nearly everybody when a backend dies under load
+        "circuit_breakers": {
+            "thresholds": [{"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096, "max_retries": 1024}]
+        },
+        "health_checks": [_health_check()],
+        "outlier_detection": _outlier_detection(),
+        "track_cluster_stats": {"per_endpoint_stats": True},
+    }
+
+
+def _health_check() -> Json:
+    return {
+        "interval": seconds(PROBE_INTERVAL),
+        "no_traffic_interval": seconds(PROBE_INTERVAL),
+        "no_traffic_healthy_interval": seconds(PROBE_INTERVAL),
+        "timeout": seconds(PROBE_TIMEOUT),
+        "unhealthy_threshold": 2,
+        "healthy_threshold": 2,
+        "http_health_check": {"host": "mcml", "path": "/v2/health/ready"},
+    }
+
+
+def _outlier_detection() -> Json:
+    return {
+        "interval": "0.5s",
+        "base_ejection_time": seconds(EJECTION_SECONDS),
+        "max_ejection_time": "60s",
+        "max_ejection_percent": 100,
+        "consecutive_gateway_failure": 3,
+        "enforcing_consecutive_gateway_failure": 100,
+        # one poisonous request, sent again and again, answers 500 everywhere: that must not take every backend out
+        "enforcing_consecutive_5xx": 0,
+        "enforcing_success_rate": 0,
+        # refused connections and time-outs count like 503 and 504; counted apart, each new connection to a hung backend clears them
+        "split_external_local_origin_errors": False,
+        # a backend that answers 503 to requests and 200 to health checks would come back twice a second
+        "successful_active_health_check_uneject_host": False,
+    }
