@@ -12,7 +12,7 @@ class Backend:
     `version` and `digest` (sha256 of the model package) say what it serves. `infer_path` is where a managed endpoint takes the body of
     `infer` (empty: the path of the v2 protocol); `health_path` is empty where only the provider's own API tells whether it is ready.
     `headers` go with every request; `auth` says how to sign or authenticate, `service` and `signing_region` what a signature is for;
-    `grpc_port` is where it speaks gRPC (0: it does not).
+    `grpc_port` is where it speaks gRPC (0: it does not). `via` is a port of this machine that passes on to it, in a drill.
     """
 
     target: str
@@ -32,8 +32,14 @@ class Backend:
     service: str = ""
     signing_region: str = ""
     grpc_port: int = 0
+    via: int = 0
 
     @property
     def name(self) -> str:
         """The stable name `model@target`, as it stands in configuration, metrics and the journal."""
         return f"{self.model}@{self.target}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where connections to it go."""
+        return ("127.0.0.1", self.via) if self.via else (self.host, self.port)

@@ -127,8 +127,8 @@ def in_place(members: Sequence[Backend], seen: Seen) -> bool:
     """Tell whether Envoy sends to exactly these addresses; of a host given by name only the port can be compared."""
     addresses = {address.rsplit(":", 1)[0] for address in seen.addresses}
     ports = {int(address.rsplit(":", 1)[1]) for address in seen.addresses}
-    literal = {member.host for member in members if _is_address(member.host)}
-    return ports == {member.port for member in members} and literal <= addresses
+    literal = {member.address[0] for member in members if _is_address(member.address[0])}
+    return ports == {member.address[1] for member in members} and literal <= addresses
 
 
 def _is_address(host: str) -> bool:

@@ -1,11 +1,11 @@
-"""A drill: a bounded load through the router while one backend is killed, and what the clients saw of it."""
+"""A drill: a bounded load through the router while one backend fails, and what the clients saw of it."""
 
 import http.client
 import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,21 +17,31 @@ from mcml.core.fact import Fact
 from mcml.core.report import Reporter
 from mcml.core.v2 import zero_request
 from mcml.route.decide import ROOM
+from mcml.route.fault import Fault
 from mcml.route.load import Request, Sample, percentile, run_load
+from mcml.route.modes import WORDS, Mode
 from mcml.route.records import Running, read_decisions, read_status
 
 ZERO_SECONDS = 10.0
-"""How long to wait for the weight of the killed backend to become zero."""
+"""How long to wait for the weight of the failing backend to become zero."""
+
+RECOVER_SECONDS = 60.0
+"""How long to wait for its weight to come back; an ejection lasts longer each time, up to a minute."""
+
+TRICKLE = 20
+"""Requests a burst while a mended backend recovers: it proves itself on requests."""
 
 
 @dataclass(frozen=True)
 class Drill:
-    """What to do: the route, the target whose backend is killed halfway (empty: none), and the load."""
+    """What to do: the route, the target whose backend fails from halfway on (empty: none), how, and the load."""
 
     route: str
-    kill: str
+    target: str
     requests: int
     concurrency: int
+    mode: Mode = "kill"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,8 +57,8 @@ class Phase:
 
 @dataclass(frozen=True)
 class DrillResult:
-    """What clients saw. Times are seconds after the kill: until no request touched the dead backend, until its weight was zero (None: not
-    within the drill)."""
+    """What clients saw. Times are seconds after the failure began: until no request touched the failing backend, until its weight was zero;
+    `seconds_to_recover`: after it was mended, until it had weight again (None: not within the drill, or nobody mends it here)."""
 
     route: str
     target: str
@@ -61,12 +71,14 @@ class DrillResult:
     served: Mapping[str, int]
     seconds_to_silence: float | None = None
     seconds_to_zero: float | None = None
+    seconds_to_recover: float | None = None
+    mode: str = ""
     errors: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
-class _Kill:
-    """When the backend was killed: on the clock of the load, and on the wall."""
+class _Begun:
+    """When the failure began: on the clock of the load, and on the wall."""
 
     at: float = 0.0
     time: datetime | None = None
@@ -77,41 +89,65 @@ def run_drill(
     running: Running,
     folder: Path,
     *,
-    kill: Callable[[str], object],
+    fault: Fault | None,
     emit: Callable[[Fact], object],
     reporter: Reporter,
     clock: Clock,
 ) -> DrillResult:
-    """Run a drill against the router that runs in `folder`; `kill` ends the process of a target's backend with SIGKILL.
+    """Run a drill against the router that runs in `folder`; `fault` breaks the target's backend and mends it (None: a load alone).
 
     Raises NotFound for an unknown route or target, Unavailable when the model does not answer before the drill.
     """
     check(drill, running, folder)
-    request = _request(drill.route, running)
-    begun = _begun(drill, folder)
-    emit(Fact("route.drill_started", ROOM, drill.kill, begun, clock()))
+    request = _request(drill, running)
+    begun = _facts(drill, folder)
+    emit(Fact("route.drill_started", ROOM, drill.target, begun, clock()))
     reporter.start("drill", f"{drill.requests} requests to {running.url}{request.path} over {drill.concurrency} connections")
-    killed = _Kill()
+    failing = _Begun()
 
     def halfway() -> None:
-        reporter.update("drill", f"killing the backend on {drill.kill}")
-        emit(Fact("route.drill_killed", ROOM, drill.kill, begun, clock()))
-        killed.time, killed.at = clock(), time.monotonic()
-        kill(drill.kill)
+        if fault is None:
+            return
+        reporter.update("drill", f"the backend on {drill.target} is {WORDS[drill.mode]}")
+        emit(Fact("route.drill_killed", ROOM, drill.target, begun, clock()))
+        failing.time, failing.at = clock(), time.monotonic()
+        fault.begin()
 
-    samples = run_load(request, requests=drill.requests, concurrency=drill.concurrency, halfway=halfway if drill.kill else None)
-    to_zero = _seconds_to_zero(drill, folder, killed.time) if killed.time else None
-    result = summarise(drill, samples, killed.at if killed.time else None, to_zero, _backend(drill, folder))
+    try:
+        samples = run_load(request, requests=drill.requests, concurrency=drill.concurrency, halfway=halfway if fault else None)
+        to_zero = _seconds_until(drill, folder, failing.time, ZERO_SECONDS, lambda weight: weight == 0) if failing.time else None
+    finally:
+        mended = clock() if fault is not None and failing.time and fault.end() else None
+    trickle, recovered = _recover(drill, folder, request, mended, to_zero, reporter)
+    result = summarise(drill, samples, failing.at if failing.time else None, to_zero, backend_of(drill, folder))
+    result = replace(with_recovery(result, trickle), seconds_to_recover=recovered)
     reporter.finish("drill", f"{result.failed} of {result.requests} requests failed", ok=not result.failed)
-    ended = {**begun, "failed": result.failed, "retried": result.retried, "seconds_to_zero": to_zero}
-    emit(Fact("route.drill_finished", ROOM, drill.kill, {**ended, "seconds_to_silence": result.seconds_to_silence}, clock()))
+    ended = {**begun, "failed": result.failed, "retried": result.retried, "seconds_to_zero": to_zero, "seconds_to_recover": recovered}
+    emit(Fact("route.drill_finished", ROOM, drill.target, {**ended, "seconds_to_silence": result.seconds_to_silence}, clock()))
     return result
 
 
-def _begun(drill: Drill, folder: Path) -> dict[str, object]:
+def _recover(
+    drill: Drill, folder: Path, request: Request, mended: datetime | None, to_zero: float | None, reporter: Reporter
+) -> tuple[list[Sample], float | None]:
+    """Send a few requests now and then until the mended backend has weight again; it has nothing to recover from when it never lost it."""
+    if mended is None or to_zero is None:
+        return [], None
+    reporter.update("drill", f"the backend on {drill.target} is mended; waiting until it serves again")
+    samples: list[Sample] = []
+    end = time.monotonic() + RECOVER_SECONDS
+    while time.monotonic() < end:
+        samples += run_load(request, requests=TRICKLE, concurrency=4)
+        found = _seconds_until(drill, folder, mended, 0.5, lambda weight: weight > 0)
+        if found is not None:
+            return samples, found
+    return samples, None
+
+
+def _facts(drill: Drill, folder: Path) -> dict[str, object]:
     model = next((entry["model"] for entry in read_status(folder)["routes"] if entry["route"] == drill.route), drill.route)
     facts: dict[str, object] = {"route": drill.route, "model": model, "requests": drill.requests, "concurrency": drill.concurrency}
-    return {**facts, "backend": _backend(drill, folder)} if drill.kill else facts
+    return {**facts, "backend": backend_of(drill, folder), "mode": drill.mode} if drill.target else facts
 
 
 def check(drill: Drill, running: Running, folder: Path) -> None:
@@ -119,32 +155,33 @@ def check(drill: Drill, running: Running, folder: Path) -> None:
     if drill.route not in running.routes:
         raise unknown("route that is served", drill.route, running.routes, next_step="mcml route status")
     targets = {one["target"] for one in _backends(drill.route, folder)}
-    if drill.kill and drill.kill not in targets:
-        raise unknown(f"backend of {drill.route} on a target", drill.kill, targets, next_step="mcml route status")
+    if drill.target and drill.target not in targets:
+        raise unknown(f"backend of {drill.route} on a target", drill.target, targets, next_step="mcml route status")
 
 
 def _backends(route: str, folder: Path) -> list[Mapping[str, Any]]:
     return [one for entry in read_status(folder)["routes"] if entry["route"] == route for one in entry["backends"]]
 
 
-def _backend(drill: Drill, folder: Path) -> str:
-    return next((str(one["backend"]) for one in _backends(drill.route, folder) if one["target"] == drill.kill), "")
+def backend_of(drill: Drill, folder: Path) -> str:
+    """Return the name of the backend that fails; empty when the router knows none on that target."""
+    return next((str(one["backend"]) for one in _backends(drill.route, folder) if one["target"] == drill.target), "")
 
 
-def _request(route: str, running: Running) -> Request:
+def _request(drill: Drill, running: Running) -> Request:
     """Build a valid request from what the model says about itself."""
     where = urlsplit(running.url)
-    path = f"/v2/models/{route}"
+    path = f"/v2/models/{drill.route}"
     connection = http.client.HTTPConnection(running.address, where.port, timeout=30.0)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=dict(drill.headers))
         answer = connection.getresponse()
         body = answer.read()
     except (OSError, http.client.HTTPException) as failed:
         raise Unavailable(f"the router at {running.url} does not answer", why=str(failed), next_step="mcml route status") from failed
     finally:
         connection.close()
-    return Request(running.address, running.port, f"{path}/infer", _body(route, answer.status, body))
+    return Request(running.address, running.port, f"{path}/infer", _body(drill.route, answer.status, body), drill.headers)
 
 
 def _body(route: str, status: int, metadata: bytes) -> bytes:
@@ -159,29 +196,45 @@ def _body(route: str, status: int, metadata: bytes) -> bytes:
         raise InvalidRequest(f"the metadata of {route} is not of the v2 protocol", why=f"{type(wrong).__name__}: {wrong}") from wrong
 
 
-def _seconds_to_zero(drill: Drill, folder: Path, since: datetime) -> float | None:
-    """Wait until the router decided that the killed backend gets nothing; its decisions carry their time."""
-    backend = _backend(drill, folder)
-    end = time.monotonic() + ZERO_SECONDS
+def _seconds_until(drill: Drill, folder: Path, since: datetime, seconds: float, fits: Callable[[int], bool]) -> float | None:
+    """Wait for a decision after `since` in which the backend's weight fits; decisions carry their time."""
+    backend = backend_of(drill, folder)
+    end = time.monotonic() + seconds
     while True:
         for decision in read_decisions(folder, route=drill.route):
             at = parse_rfc3339(decision["at"])
-            if at >= since and decision["weights"].get(backend) == 0:
+            if at >= since and fits(decision["weights"].get(backend, 0)):
                 return round((at - since).total_seconds(), 3)
         if time.monotonic() > end:
             return None
         time.sleep(0.05)
 
 
+def with_recovery(result: DrillResult, trickle: Sequence[Sample]) -> DrillResult:
+    """Add what was sent while the backend recovered: a phase of its own, and its failures count."""
+    if not trickle:
+        return result
+    failed = [one for one in trickle if one.status != 200]
+    errors = Counter(result.errors) + Counter(one.error for one in failed)
+    return replace(
+        result,
+        requests=result.requests + len(trickle),
+        failed=result.failed + len(failed),
+        retried=result.retried + sum(one.attempts > 1 for one in trickle),
+        phases=(*result.phases, _phase("recovery", trickle)),
+        errors=dict(errors.most_common(5)),
+    )
+
+
 def summarise(drill: Drill, samples: Sequence[Sample], killed: float | None, to_zero: float | None, backend: str) -> DrillResult:
-    """Turn the samples into the result; `killed` is on their clock. The time between kill and zero weight is the phase `during`."""
+    """Turn the samples into the result; `killed`, on their clock, is when the failure began: the phase `during` ends at zero weight."""
     failed = [one for one in samples if one.status != 200]
     seconds = max(one.ended for one in samples) - min(one.began for one in samples) if samples else 0.0
     touched = [one.ended for one in samples if killed is not None and one.ended > killed and (one.backend == backend or one.attempts > 1)]
     silence = None if killed is None else round(max(touched, default=killed) - killed, 3)
     return DrillResult(
         route=drill.route,
-        target=drill.kill,
+        target=drill.target,
         backend=backend,
         requests=len(samples),
         failed=len(failed),
@@ -191,6 +244,7 @@ def summarise(drill: Drill, samples: Sequence[Sample], killed: float | None, to_
         served=dict(sorted(Counter(one.backend for one in samples if one.status == 200).items())),
         seconds_to_silence=silence,
         seconds_to_zero=to_zero,
+        mode=drill.mode if drill.target else "",
         errors=dict(Counter(one.error for one in failed).most_common(5)),
     )
 

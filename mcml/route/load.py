@@ -5,6 +5,10 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
 
 REQUEST_SECONDS = 60.0
 """A request that takes longer counts as failed."""
@@ -30,19 +34,33 @@ class Sample:
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent: POST `body` as JSON to `path` on `host:port`."""
+    """What is sent: POST `body` as JSON to `path` on `host:port`; over TLS when `authority` names a PEM file of whom to believe."""
 
     host: str
     port: int
     path: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    authority: str = ""
 
     @property
     def wire(self) -> bytes:
         """The bytes of the request."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        lines = (f"POST {self.path} HTTP/1.1", f"host: {host}:{self.port}", "content-type: application/json")
+        lines = [f"POST {self.path} HTTP/1.1", f"host: {host}:{self.port}", "content-type: application/json"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
         return "\r\n".join((*lines, f"content-length: {len(self.body)}", "", "")).encode() + self.body
+
+    @property
+    def tls(self) -> "ssl.SSLContext | None":
+        """How to speak TLS; None: not at all. The name in the certificate is not compared: we connect to our own machine."""
+        if not self.authority:
+            return None
+        import ssl
+
+        context = ssl.create_default_context(cafile=self.authority)
+        context.check_hostname = False
+        return context
 
 
 @dataclass
@@ -99,7 +117,7 @@ def _count(run: _Run, sample: Sample) -> None:
 
 
 async def _connect(request: Request) -> "_Connection":
-    reader, writer = await asyncio.open_connection(request.host, request.port)
+    reader, writer = await asyncio.open_connection(request.host, request.port, ssl=request.tls)
     return _Connection(request, reader, writer)
 
 

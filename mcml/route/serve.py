@@ -24,6 +24,7 @@ from mcml.core.schema_routes import Route, Router
 from mcml.route.binary import find_envoy
 from mcml.route.decide import ROOM
 from mcml.route.envoy import EnvoyEngine, require_free
+from mcml.route.fault import rerouted
 from mcml.route.feeds import Courier, Feed
 from mcml.route.loop import Loop, Sources
 from mcml.route.records import Running, forget, read_engine, read_running, write_running
@@ -127,7 +128,7 @@ def runs_already(running: Running | None) -> Conflict:
 
 def _backends_feed(setup: Setup) -> Feed[tuple[Backend, ...]]:
     def read() -> tuple[Backend, ...]:
-        return tuple(backend for backend in setup.backends() if _speaks(backend, setup.reporter, said))
+        return rerouted(setup.folder, [backend for backend in setup.backends() if _speaks(backend, setup.reporter, said)])
 
     said: set[str] = set()
     return Feed("backends", read, read(), seconds=BACKENDS_SECONDS, reporter=setup.reporter)

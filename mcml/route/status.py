@@ -10,7 +10,8 @@ from mcml.core.clock import rfc3339
 from mcml.core.price import PriceInfo
 from mcml.core.schema_routes import Route
 from mcml.route.decide import Decision, State, Tracked
-from mcml.route.measure import quantile
+from mcml.route.measure import Counters, quantile
+from mcml.route.observe import Seen
 from mcml.route.score import Scored
 
 
@@ -20,12 +21,18 @@ def status(
     backends: Mapping[str, Sequence[Backend]],
     prices: Mapping[str, PriceInfo],
     at: datetime,
+    seen: Mapping[str, Seen] | None = None,
 ) -> dict[str, Any]:
-    """Describe every route and backend: weight, state, traffic of the last ten seconds, price, and the parts of the score."""
+    """Describe every route and backend: weight, state, traffic of the last ten seconds, price, and the parts of the score.
+
+    `seen` is what Envoy says now of each backend.
+    """
     return {
         "at": rfc3339(at),
         "routes": [
-            _route(decision, routes[name], state, backends, prices) for name, decision in sorted(state.decisions.items()) if name in routes
+            _route(decision, routes[name], state, backends, prices, seen or {})
+            for name, decision in sorted(state.decisions.items())
+            if name in routes
         ],
     }
 
@@ -36,9 +43,10 @@ def _route(
     state: State,
     backends: Mapping[str, Sequence[Backend]],
     prices: Mapping[str, PriceInfo],
+    seen: Mapping[str, Seen],
 ) -> dict[str, Any]:
     rows = [
-        _backend(one, backends[one.backend], state.tracked[one.backend], prices.get(one.backend))
+        _backend(one, backends[one.backend], state.tracked[one.backend], prices.get(one.backend), seen.get(one.backend))
         for one in decision.backends
         if one.backend in state.tracked and one.backend in backends
     ]
@@ -53,7 +61,7 @@ def _route(
     }
 
 
-def _backend(scored: Scored, members: Sequence[Backend], tracked: Tracked, price: PriceInfo | None) -> dict[str, Any]:
+def _backend(scored: Scored, members: Sequence[Backend], tracked: Tracked, price: PriceInfo | None, seen: Seen | None) -> dict[str, Any]:
     seconds, counted = tracked.window.span
     return {
         "backend": scored.backend,
@@ -61,7 +69,7 @@ def _backend(scored: Scored, members: Sequence[Backend], tracked: Tracked, price
         "region": members[0].region,
         "provider": members[0].provider,
         "version": members[-1].version,
-        "addresses": [f"{member.host}:{member.port}" for member in members],
+        "addresses": ["{}:{}".format(*member.address) for member in members],
         "state": tracked.health.place,
         "reason": tracked.health.reason if tracked.health.place in ("out", "trial") else "",
         "weight": scored.weight,
@@ -71,9 +79,19 @@ def _backend(scored: Scored, members: Sequence[Backend], tracked: Tracked, price
         "p99_ms": _rounded(quantile(counted.latencies, 0.99)),
         "errors": counted.failed,
         "window_s": round(seconds, 1),
+        **_load(seen or Seen((), Counters())),
         "price": None if price is None else {**asdict(price), "value": f"{price.value:f}", "as_of": rfc3339(price.as_of)},
         "parts": {name: asdict(getattr(scored, name)) for name in ("latency", "cost", "reliability")},
     }
+
+
+def _load(seen: Seen) -> dict[str, object]:
+    """What is under way, and the breaker: `full` where the backend has as many requests at once as it may have, `ejected` where Envoy keeps
+    away from some of its addresses (`ejected`: how many) after failures, else `closed`.
+    """
+    ejected = sum(endpoint.ejected for endpoint in seen.endpoints)
+    breaker = "full" if seen.full else "ejected" if ejected else "closed"
+    return {"active": seen.active, "retries": seen.retries, "breaker": breaker, "ejected": ejected}
 
 
 def _rounded(value: float | None) -> float | None:

@@ -1,11 +1,9 @@
-"""The process behind a backend on this machine, and its end by SIGKILL: never a program that is not a model server of ours."""
+"""The process behind a backend on this machine: never a program that is not a model server of ours."""
 
-import os
-import signal
 from pathlib import Path
 
 from mcml.core.errors import NotFound, ProviderCannot, Unavailable
-from mcml.core.process import ProcessRef, is_alive
+from mcml.core.process import ProcessRef
 from mcml.route.drill import Drill
 from mcml.route.records import read_status
 
@@ -22,15 +20,15 @@ def victim(drill: Drill, folder: Path) -> ProcessRef:
         address
         for route in read_status(folder)["routes"]
         for backend in route["backends"]
-        if route["route"] == drill.route and backend["target"] == drill.kill
+        if route["route"] == drill.route and backend["target"] == drill.target
         for address in backend["addresses"]
     ]
     if not addresses:
-        raise NotFound(f"{drill.route} has no backend on {drill.kill}", next_step="mcml route status")
+        raise NotFound(f"{drill.route} has no backend on {drill.target}", next_step="mcml route status")
     host, _, port = addresses[-1].rpartition(":")
     if host not in ("127.0.0.1", "localhost", "::1"):
-        raise ProviderCannot(f"cannot kill the backend on {drill.kill}", why=f"it runs on {host}, not on this machine")
-    return listener(int(port), drill.kill)
+        raise ProviderCannot(f"cannot signal the backend on {drill.target}", why=f"it runs on {host}, not on this machine")
+    return listener(int(port), drill.target)
 
 
 def listener(port: int, target: str) -> ProcessRef:
@@ -49,12 +47,5 @@ def listener(port: int, target: str) -> ProcessRef:
         if SERVER in argv:
             return found
         why = f"process {found.pid} on its port is {argv[0] if argv else 'unknown'}, no model server of mcml"
-        raise ProviderCannot(f"will not kill the backend on {target}", why=why, next_step="mcml deploy list")
+        raise ProviderCannot(f"will not break the backend on {target}", why=why, next_step="mcml deploy list")
     raise Unavailable(f"the backend on {target} does not run", why=f"nothing listens on port {port}", next_step="mcml deploy list")
-
-
-def kill(process: ProcessRef) -> None:
-    """End exactly this process with SIGKILL. Raises Unavailable when it is gone already."""
-    if not is_alive(process):
-        raise Unavailable(f"process {process.pid} is gone already", next_step="mcml deploy list")
-    os.kill(process.pid, signal.SIGKILL)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcml.core.clock import parse_rfc3339
 from mcml.core.view import Block, Column, Document, Level, Pairs, Section, State, Status, Table, Text
+from mcml.route.modes import WORDS
 
 if TYPE_CHECKING:
     from mcml.core.process import ProcessRef
@@ -134,14 +135,17 @@ def stopped(ended: "ProcessRef", *, dry_run: bool = False) -> Document:
 
 def drill_plan(drill: "Drill", url: str) -> Document:
     """Show what a drill would do."""
-    killing = f"kill -9 the backend on {drill.kill} halfway" if drill.kill else "kill nothing"
-    text = f"would send {drill.requests} requests to {drill.route} at {url} over {drill.concurrency} connections, and {killing}"
-    return Document("DrillPlan", [{"name": drill.route, "url": url, **asdict(drill)}], (Text(text),))
+    breaking = f"from halfway on the backend on {drill.target} is {WORDS[drill.mode]}" if drill.target else "no backend fails"
+    text = f"would send {drill.requests} requests to {drill.route} at {url} over {drill.concurrency} connections; {breaking}"
+    return Document("DrillPlan", [{"name": drill.route, "url": url, **_public(drill)}], (Text(text),))
 
 
-def drill(result: "DrillResult", *, max_errors: int) -> Document:
-    """Show what the clients saw of a drill."""
-    passed = result.failed <= max_errors
+def _public(drill: "Drill") -> dict[str, object]:
+    return {key: value for key, value in asdict(drill).items() if key != "headers"}
+
+
+def drill(result: "DrillResult", broken: Sequence[str]) -> Document:
+    """Show what the clients saw of a drill; `broken` are the limits that it went past, in words."""
     facts: list[tuple[str, object]] = [
         ("requests sent", result.requests),
         ("failed", result.failed),
@@ -151,6 +155,8 @@ def drill(result: "DrillResult", *, max_errors: int) -> Document:
     if result.target:
         facts.append((f"seconds until {result.target} had no traffic", _seconds(result.seconds_to_silence)))
         facts.append((f"seconds until {result.target} had weight 0", _seconds(result.seconds_to_zero)))
+    if result.target and result.mode != "kill":
+        facts.append((f"seconds until {result.target} served again", _seconds(result.seconds_to_recover)))
     facts += [(f"served by {name}", count) for name, count in result.served.items()]
     columns = (
         Column("name", "Phase"),
@@ -159,15 +165,16 @@ def drill(result: "DrillResult", *, max_errors: int) -> Document:
         Column("p50_ms", "p50 ms", "number"),
         Column("p99_ms", "p99 ms", "number"),
     )
+    state = State("failed", "bad") if broken else State("passed")
     blocks: list[Block] = [
-        Status(State("passed" if passed else "failed", "ok" if passed else "bad"), f"{result.failed} failed, {max_errors} allowed"),
+        Status(state, "; ".join(broken) or f"{result.failed} requests failed"),
         Pairs(facts),
         Table(columns, [asdict(phase) for phase in result.phases]),
     ]
     blocks += [Text(f"{count} x {error}") for error, count in result.errors.items()]
-    if result.target:
+    if result.target and result.mode == "kill":
         blocks.append(Text(f"to bring the backend back: mcml deploy model {result.backend.partition('@')[0]}"))
-    return Document("DrillResult", [{"name": result.route, "passed": passed, **asdict(result)}], blocks)
+    return Document("DrillResult", [{"name": result.route, "passed": not broken, "broken": list(broken), **asdict(result)}], blocks)
 
 
 def _seconds(value: float | None) -> str:

@@ -56,7 +56,7 @@ def test_before_anything_runs(project: Path) -> None:
     unknown = run(["route", "explain", "frud"], cwd=project)
     assert (unknown.code, "did you mean 'fraud'?" in unknown.err) == (5, True)
     neither = run(["route", "drill", "fraud"], cwd=project)
-    assert (neither.code, "either --kill TARGET or --load-only" in neither.err) == (2, True)
+    assert (neither.code, "either --kill TARGET, or --target with --mode, or --load-only" in neither.err) == (2, True)
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,25 @@ from mcml.core.fact import Fact
 from mcml.core.process import free_port, is_alive
 from mcml.core.report import Silent
 from mcml.route.drill import Drill, Phase, run_drill, summarise
+from mcml.route.fault import Killed
 from mcml.route.load import Sample
-from mcml.route.victim import kill, listener, victim
+from mcml.route.victim import listener, victim
 from tests.route.rig import Rig, until
 
 LISTEN = "import socket,sys,time; s=socket.create_server(('127.0.0.1', int(sys.argv[1]))); print('ready', flush=True); time.sleep(60)"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A fault that the test makes, and nobody mends."""
+
+    break_it: Callable[[], object]
+
+    def begin(self) -> None:
+        self.break_it()
+
+    def end(self) -> bool:
+        return False
 
 
 def sample(began: float, seconds: float = 0.01, *, status: int = 200, backend: str = "m@a", attempts: int = 1, error: str = "") -> Sample:
@@ -60,7 +75,7 @@ def test_a_drill_through_envoy(rig: Rig) -> None:
         Drill("fraud", "eu-2", 3000, 16),
         rig.running,
         rig.folder,
-        kill=lambda target: rig.upstreams[target].kill(),
+        fault=Broken(rig.upstreams["eu-2"].kill),
         emit=facts.append,
         reporter=Silent(),
         clock=utc_now,
@@ -85,7 +100,7 @@ def test_a_load_alone_leaves_everybody_alive(shared: Rig) -> None:
         Drill("public", "", 200, 4),
         shared.running,
         shared.folder,
-        kill=lambda _: pytest.fail("killed"),
+        fault=None,
         emit=lambda _: None,
         reporter=Silent(),
         clock=utc_now,
@@ -108,7 +123,7 @@ def test_names_are_checked_before_anything_is_sent(shared: Rig, route: str, targ
             Drill(route, target, 10, 1),
             shared.running,
             shared.folder,
-            kill=lambda _: pytest.fail("killed"),
+            fault=None,
             emit=lambda _: pytest.fail("told"),
             reporter=Silent(),
             clock=utc_now,
@@ -117,7 +132,7 @@ def test_names_are_checked_before_anything_is_sent(shared: Rig, route: str, targ
 
 def test_only_a_model_server_of_ours_is_killed(shared: Rig) -> None:
     until(lambda: (shared.folder / "status.json").exists(), 5, "no status file")
-    with pytest.raises(ProviderCannot, match="will not kill the backend on eu-1"):
+    with pytest.raises(ProviderCannot, match="will not break the backend on eu-1"):
         victim(Drill("fraud", "eu-1", 1, 1), shared.folder)  # the little server of the tests does not call itself mcml.serving
     with pytest.raises(NotFound):
         victim(Drill("fraud", "eu-9", 1, 1), shared.folder)
@@ -133,11 +148,11 @@ def test_a_model_server_is_found_by_its_port_and_killed_once(tmp_path: Path) -> 
         assert child.stdout.readline() == b"ready\n"
         found = listener(port, "eu-1")
         assert found.pid == child.pid
-        kill(found)
+        Killed(found).begin()
         assert child.wait(5) == -9
         assert not is_alive(found)
         with pytest.raises(Unavailable, match="is gone already"):
-            kill(found)
+            Killed(found).begin()
     finally:
         child.kill()
         child.communicate()

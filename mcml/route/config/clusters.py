@@ -25,8 +25,8 @@ def clusters(backends: Iterable[Backend]) -> list[Json]:
 
 def _cluster(name: str, members: Sequence[Backend]) -> Json:
     endpoints = [
-        {"endpoint": {"hostname": name, "address": address(member.host, member.port)}}
-        for member in sorted(members, key=lambda member: (member.host, member.port))
+        {"endpoint": {"hostname": name, "address": address(*member.address)}}
+        for member in sorted(members, key=lambda member: member.address)
     ]
     return {
         "@type": TYPE + "envoy.config.cluster.v3.Cluster",

@@ -1,0 +1,149 @@
+"""How a drill breaks a backend and mends it again: by signals where it is a process of ours here, by a relay in front of it elsewhere."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from mcml.core.backend import Backend
+from mcml.core.errors import ProviderCannot, Unavailable, Usage
+from mcml.core.files import read_json, write_json
+from mcml.core.process import ProcessRef, is_alive, reference
+from mcml.route.modes import Mode
+from mcml.route.records import read_status
+from mcml.route.relay import Relay
+
+DRILL_FILE = "drill.json"
+SWITCH_SECONDS = 15.0
+"""How long the router may take until it reaches a backend through the relay, or directly again."""
+SETTLE_SECONDS = 1.0
+"""After the router said that it goes another way: for the proxy to have it, and to have checked the backend's health there."""
+
+
+class Fault(Protocol):
+    """One way to fail."""
+
+    def begin(self) -> None:
+        """Break the backend."""
+
+    def end(self) -> bool:
+        """Mend it; False when that is for somebody else to do."""
+
+
+@dataclass(frozen=True)
+class Killed:
+    """SIGKILL, as a crash would; nobody brings it back here."""
+
+    process: ProcessRef
+
+    def begin(self) -> None:
+        """See `Fault.begin`. Raises Unavailable when it is gone already."""
+        _signal(self.process, signal.SIGKILL)
+
+    def end(self) -> bool:
+        """See `Fault.end`."""
+        return False
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """SIGSTOP: the process hangs, its connections stand."""
+
+    process: ProcessRef
+
+    def begin(self) -> None:
+        """See `Fault.begin`. Raises Unavailable when it is gone."""
+        _signal(self.process, signal.SIGSTOP)
+
+    def end(self) -> bool:
+        """See `Fault.end`."""
+        _signal(self.process, signal.SIGCONT)
+        return True
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """A relay misbehaves in the backend's stead."""
+
+    relay: Relay
+    mode: Mode
+
+    def begin(self) -> None:
+        """See `Fault.begin`."""
+        self.relay.set(self.mode)
+
+    def end(self) -> bool:
+        """See `Fault.end`."""
+        self.relay.set("ok")
+        return True
+
+
+def _signal(process: ProcessRef, number: int) -> None:
+    if not is_alive(process):
+        raise Unavailable(f"process {process.pid} is gone already", next_step="mcml deploy list")
+    os.kill(process.pid, number)
+
+
+def check(mode: Mode, backend: Backend) -> None:
+    """Check that a mode fits a backend. Raises Usage with the modes that do."""
+    if mode == "tls" and not backend.tls:
+        raise Usage(f"{backend.name} speaks no TLS", why="there is no handshake that could fail", next_step="use --mode reset")
+    if mode in ("503", "429") and backend.tls:
+        why = "its answers are encrypted, a drill can only break them off or hold them"
+        raise ProviderCannot(f"cannot answer {mode} in the stead of {backend.name}", why=why, next_step="use --mode reset, stop or slow")
+
+
+@contextmanager
+def through_relay(folder: Path, backend: Backend, mode: Mode, *, delay: float) -> Iterator[Relayed]:
+    """Put a relay between the project's router and a backend while the block runs.
+
+    Raises Unavailable when the router does not take it up. If this process dies the router notices and goes back.
+    """
+    check(mode, backend)
+    with Relay(*backend.address, delay=delay) as relay:
+        try:
+            _write(folder, {backend.name: relay.port})
+            _wait(folder, backend.name, f"127.0.0.1:{relay.port}", ("up",))
+            yield Relayed(relay, mode)
+        finally:
+            relay.set("ok")
+            (folder / DRILL_FILE).unlink(missing_ok=True)
+        _wait(folder, backend.name, "{}:{}".format(*backend.address), ("up", "trial"))
+
+
+def _write(folder: Path, through: dict[str, int]) -> None:
+    me = reference(os.getpid())
+    if me is None:
+        raise Unavailable("cannot find our own process", next_step="mcml doctor")
+    write_json(folder / DRILL_FILE, {**asdict(me), "through": through}, durable=False)
+
+
+def _wait(folder: Path, name: str, address: str, states: Sequence[str]) -> None:
+    """Wait until the router sends to an address, and finds the backend in one of these states there."""
+    end = time.monotonic() + SWITCH_SECONDS
+    while time.monotonic() < end:
+        found = [one for route in read_status(folder)["routes"] for one in route["backends"] if one["backend"] == name]
+        if found and all(one["addresses"] == [address] and one["state"] in states for one in found):
+            return time.sleep(SETTLE_SECONDS)
+        time.sleep(0.05)
+    raise Unavailable(f"the router does not reach {name} at {address}", why="its backend is not up there", next_step="mcml route status")
+
+
+def rerouted(folder: Path, backends: Sequence[Backend]) -> tuple[Backend, ...]:
+    """Return the backends as the router is to reach them: through the relay of a drill that runs."""
+    through = _through(folder)
+    return tuple(replace(one, via=int(through[one.name])) if one.name in through else one for one in backends)
+
+
+def _through(folder: Path) -> dict[str, int]:
+    try:
+        drill = read_json(folder / DRILL_FILE)
+        if is_alive(ProcessRef(int(drill["pid"]), float(drill["started"]))):
+            return {str(name): int(port) for name, port in drill["through"].items()}
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+        pass
+    return {}
