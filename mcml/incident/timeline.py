@@ -34,7 +34,16 @@ CHANGES = (
 )
 """What somebody did, or found done, to what was running. Shifts of weights are not among them: they are the router's answer."""
 
-ROUTER = ("route.started", "route.stopped", "route.engine_restarted", "route.config_refused", "route.drill_started", "route.drill_finished")
+ROUTER = (
+    "route.started",
+    "route.stopped",
+    "route.engine_restarted",
+    "route.config_refused",
+    "route.reloaded",
+    "route.settings_refused",
+    "route.drill_started",
+    "route.drill_finished",
+)
 """What happens to a router, or is done to it, touches all its routes."""
 
 ASIDE = ("cost.", "postmortem.")

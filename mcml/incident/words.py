@@ -91,6 +91,20 @@ def _drill(entry: Entry, verb: str) -> str:
     return f"drill on {entry.target} {verb}" if entry.target else f"drill with load alone {verb}"
 
 
+def _reloaded(entry: Entry) -> str:
+    parts = (_fact(entry, what, f"{what} {{}}") for what in ("added", "removed", "changed"))
+    return f"the router read mcml.toml again; routes {', '.join(filter(None, parts)) or 'as before'}"
+
+
+def _victim(entry: Entry) -> str:
+    return _fact(entry, "backend") or f"the backend on {entry.target}"
+
+
+def _broken(entry: Entry) -> str:
+    mode = str(entry.facts.get("mode", "kill"))
+    return "was killed" if mode == "kill" else f"was made to fail ({mode})"
+
+
 def _drill_started(entry: Entry) -> str:
     return f"{_drill(entry, 'started')}{_fact(entry, 'route', ': route {}')}{_fact(entry, 'requests', ', {} requests')}"
 
@@ -133,11 +147,13 @@ _TELLERS: Mapping[str, Callable[[Entry], str]] = {
     "route.started": lambda entry: f"router started{_fact(entry, 'listen', ' on {}')}",
     "route.stopped": lambda entry: f"router stopped{_fact(entry, 'listen', ' on {}')}",
     "route.engine_restarted": lambda entry: f"the router's proxy was started again{_lasted(entry)}",
+    "route.reloaded": _reloaded,
+    "route.settings_refused": lambda entry: f"the router keeps its settings: {_fact(entry, 'reason') or 'mcml.toml is broken'}",
     "route.config_refused": lambda entry: f"the router's proxy refused a configuration{_fact(entry, 'reason', ': {}')}",
     "route.weights": lambda entry: shifts([entry]),
     "route.backend_down": lambda entry: f"{_backend(entry)} is down{_fact(entry, 'reason', ': {}')}",
     "route.backend_up": _backend_up,
     "route.drill_started": _drill_started,
-    "route.drill_killed": lambda entry: f"{_fact(entry, 'backend') or f'the backend on {entry.target}'} was killed on purpose, in a drill",
+    "route.drill_killed": lambda entry: f"{_victim(entry)} {_broken(entry)} on purpose, in a drill",
     "route.drill_finished": _drill_finished,
 }

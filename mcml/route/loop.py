@@ -13,6 +13,7 @@ from mcml.core.fact import Fact
 from mcml.core.price import PriceInfo
 from mcml.core.report import Reporter
 from mcml.core.schema_routes import Route
+from mcml.route.board import Board
 from mcml.route.decide import ROOM, Outcome, Reading, State, group, turn
 from mcml.route.engine import Desired, Engine
 from mcml.route.feeds import Courier
@@ -33,10 +34,11 @@ RESTART_PAUSE = (0.5, 5.0)
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the loop reads what is not the proxy's: both return at once."""
+    """Where the loop reads what is not the proxy's: all return at once. `routes`: what mcml.toml says now (None: what it said at first)."""
 
     backends: Callable[[], tuple[Backend, ...]]
     prices: Callable[[], Mapping[str, PriceInfo]]
+    routes: Callable[[], Mapping[str, Route]] | None = None
 
 
 class Loop:
@@ -52,8 +54,10 @@ class Loop:
         folder: Path,
         reporter: Reporter,
         clock: Clock,
+        board: Board | None = None,
     ) -> None:
         self.engine = engine
+        self.board = board or Board()
         self.restarts = 0
         self._routes = routes
         self._sources = sources
@@ -68,6 +72,7 @@ class Loop:
         self._seen_at = time.monotonic()
         self._told = self._tidied = 0.0
         self._said: set[str] = set()
+        self.on_reload: Callable[[Mapping[str, Route]], object] = lambda _: None
 
     def start(self) -> None:
         """Start the proxy with every backend that is known; the first turn gives them weights. Raises what `Engine.start` raises."""
@@ -100,6 +105,7 @@ class Loop:
             return
         self._seen_at = time.monotonic()
         self._said.discard("observe")
+        self._reload()
         reading = self._reading(observation)
         self._state, outcome = turn(self._state, self._routes, reading)
         self._check_refusals(observation)
@@ -110,6 +116,22 @@ class Loop:
         if reading.now - self._tidied >= TIDY_SECONDS:
             self._tidied = reading.now
             self.engine.tidy()
+
+    def _reload(self) -> None:
+        """Take up the routes that mcml.toml has now."""
+        routes = self._routes if self._sources.routes is None else self._sources.routes()
+        if routes == self._routes:
+            return
+        before, self._routes = self._routes, routes
+        facts: dict[str, object] = {
+            "added": sorted(routes.keys() - before.keys()),
+            "removed": sorted(before.keys() - routes.keys()),
+            "changed": sorted(name for name in routes.keys() & before.keys() if routes[name] != before[name]),
+        }
+        said = "; ".join(f"{what}: {', '.join(names)}" for what, names in facts.items() if isinstance(names, list) and names)
+        self._reporter.note(f"mcml.toml was read again; routes {said}")
+        self._courier.post(Fact("route.reloaded", ROOM, "", facts, self._clock()))
+        self.on_reload(routes)
 
     def _reading(self, observation: Observation | None) -> Reading:
         return Reading(time.monotonic(), self._clock(), observation, self._sources.backends(), self._sources.prices())
@@ -167,9 +189,12 @@ class Loop:
         if reading.now - self._told < STATUS_SECONDS:
             return
         self._told = reading.now
-        told = status(self._state, self._routes, group(self._routes, reading.backends), reading.prices, reading.at)
+        seen = reading.observation.backends if reading.observation else {}
+        told = status(self._state, self._routes, group(self._routes, reading.backends), reading.prices, reading.at, seen)
+        told["restarts"] = self.restarts
+        self.board.show(told, {name: tracked.totals for name, tracked in self._state.tracked.items()})
         try:
-            write_status(self._folder, {**told, "restarts": self.restarts})
+            write_status(self._folder, told)
         except OSError as failed:
             self._say("status", f"cannot write the status file: {failed}")
         else:

@@ -4,8 +4,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +22,7 @@ from mcml.core.process import stop as stop_process
 from mcml.core.report import Reporter
 from mcml.core.schema_routes import Route, Router
 from mcml.route.binary import find_envoy
+from mcml.route.control import Control, pages
 from mcml.route.decide import ROOM
 from mcml.route.envoy import EnvoyEngine, require_free
 from mcml.route.fault import rerouted
@@ -31,6 +32,9 @@ from mcml.route.records import Running, forget, read_engine, read_running, write
 
 BACKENDS_SECONDS = 0.5
 """How often we look where the models run; an old version lives for two seconds after its traffic was taken away."""
+
+SETTINGS_SECONDS = 0.5
+"""How often mcml.toml is looked at."""
 
 PRICES_SECONDS = 5.0
 PRICES_PATIENCE = 2.0
@@ -46,11 +50,19 @@ ENGINES = ("envoy",)
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What mcml.toml says about the router."""
+
+    routes: Mapping[str, Route]
+    router: Router
+
+
+@dataclass(frozen=True)
 class Setup:
     """What a router is made of.
 
     `backends` and `price` (of one backend; None: not known) are read again and again in a thread, `emit` is called in another: all three
-    may be slow, and may raise.
+    may be slow, and may raise. `wanted` returns what mcml.toml says now, `routes` and `router` are what it said at first.
     """
 
     folder: Path
@@ -61,6 +73,7 @@ class Setup:
     emit: Callable[[Fact], object]
     reporter: Reporter
     clock: Clock
+    wanted: Callable[[], Wanted] | None = None
 
 
 def serve(setup: Setup, stop: threading.Event, *, engine: str = "envoy") -> None:
@@ -70,15 +83,16 @@ def serve(setup: Setup, stop: threading.Event, *, engine: str = "envoy") -> None
     NotFound or McmlError when there is no Envoy here.
     """
     _check(setup, engine)
-    with _only_one(setup.folder):
+    with _only_one(setup.folder), closing(Control(setup.router.control_port)) as control:
         proxy = _engine(setup)
         backends = _backends_feed(setup)
         prices = _prices_feed(setup, backends)
+        wanted = _wanted_feed(setup)
         courier = Courier(setup.emit, setup.reporter)
         loop = Loop(
             proxy,
             setup.routes,
-            Sources(lambda: backends.value, lambda: prices.value),
+            Sources(lambda: backends.value, lambda: prices.value, lambda: wanted.value.routes),
             courier,
             folder=setup.folder,
             reporter=setup.reporter,
@@ -89,11 +103,14 @@ def serve(setup: Setup, stop: threading.Event, *, engine: str = "envoy") -> None
             loop.start()
             prices.settle(PRICES_PATIENCE)
             loop.turn()
-            _announce(setup, proxy, courier, backends.value)
+            control.start(pages(loop.board, setup.folder, proxy, setup.clock))
+            _announce(setup, proxy, courier, backends.value, control.port)
+            loop.on_reload = lambda routes: _write_running(proxy, routes, control.port)
             backends.start()
+            wanted.start()
             loop.run(stop)
         finally:
-            _end(setup, proxy, courier, (backends, prices))
+            _end(setup, proxy, courier, (backends, prices, wanted))
 
 
 def _check(setup: Setup, engine: str) -> None:
@@ -145,6 +162,11 @@ def _speaks(backend: Backend, reporter: Reporter, said: set[str]) -> bool:
     return False
 
 
+def _wanted_feed(setup: Setup) -> Feed[Wanted]:
+    first = Wanted(setup.routes, setup.router)
+    return Feed("settings", setup.wanted or (lambda: first), first, seconds=SETTINGS_SECONDS, reporter=setup.reporter)
+
+
 def _prices_feed(setup: Setup, backends: Feed[tuple[Backend, ...]]) -> Feed[Mapping[str, PriceInfo]]:
     def read() -> Mapping[str, PriceInfo]:
         found = {backend.name: setup.price(backend) for backend in backends.value}
@@ -160,17 +182,22 @@ def _engine(setup: Setup) -> EnvoyEngine:
     return EnvoyEngine(setup.folder, binary=binary, host=router.host, port=router.port, admin_port=router.admin_port, software=software)
 
 
-def _announce(setup: Setup, proxy: EnvoyEngine, courier: Courier, backends: Sequence[Backend]) -> None:
-    me = reference(os.getpid())
-    if me is None:
-        raise McmlError("cannot find our own process", next_step="mcml doctor")
-    running = Running(me, proxy.host, proxy.port, proxy.admin_port, tuple(sorted(setup.routes)))
-    write_running(setup.folder, running)
+def _announce(setup: Setup, proxy: EnvoyEngine, courier: Courier, backends: Sequence[Backend], control_port: int) -> None:
+    running = _write_running(proxy, setup.routes, control_port)
     names = sorted(backend.name for backend in backends)
     facts = {"routes": list(running.routes), "listen": running.url, "backends": names, "took_over": proxy.adopted}
     courier.post(Fact("route.started", ROOM, "", facts, setup.clock()))
     also = " (took over the running proxy)" if proxy.adopted else ""
     setup.reporter.note(f"serving {', '.join(running.routes)} on {running.url}{also}")
+
+
+def _write_running(proxy: EnvoyEngine, routes: Iterable[str], control_port: int) -> Running:
+    me = reference(os.getpid())
+    if me is None:
+        raise McmlError("cannot find our own process", next_step="mcml doctor")
+    running = Running(me, proxy.host, proxy.port, proxy.admin_port, tuple(sorted(routes)), control_port)
+    write_running(proxy.folder, running)
+    return running
 
 
 def _end(setup: Setup, proxy: EnvoyEngine, courier: Courier, feeds: Sequence[Feed[Any]]) -> None:

@@ -59,6 +59,35 @@ def test_before_anything_runs(project: Path) -> None:
     assert (neither.code, "either --kill TARGET, or --target with --mode, or --load-only" in neither.err) == (2, True)
 
 
+def test_mcml_toml_is_read_again_while_the_router_runs_and_a_broken_one_is_not_taken(project: Path) -> None:
+    config = project / "mcml.toml"
+    served = items(run(["route", "serve", "--detach", "-o", "json"], cwd=project))[0]
+    port = int(str(served["url"]).rsplit(":", 1)[1])
+    good = config.read_text()
+
+    def said(path: str) -> str:
+        return str(ask(port, path).json["error"])
+
+    config.write_text(good.replace("[router]", '[routes.public]\nmodel = "fraud"\n[router]'))
+    until(lambda: "no backend serves" in said("/v2/models/public/infer"), 10, "the new route is not served")
+    assert items(run(["route", "status", "-o", "json"], cwd=project)) == []
+    running = read_running(folder(project))
+    assert running is not None
+    assert running.routes == ("fraud", "public")
+
+    without = good.replace("[routes.fraud]", "")
+    for broken, why in (("[routes.fraud\n", "line"), (without, "no routes any more"), ("bogus = 1\n" + good, "bogus")):
+        config.write_text(broken)
+        until(lambda why=why: why in (folder(project) / "serve.log").read_text(), 10, f"nothing was said of {why}")  # type: ignore[misc]
+        assert "no backend serves" in said("/v2/models/public/infer")
+    config.write_text(good)
+    until(lambda: "no route serves this path" in said("/v2/models/public/infer"), 10, "the route is still served")
+    facts = [entry for entry in items(run(["journal", "list", "-o", "json"], cwd=project)) if str(entry["kind"]).startswith("route.")]
+    kinds = [entry["kind"] for entry in facts]
+    assert kinds.count("route.reloaded") == 2
+    assert kinds.count("route.settings_refused") == 3
+
+
 @pytest.mark.slow
 def test_a_detached_router_from_start_to_end(project: Path) -> None:
     planned = items(run(["route", "serve", "--dry-run", "-o", "json"], cwd=project))

@@ -40,14 +40,20 @@ def listen(session: Session, host: str | None, port: int | None) -> "Router":
     return session.settings.router.model_copy(update={key: value for key, value in said.items() if value is not None})
 
 
-def setup(session: Session, router: "Router") -> "Setup":
-    """Put together what a router needs: backends from the providers, prices from the cost room, facts through the incident room."""
+def setup(session: Session, listen: "Callable[[Session], Router]") -> "Setup":
+    """Put together what a router needs: backends from the providers, prices from the cost room, facts through the incident room.
+
+    `listen` says where to listen, from the session's settings, which are replaced when mcml.toml changes.
+    """
+    from mcml.cli.route.newest import Newest
     from mcml.route.serve import Setup
 
     backends = Backends(session)
     prices = Prices(session, backends)
+    keep = record(session)
     return Setup(
-        folder(session), session.settings.routes, router, backends, prices, record(session), session.reporter, session.clock
+        folder(session), session.settings.routes, listen(session), backends, prices, keep, session.reporter, session.clock,
+        wanted=Newest(session, listen, keep),
     )
 
 
@@ -72,10 +78,14 @@ class Backends:
         self._last: dict[str, list[Backend]] = {}
         self._endpoints: dict[str, ModelEndpoint] = {}
         self._failing: set[str] = set()
+        self._read_for = session.settings
 
     def __call__(self) -> "list[Backend]":
         """Return the backends of every target that a route's model runs on."""
         settings = self._session.settings
+        if settings is not self._read_for:  # mcml.toml has changed: a target of the same name may be another place
+            self._endpoints.clear()
+            self._read_for = settings
         models = {route.model or name for name, route in settings.routes.items()}
         targets = {target for model in models for target in settings.models[model].targets}
         return [backend for target in sorted(targets) for backend in self._of(target)]

@@ -12,6 +12,8 @@ from mcml.cli.session import Session
 from mcml.core.view import Document
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mcml.core.schema_routes import Router
 
 EXAMPLES = (
@@ -44,7 +46,7 @@ def serve(
         return _plan(session, where)
     if detach:
         return _detached(session, where, engine)
-    _foreground(session, where, engine)
+    _foreground(session, lambda now: common.listen(now, host, port), engine)
     return None
 
 
@@ -69,9 +71,9 @@ def _detached(session: Session, where: "Router", engine: str) -> Document:
     return views.serving(start_detached(common.folder(session), where, argv, cwd=session.config.project, seconds=seconds))
 
 
-def _foreground(session: Session, where: "Router", engine: str) -> None:
+def _foreground(session: Session, listen: "Callable[[Session], Router]", engine: str) -> None:
     from mcml.route.serve import serve as serve_until
     from mcml.route.serve import until_signalled
 
     with until_signalled(threading.Event(), after=session.timeout) as stop:
-        serve_until(common.setup(session, where), stop, engine=engine)
+        serve_until(common.setup(session, listen), stop, engine=engine)
