@@ -23,8 +23,20 @@ def complete_route(incomplete: str) -> list[str]:
     return _named("routes", incomplete)
 
 
+def complete_key(incomplete: str) -> list[str]:
+    """Complete the name of an API key of the router."""
+    rows = _rows("SELECT DISTINCT name FROM route_key WHERE revoked_at IS NULL ORDER BY name LIMIT 50")
+    return [str(name) for (name,) in rows if str(name).startswith(incomplete)]
+
+
 def complete_incident(incomplete: str) -> list[tuple[str, str]]:
-    """Complete the id of an unresolved incident, with its title; only from the project's own SQLite file, read-only."""
+    """Complete the id of an unresolved incident, with its title."""
+    rows = _rows("SELECT id, title FROM incident WHERE state <> 'resolved' ORDER BY id DESC LIMIT 50")
+    return [(f"INC-{number}", str(title)) for number, title in rows if f"INC-{number}".startswith(incomplete.upper())]
+
+
+def _rows(query: str) -> list[tuple[Any, ...]]:
+    """Ask the project's own SQLite file, read-only; nothing where there is none."""
     project = find_project(Path.cwd())
     path = state_folder(project) / "mcml.db" if project else None
     if path is None or not path.is_file():
@@ -32,12 +44,11 @@ def complete_incident(incomplete: str) -> list[tuple[str, str]]:
     try:
         connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=0.2)
         try:
-            rows = connection.execute("SELECT id, title FROM incident WHERE state <> 'resolved' ORDER BY id DESC LIMIT 50").fetchall()
+            return connection.execute(query).fetchall()
         finally:
             connection.close()
     except sqlite3.Error:
         return []
-    return [(f"INC-{number}", str(title)) for number, title in rows if f"INC-{number}".startswith(incomplete.upper())]
 
 
 def complete_unit(incomplete: str) -> list[str]:

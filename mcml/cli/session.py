@@ -64,9 +64,10 @@ class Session:
     @cached_property
     def config(self) -> "Config":
         """The configuration of the folder we are in. Raises NotFound outside a project, Usage when it is wrong."""
+        from mcml.cli.protocols import checked
         from mcml.core.settings import load
 
-        return load(Path.cwd(), profile=self.common.profile)
+        return checked(load(Path.cwd(), profile=self.common.profile))
 
     @cached_property
     def _budget(self) -> "Budget":

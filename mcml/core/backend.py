@@ -12,7 +12,8 @@ class Backend:
     `version` and `digest` (sha256 of the model package) say what it serves. `infer_path` is where a managed endpoint takes the body of
     `infer` (empty: the path of the v2 protocol); `health_path` is empty where only the provider's own API tells whether it is ready.
     `headers` go with every request; `auth` says how to sign or authenticate, `service` and `signing_region` what a signature is for;
-    `grpc_port` is where it speaks gRPC (0: it does not). `via` is a port of this machine that passes on to it, in a drill.
+    `authorities` is a PEM file with those that its certificate may be from (empty: the system's); `grpc_port` is where it speaks gRPC
+    (0: it does not). `via` is a port of this machine that passes on to it, in a drill.
     """
 
     target: str
@@ -31,6 +32,7 @@ class Backend:
     auth: Literal["none", "bearer", "sigv4"] = "none"
     service: str = ""
     signing_region: str = ""
+    authorities: str = ""
     grpc_port: int = 0
     via: int = 0
 

@@ -66,6 +66,26 @@ def spawn_detached(argv: Sequence[str], *, log: Path, cwd: Path, env: Mapping[st
     return found
 
 
+_ORPHAN = """p=$$
+( exec >>"$0" 2>&1 </dev/null; while kill -0 $p 2>/dev/null; do :; done; exec "$@" ) &
+echo $!"""
+"""The shell ends at once; what it started waits for that, and only then becomes the program: its parent is init from the first moment."""
+
+
+def spawn_orphan(argv: Sequence[str], *, log: Path, cwd: Path) -> ProcessRef:
+    """Start a process as `spawn_detached` does, but as nobody's child: for a program that asks to be ended when its parent dies.
+
+    Raises OSError when there is no shell, ChildProcessError when it is gone at once.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    shell = ["/bin/sh", "-c", _ORPHAN, str(log.resolve()), *argv]
+    done = subprocess.run(shell, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=cwd, start_new_session=True, check=False)
+    found = reference(int(done.stdout or 0))
+    if found is None:
+        raise ChildProcessError(f"{argv[0]} ended at once; see {log}")
+    return found
+
+
 def stop(process: ProcessRef, *, grace: float = 10.0) -> bool:
     """End exactly this process and its group: SIGTERM, then SIGKILL after `grace` seconds. False when it was gone already.
 

@@ -30,11 +30,14 @@ class Score(Strict):
 class Burst(Strict):
     """When requests leave the first tier."""
 
-    concurrency: Annotated[int, Field(strict=True, ge=1)] = Field(
+    concurrency: Annotated[int, Field(strict=True, ge=1, le=2000)] = Field(
         description="Requests under way on the first tier; further ones go to the next tiers.", examples=[8]
     )
     ceiling: Decimal | None = Field(
-        default=None, gt=0, description="Most that the next tiers may cost in a day, in the currency of their prices; then nothing bursts."
+        default=None,
+        gt=0,
+        description="What the next tiers may cost in a day (UTC), in the currency of their prices, counted by each router; then nothing "
+        "bursts. Requests still go there while the first tier is down.",
     )
 
 
@@ -50,7 +53,9 @@ class Limit(Strict):
     """How many requests each client may send to the route; further ones are answered 429."""
 
     requests: Annotated[int, Field(strict=True, ge=1)] = Field(description="Requests of one API key (without keys: of all clients).")
-    per: Seconds = Field(default=1.0, description="Seconds in which so many requests are allowed.")
+    per: Annotated[float, Field(strict=True, ge=0.05, le=86400)] = Field(
+        default=1.0, description="Seconds in which so many requests are allowed."
+    )
 
 
 class Route(Strict):
@@ -89,9 +94,14 @@ class Route(Strict):
     )
     shadow: Shadow | None = Field(default=None, description="A model that is tried beside the one that answers.")
     protocol: Literal["http", "grpc", "both"] = Field(
-        default="http", description="How clients speak to it: the v2 protocol over HTTP, gRPC or both."
+        default="http",
+        description="How clients speak to it: the v2 protocol over HTTP, gRPC or both. A gRPC call is of the route that its metadata "
+        "x-mcml-route names, else of the only one that speaks gRPC, else of the one that its message names as the model.",
     )
-    validate_requests: bool = Field(default=False, description="Check a request against the model's signature before it leaves.")
+    validate_requests: bool = Field(
+        default=False,
+        description="Check a request against the model's signature before it leaves: bodies up to 1 MiB, while the control loop runs.",
+    )
     idempotent: bool = Field(
         default=True, description="A request may be sent again when its backend broke off in the middle; false for models that keep state."
     )
@@ -123,10 +133,14 @@ class Route(Strict):
             raise ValueError(f"the pattern {self.pattern} needs {name} ({least} or more)")
         if (self.pattern == "burst") != (self.burst is not None):
             raise ValueError("the pattern burst and the table burst need each other")
+        if self.burst is not None and self.split:
+            raise ValueError("the pattern burst does not go with a split: requests under way are counted for one model")
         if self.home and self.home not in self.regions:
             raise ValueError(f"home is {self.home!r}, which is none of its regions ({', '.join(self.regions) or 'none'})")
         if self.split and sum(self.split.values()) != 100:
             raise ValueError(f"the shares of split add up to {sum(self.split.values())}, not to 100")
+        if self.protocol == "grpc" and (self.shadow or self.validate_requests):
+            raise ValueError("shadow and validate_requests look at requests over HTTP, and this route speaks gRPC only")
         if any(not group for group in (*self.tiers, *self.regions.values())):
             raise ValueError("a tier or region without a target")
         return self
@@ -145,7 +159,9 @@ class Tls(Strict):
 class Tracing(Strict):
     """Where spans go."""
 
-    endpoint: str = Field(description="OTLP over HTTP.", examples=["http://127.0.0.1:4318/v1/traces"])
+    endpoint: str = Field(
+        pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(/\S*)?$", description="OTLP over HTTP.", examples=["http://127.0.0.1:4318/v1/traces"]
+    )
     percent: Decimal = Field(
         default=Decimal(1), gt=0, le=100, description="Share of the requests that are traced; a traceparent decides itself."
     )

@@ -172,8 +172,8 @@ def _explain(wrong: "ValidationError", model: Any, origins: Mapping[str, str]) -
     for error in wrong.errors():
         named = getattr(error.get("ctx", {}).get("error"), "path", None)  # an error that knows its place better than pydantic
         path = named or ".".join(str(part) for part in error["loc"] if part != "[key]")
-        origin = _origin_of(path, origins)
-        place = f"{_with_line(origin, path)}: " if origin else ""
+        place = place_of(path, origins)
+        place = f"{place}: " if place else ""
         if error["type"] == "extra_forbidden":
             known = _keys_at(model, error["loc"][:-1]) + ([] if len(error["loc"]) > 1 else ["profiles"])
             yield f"{place}unknown key {path!r} ({did_you_mean(str(error['loc'][-1]), known)})"
@@ -181,6 +181,12 @@ def _explain(wrong: "ValidationError", model: Any, origins: Mapping[str, str]) -
             yield f"{place}{path}: a name is 1 to 63 of a-z, 0-9 and dashes, with no dash at its ends"
         else:
             yield f"{place}{'' if named or not path else f'{path}: '}{error['msg'].removeprefix('Value error, ')}"
+
+
+def place_of(path: str, origins: Mapping[str, str]) -> str:
+    """Return where a value was set, with its line in a file; empty when it is a default."""
+    origin = _origin_of(path, origins)
+    return _with_line(origin, path) if origin else ""
 
 
 def _origin_of(path: str, origins: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["text", "time", "money", "number", "percent", "seconds", "bytes", "state"]
+Kind = Literal["text", "time", "money", "number", "percent", "seconds", "bytes", "state", "spark"]
 Level = Literal["ok", "warn", "bad", "idle"]
 
 
@@ -18,7 +18,8 @@ class State:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: the `key` of the row's value, its title, and what kind of value it is (numbers align right)."""
+    """A column of a table: the `key` of the row's value, its title, and what kind of value it is: numbers align right; a `spark` is a list
+    of numbers over time (None: a gap), drawn as a sparkline."""
 
     key: str
     title: str

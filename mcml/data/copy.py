@@ -18,6 +18,7 @@ from mcml.data.address import base_name, is_partial
 from mcml.data.checksum import DEFAULT, Digests, kind_of
 from mcml.data.ends import Ends, existing
 from mcml.data.entry import Entry
+from mcml.data.folder import FolderPlace
 from mcml.data.place import Place
 from mcml.data.plan import Pair, Rules, plan_copy, total_size
 from mcml.data.stream import Stream
@@ -58,7 +59,11 @@ def run(copy: Copy, plan: Plan, *, record: Callable[[Fact], object] | None = Non
     """
     about = {"source": copy.ends.source.address, "destination": copy.ends.destination.address}
     work = Run(plan, "copied", copy.reporter, copy.jobs, copy.again, record, about)
-    return work.carry_out(lambda step: _copy_one(copy, step, work))
+    try:
+        return work.carry_out(lambda step: _copy_one(copy, step, work))
+    finally:
+        if isinstance(copy.ends.destination.place, FolderPlace):
+            copy.ends.destination.place.give_up()
 
 
 def checked(place: Place, entry: Entry) -> Iterator[bytes]:

@@ -25,6 +25,7 @@ class FolderPlace:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._writing: set[Partial] = set()
 
     def address(self, name: str) -> str:
         """Return the file's path."""
@@ -60,12 +61,21 @@ class FolderPlace:
         with _told(path, "write"):
             path.parent.mkdir(parents=True, exist_ok=True)
             with Partial(path, stream.identity) as partial:
-                for chunk in partial.replay():
-                    stream.take(chunk)
-                for chunk in stream:
-                    partial.write(chunk)
-                partial.place(clobber=clobber)
+                self._writing.add(partial)
+                try:
+                    for chunk in partial.replay():
+                        stream.take(chunk)
+                    for chunk in stream:
+                        partial.write(chunk)
+                    partial.place(clobber=clobber)
+                finally:
+                    self._writing.discard(partial)
         return ""
+
+    def give_up(self) -> None:
+        """Clean up behind writes that nobody waits for any more."""
+        for partial in list(self._writing):
+            partial.give_up()
 
     def delete(self, name: str) -> None:
         """Delete a file, or a link."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import BinaryIO
 
-from mcml.core.errors import McmlError, NotFound, ProviderCannot
+from mcml.core.errors import Conflict, McmlError, NotFound, ProviderCannot
 from mcml.data.address import STREAM, ObjectAddress
 from mcml.data.checksum import COMMON, kind_of
 from mcml.data.entry import Entry, from_stat
@@ -53,6 +53,9 @@ class ObjectPlace:
         except Exception as failed:
             if stream.failure and stream.failure is not failed:
                 raise stream.failure from failed
+            if isinstance(failed, Conflict) and not clobber and not stream.failure:
+                why, step = f"it was not to be overwritten: {failed.why}", "run the same command again: it keeps what is there"
+                raise Conflict(failed.message, why=why, next_step=step) from failed
             raise
         kind = kind_of(written.checksum)
         ours = stream.checksum(kind)

@@ -65,10 +65,16 @@ class Partial:
             try:
                 self._final.hardlink_to(self._path)
             except FileExistsError as taken:
-                raise Conflict(f"{self._final} appeared meanwhile", why="it was not to be overwritten") from taken
+                step = "run the same command again: it keeps what is there"
+                raise Conflict(f"{self._final} appeared meanwhile", why="it was not to be overwritten", next_step=step) from taken
             self._path.unlink()
         self._placed = True
         self._record.unlink(missing_ok=True)
+
+    def give_up(self) -> None:
+        """Leave no file of what cannot go on, while its writer still waits: it finds nothing to place then."""
+        if not self._identity and not self._placed:
+            self._path.unlink(missing_ok=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         keep = self._identity and os.fstat(self._handle).st_size and not isinstance(error, Conflict | Damaged)

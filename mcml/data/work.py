@@ -93,7 +93,7 @@ class Run:
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.reporter, KEY, len(self.plan.changes), total_size(self.plan))
-        self._stopped: list[str] = []
+        self._begun: dict[str, None] = {}
 
     def carry_out(self, do: Callable[[Step], tuple[str, int | None]]) -> list[Outcome]:
         """Carry out the changes, and return how each step ended; those that change nothing come first.
@@ -109,7 +109,7 @@ class Run:
                 for _ in ended:
                     pass
         except KeyboardInterrupt as cut:
-            _raise_cut(cut, self.progress.done, len(changes), self._stopped, self.again)
+            _raise_cut(cut, self.progress.done, len(changes), list(self._begun), self.again)
         finally:
             self._finish()
         return self.outcomes
@@ -118,14 +118,15 @@ class Run:
         """Note how a step ended in its own thread: nothing that is done is forgotten when the others are cut off."""
         if self.stop.is_set():
             raise Interrupted("not begun")
+        self._begun[step.name] = None
         try:
             outcome = Outcome(step, "done", *do(step))
         except Interrupted:
-            self._stopped.append(step.name)
             raise
         except McmlError as failed:
             outcome = Outcome(step, "failed", said(failed), planned_size(step), failed)
         self.outcomes.append(outcome)
+        self._begun.pop(step.name, None)
         self.progress.ended()
 
     def _finish(self) -> None:

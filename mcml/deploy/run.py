@@ -8,10 +8,12 @@ from functools import partial
 from mcml.core.errors import Interrupted, McmlError, PartlyDone, StillRunning, TimeUp, said
 from mcml.core.fact import Fact
 from mcml.core.fanout import ask_all
-from mcml.core.package import ModelPackage
+from mcml.core.onnx_inputs import read_inputs
+from mcml.core.package import MODEL_FILE, ModelPackage
 from mcml.core.plan import Plan, Step
 from mcml.core.report import Reporter
 from mcml.deploy.verify import verify
+from mcml.deploy.verify_grpc import verify_grpc
 from mcml.providers.api.endpoint import EndpointRequest, ModelEndpoint
 
 SETTLE_SECONDS = 2.0
@@ -22,7 +24,8 @@ Record = Callable[[Fact], object]
 
 @dataclass(frozen=True)
 class Work:
-    """What a deploy needs: the plan, the package, the open endpoints by target, the tags, and where facts and progress go."""
+    """What a deploy needs: the plan, the package, the open endpoints by target, the tags, where facts and progress go, and whether a route
+    of the model speaks gRPC."""
 
     plan: Plan
     model: str
@@ -31,6 +34,7 @@ class Work:
     record: Record
     reporter: Reporter
     tags: Mapping[str, str] = field(default_factory=dict)
+    grpc: bool = False
 
 
 def run(work: Work) -> dict[str, McmlError | None]:
@@ -125,7 +129,9 @@ def _start(work: Work, target: str, version: str) -> str:
     endpoint.create(EndpointRequest(work.model, version, work.package.digest, source, tags=dict(work.tags) | {"target": target}))
     where = endpoint.invoke_target(work.model, version)
     work.reporter.update(target, f"verifying {version}")
-    answer = verify(work.model, where, version=version)
+    answer = verify(work.model, where, version=version, inputs=partial(read_inputs, work.package.folder / MODEL_FILE))
+    if work.grpc:
+        verify_grpc(work.model, where, version=version)
     return f"{version} serves at {where.url} ({answer.milliseconds:.0f} ms)"
 
 

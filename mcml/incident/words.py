@@ -91,6 +91,15 @@ def _drill(entry: Entry, verb: str) -> str:
     return f"drill on {entry.target} {verb}" if entry.target else f"drill with load alone {verb}"
 
 
+def _shadow(entry: Entry) -> str:
+    """Name a shadow: mcml.toml's own, or one that a person switched."""
+    value = entry.facts.get("value")
+    switched = value.get("shadow") if isinstance(value, Mapping) else None
+    about = switched if isinstance(switched, Mapping) else {"model": entry.facts.get("shadow"), "percent": entry.facts.get("percent")}
+    percent = about.get("percent")
+    return f" {about.get('model') or 'a shadow'}" + (f" ({percent}%)" if percent else "") + _fact(entry, "reason", ": {}")
+
+
 def _reloaded(entry: Entry) -> str:
     parts = (_fact(entry, what, f"{what} {{}}") for what in ("added", "removed", "changed"))
     return f"the router read mcml.toml again; routes {', '.join(filter(None, parts)) or 'as before'}"
@@ -114,6 +123,25 @@ def _drill_finished(entry: Entry) -> str:
     counts = [_fact(entry, "requests", "{} requests"), _fact(entry, "failed", "{} failed")]
     counts += [f"no traffic to it after {span(zero)}"] if isinstance(zero, int | float) else []
     return f"{_drill(entry, 'finished')}: {', '.join(filter(None, counts)) or 'no numbers'}"
+
+
+def _about(entry: Entry) -> str:
+    return f"{entry.target}{_fact(entry, 'route', ' of {}')}"
+
+
+def _reason(entry: Entry) -> str:
+    until = _fact(entry, "until", " until {}")
+    return f"{until}{_fact(entry, 'reason', ': {}')}"
+
+
+def _values(entry: Entry) -> str:
+    """Say what was set: ` (latency=0.5, timeout=10)`."""
+    value = entry.facts.get("value")
+    parts = []
+    for key, one in (value if isinstance(value, Mapping) else {}).items():
+        inner = one.items() if isinstance(one, Mapping) else [(key, one)]
+        parts += [f"{name}={text}" for name, text in inner]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _incident(entry: Entry) -> str:
@@ -150,9 +178,35 @@ _TELLERS: Mapping[str, Callable[[Entry], str]] = {
     "route.reloaded": _reloaded,
     "route.settings_refused": lambda entry: f"the router keeps its settings: {_fact(entry, 'reason') or 'mcml.toml is broken'}",
     "route.config_refused": lambda entry: f"the router's proxy refused a configuration{_fact(entry, 'reason', ': {}')}",
+    "route.key_added": lambda entry: f"API key{_fact(entry, 'key', ' {}')} added by {entry.actor}",
+    "route.key_rotated": lambda entry: (
+        f"API key{_fact(entry, 'key', ' {}')} rotated by {entry.actor}{_fact(entry, 'old_until', ', the old one holds until {}')}"
+    ),
+    "route.key_revoked": lambda entry: f"API key{_fact(entry, 'key', ' {}')} revoked by {entry.actor}",
+    "route.certificate_renewed": lambda entry: f"the router's certificate was renewed{_fact(entry, 'ends', '; it ends {}')}",
+    "route.certificate_refused": lambda entry: f"the router keeps its certificate{_fact(entry, 'reason', ': {}')}",
+    "route.certificate_ends": lambda entry: f"the router's certificate is about to end{_fact(entry, 'ends', ': {}')}",
+    "route.log_lost": lambda _: "the router's access log cannot be written; lines are lost, requests are not",
+    "route.credential_failed": lambda entry: f"no new credential for {_backend(entry)}{_fact(entry, 'reason', ': {}')}",
+    "route.credential_renewed": lambda entry: f"{_backend(entry)} has a new credential{_fact(entry, 'expires', ' until {}')}",
+    "route.shadow_started": lambda entry: f"copies of {_fact(entry, 'route') or 'a route'}'s requests go to{_shadow(entry)}",
+    "route.shadow_ended": lambda entry: f"{_fact(entry, 'route') or 'a route'} has no shadow any more{_fact(entry, 'reason', ': {}')}",
+    "route.shadow_compared": lambda entry: (
+        f"{_fact(entry, 'shadow') or 'the shadow'} was compared{_fact(entry, 'route', ' on {}')}: "
+        f"{_fact(entry, 'same') or 0} of {_fact(entry, 'compared') or 0} answers the same"
+    ),
     "route.weights": lambda entry: shifts([entry]),
     "route.backend_down": lambda entry: f"{_backend(entry)} is down{_fact(entry, 'reason', ': {}')}",
     "route.backend_up": _backend_up,
+    "route.drained": lambda entry: f"{_about(entry)} drained{_reason(entry)}",
+    "route.undrained": lambda entry: f"{_about(entry)} no longer drained{_reason(entry)}",
+    "route.pinned": lambda entry: f"{_fact(entry, 'route')} pinned to {entry.target}{_reason(entry)}",
+    "route.unpinned": lambda entry: f"{_fact(entry, 'route')} no longer pinned to {entry.target}{_reason(entry)}",
+    "route.settings_changed": lambda entry: f"settings of {_fact(entry, 'route')} changed{_values(entry)}{_reason(entry)}",
+    "route.settings_reset": lambda entry: f"settings of {_fact(entry, 'route')} are those of mcml.toml again{_reason(entry)}",
+    "route.split_changed": lambda entry: f"{_fact(entry, 'route')} split{_values(entry)}{_reason(entry)}",
+    "route.split_reset": lambda entry: f"the split of {_fact(entry, 'route')} is that of mcml.toml again{_reason(entry)}",
+    "route.burst_ceiling": lambda entry: f"{_fact(entry, 'route')}: {_fact(entry, 'reason')}",
     "route.drill_started": _drill_started,
     "route.drill_killed": lambda entry: f"{_victim(entry)} {_broken(entry)} on purpose, in a drill",
     "route.drill_finished": _drill_finished,

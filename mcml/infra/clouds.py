@@ -94,7 +94,8 @@ def _account(settings: Settings, cloud: str) -> dict[str, Any]:
     region = {REGION[cloud]: _region(settings, cloud)}
     match cloud:
         case "aws":
-            return region | {"login": _given({"profile": provider.get("profile"), "role_arn": provider.get("role_arn")})}
+            said = {"profile": provider.get("profile"), "role_arn": provider.get("role_arn"), "account_id": provider.get("account")}
+            return region | {"login": _given(said)}
         case "gcp":
             login = _given({"impersonate_service_account": provider.get("impersonate_service_account")})
             return region | {"project_id": _required(cloud, "project", provider), "login": login}

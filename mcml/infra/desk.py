@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mcml.core.clock import Clock, utc_now
-from mcml.core.errors import McmlError, Usage, unknown
+from mcml.core.errors import McmlError, Usage
 from mcml.core.fact import Fact
 from mcml.core.files import read_json, write_json
 from mcml.core.report import Reporter
@@ -21,16 +21,17 @@ from mcml.infra.complaints import place_of
 from mcml.infra.drift import Drift, find_changes, find_drift
 from mcml.infra.events import Event, Tally, to_error
 from mcml.infra.keeper import Keeper, not_saved, store_failure
+from mcml.infra.packages import Packages
 from mcml.infra.plan import Applied, Planned, actions_of, gone_or_changed, read_plan
 from mcml.infra.policy import RuleFile
 from mcml.infra.pricing import PriceOf
-from mcml.infra.residue import Held, held_in
+from mcml.infra.residue import Held, held_in, kept_at
 from mcml.infra.resources import resources_of
 from mcml.infra.runner import Control, Ended, Runner, environment
 from mcml.infra.state import Lock, State, parse_state, read_document, read_state
 from mcml.infra.units import Folders, Unit
 from mcml.infra.wiring import Value
-from mcml.providers.api.inventory import Inventory, Resource
+from mcml.providers.api.inventory import Inventory
 
 Record = Callable[[Fact], object]
 
@@ -44,7 +45,7 @@ class Tools:
 
     `time_left` gives the seconds that are left of `--timeout`, or None without one. `price_of` answers from the price catalogue, `rules`
     are the policies, and `monthly_budget` is in US dollars. `filters` are the units that were named on the
-    command line.
+    command line. `soon` prepares what comes after the first plan (`Control`).
     """
 
     binary: Binary
@@ -58,6 +59,7 @@ class Tools:
     rules: Sequence[RuleFile] = ()
     monthly_budget: Decimal | None = None
     filters: Sequence[str] = ()
+    soon: Callable[[], object] | None = None
 
     def command(self, verb: str) -> str:
         """Return the command line that continues, as it would be typed."""
@@ -97,13 +99,17 @@ class Desk:
         async with self.control.preparing:
             wanted = {"sources": workcopy.digest(self.unit, self.folders, self.tools.modules), "binary": self.tools.binary.name}
             await self.keeper.knock()
-            if not always and read_json(marker) == wanted and not self.keeper.left_behind:
+            packages = Packages(self.unit, self.folders)
+            if not always and read_json(marker) == wanted and packages.whole() and not self.keeper.left_behind:
                 return
             backends.refuse_another(self.unit, self.folders)
             await self.keeper.point()
             if not self.unit.own and read_json(marker) != wanted:  # a newer root may want newer providers than the last one chose
                 (self.work / ".terraform.lock.hcl").unlink(missing_ok=True)
-            self._check(await self.keeper.preparer().stream("init", "-input=false"), "preparing the module")
+            runner = self.keeper.preparer()
+            async with packages.given(self.tools.environ, lambda: not self.control.reason) as more:
+                ended = await replace(runner, env={**runner.env, **more}).stream("init", "-input=false")
+                self._check(ended, "preparing the module")
             await self.keeper.carry()
             write_json(marker, wanted, durable=False)
 
@@ -224,11 +230,11 @@ class Desk:
         return found
 
     async def held(self) -> tuple[Held, ...]:
-        """Return what is in the state."""
+        """Return what is in the state, and the store in which it is kept."""
         if not self.unit.backend and not self.unit.own:
             return held_in(self.unit.name, read_document(self.unit, self.folders))
         await self.init(always=False)
-        return held_in(self.unit.name, await self.keeper.pull())
+        return (*kept_at(self.unit), *held_in(self.unit.name, await self.keeper.pull()))
 
     async def plan_import(self, inputs: Mapping[str, Value], address: str, identifier: str) -> Planned:
         """Plan to adopt what is there into the state. The import block is in a copy of the root: nothing of it stays. See `plan`."""
@@ -247,18 +253,6 @@ class Desk:
             return
         with workcopy.preview_folder(self.unit, self.folders, wiring.stand_ins(unknown_ones)) as folder:
             yield {name: None if name in unknown_ones else value for name, value in inputs.items()}, folder
-
-    async def unmanaged(self, inventory: Inventory, name: str) -> Resource:
-        """Return one target that is there and in no state. Raises NotFound with the nearest name."""
-        found = {resource.id: resource for resource in (await self.compare(inventory)).unmanaged}
-        if name not in found:
-            raise unknown("unmanaged target", name, found, next_step="mcml infra drift")
-        return found[name]
-
-    def remove_unmanaged(self, inventory: Inventory, resource: Resource) -> None:
-        """Remove what is in no state, and append the fact. Raises Conflict when it is in use."""
-        inventory.delete(resource)
-        self.record("infra.destroyed", {"create": 0, "update": 0, "delete": 1, "targets": [resource.id], "unmanaged": True})
 
     async def _plan_known(self, inputs: Mapping[str, Value], options: Sequence[str], *, destroy: bool) -> Planned:
         document = await self._plan_file(inputs, options)

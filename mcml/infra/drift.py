@@ -1,6 +1,7 @@
 """What differs between Terraform's state and what is really there (pure)."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,6 +16,42 @@ KINDS: tuple[Kind, ...] = ("missing", "changed", "unmanaged")
 APPLY = "mcml infra apply"
 REPEATED = frozenset({"tags_all", "effective_labels", "terraform_labels"})
 """Attributes in which a provider repeats the tags or labels of a resource."""
+TOLD_ELSEWHERE: Mapping[str, Mapping[str, str]] = {
+    "aws_s3_bucket": {
+        "acceleration_status": "aws_s3_bucket_accelerate_configuration",
+        "acl": "aws_s3_bucket_acl",
+        "cors_rule": "aws_s3_bucket_cors_configuration",
+        "grant": "aws_s3_bucket_acl",
+        "lifecycle_rule": "aws_s3_bucket_lifecycle_configuration",
+        "logging": "aws_s3_bucket_logging",
+        "object_lock_configuration": "aws_s3_bucket_object_lock_configuration",
+        "policy": "aws_s3_bucket_policy",
+        "replication_configuration": "aws_s3_bucket_replication_configuration",
+        "request_payer": "aws_s3_bucket_request_payment_configuration",
+        "server_side_encryption_configuration": "aws_s3_bucket_server_side_encryption_configuration",
+        "versioning": "aws_s3_bucket_versioning",
+        "website": "aws_s3_bucket_website_configuration",
+    },
+    "aws_sns_topic": {"policy": "aws_sns_topic_policy"},
+    "aws_sqs_queue": {"policy": "aws_sqs_queue_policy"},
+}
+"""Attributes that a provider reads back into one resource, and that are another one's to say where there is one about it.
+
+The first refresh after an apply finds them changed: the bucket was in the state before its versioning was.
+https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/s3_bucket: "will only perform drift detection if ... set".
+"""
+
+TOLD_IN_PARTS: Mapping[str, Mapping[str, str]] = {
+    "aws_eip": dict.fromkeys(("association_id", "network_interface", "private_dns", "private_ip"), "aws_nat_gateway"),
+    "aws_iam_role": {"inline_policy": "aws_iam_role_policy", "managed_policy_arns": "aws_iam_role_policy_attachment"},
+    "aws_route_table": {"route": "aws_route"},
+    "aws_security_group": {"ingress": "aws_vpc_security_group_ingress_rule", "egress": "aws_vpc_security_group_egress_rule"},
+    "azurerm_network_security_group": {"security_rule": "azurerm_network_security_rule"},
+    "azurerm_virtual_network": {"subnet": "azurerm_subnet"},
+    "google_container_cluster": {"node_pool": "google_container_node_pool"},
+}
+"""The same where each of the others is about a part: only what was empty in the state is theirs, for a part may be nobody's."""
+
 MOST_CHARACTERS = 60
 """Of a changed value that is shown: a drift is read by a person."""
 
@@ -86,6 +123,8 @@ def find_changes(unit: Unit, document: Mapping[str, Any]) -> Drift:
     `document` is `terraform show -json` of the plan; its `resource_drift` has what was found beside what the state had.
     """
     fix = (f"{APPLY} {unit.name}",)
+    state = ((document.get("prior_state") or {}).get("values") or {}).get("root_module") or {}
+    known = tuple(_resources(state))
     drifted = []
     for change in document.get("resource_drift") or ():
         about, address = change["change"], str(change["address"])
@@ -93,12 +132,27 @@ def find_changes(unit: Unit, document: Mapping[str, Any]) -> Drift:
             continue
         if about["actions"] == ["delete"]:
             drifted.append(Drifted("missing", address, "removed outside of Terraform", fix))
-        elif changed := _told(dict(changed_values(about))):
+        elif changed := _own(str(change.get("type")), about, _told(dict(changed_values(about))), known):
             said = [f"{path}: {_short(before)} -> {_short(after)}" for path, (before, after) in changed.items()]
             drifted.append(Drifted("changed", address, "; ".join(said), fix, changed=changed))
-    state = ((document.get("prior_state") or {}).get("values") or {}).get("root_module") or {}
     found = tuple(sorted(drifted, key=lambda one: (one.kind, one.target)))
-    return Drift(unit.environment, found, tuple(_addresses(state)), unit=unit.name)
+    return Drift(unit.environment, found, tuple(str(one["address"]) for one in known), unit=unit.name)
+
+
+def _own(
+    kind: str, about: Mapping[str, Any], changed: Mapping[str, list[object]], known: Iterable[Mapping[str, Any]]
+) -> dict[str, list[object]]:
+    """Leave out what another resource of the state says: it tells by itself when that is not so any more."""
+    before = about.get("before") or {}
+    parts = {name: other for name, other in TOLD_IN_PARTS.get(kind, {}).items() if not before.get(name)}
+    others = {**TOLD_ELSEWHERE.get(kind, {}), **parts}
+    mine = {before.get("id"), before.get("name")} - {None, ""}
+    by = {one["type"] for one in known if one["type"] in others.values() and mine & set(_words(one.get("values") or {}))}
+    return {path: values for path, values in changed.items() if others.get(re.split(r"[.\[]", path)[0]) not in by}
+
+
+def _words(values: Mapping[str, Any]) -> Iterator[str]:
+    return (value for value in values.values() if isinstance(value, str))
 
 
 def _told(changed: Mapping[str, list[object]]) -> dict[str, list[object]]:
@@ -110,16 +164,16 @@ def _told(changed: Mapping[str, list[object]]) -> dict[str, list[object]]:
 
 
 def _short(value: object) -> str:
-    text = "none" if value is None else value if isinstance(value, str) else canonical_json(value)
+    text = "none" if value is None else value if isinstance(value, str) and value else canonical_json(value)
     return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
 
 
-def _addresses(module: Mapping[str, Any]) -> Iterator[str]:
+def _resources(module: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for resource in module.get("resources") or ():
         if resource.get("mode") != "data":
-            yield str(resource["address"])
+            yield resource
     for below in module.get("child_modules") or ():
-        yield from _addresses(below)
+        yield from _resources(below)
 
 
 def _made(document: Mapping[str, Any], healed_by: str) -> dict[str, dict[str, Any]]:

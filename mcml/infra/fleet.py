@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -69,18 +69,29 @@ class Plans:
 
 
 @contextmanager
-def open_fleet(whole: Graph, graph: Graph, folders: Folders, tools: Tools, *, at_once: int = 8) -> Iterator["Fleet"]:
-    """Yield the fleet of the units of `graph`, which is a part of the `whole`: working copies are up to date. Raises McmlError."""
+def open_fleet(
+    whole: Graph, graph: Graph, folders: Folders, tools: Tools, *, at_once: int = 8, seeing: bool = False
+) -> Iterator["Fleet"]:
+    """Yield the fleet of the units of `graph`, which is a part of the `whole`: working copies are up to date. Raises McmlError.
+
+    One that is `seeing` knows the states of all others besides; where one of those has no root, that is only known as `unseen`.
+    """
     with ExitStack() as stack:
         runs: dict[str, Path] = {}
-        for unit in {near.name: near for near in _with_their_neighbours(whole, graph)}.values():
+        unseen: dict[str, McmlError] = {}
+        near = {unit.name: unit for unit in _with_their_neighbours(whole, graph)}
+        for unit in {**near, **({unit.name: unit for unit in whole.units} if seeing else {})}.values():
             try:
                 workcopy.prepare(unit, folders, tools.modules)
                 runs[unit.name] = stack.enter_context(workcopy.run_folder(unit, folders))
             except OSError as refused:
                 where = folders.work(unit)
                 raise McmlError(f"cannot write the working copy {where}", why=str(refused), next_step="mcml doctor") from refused
-        yield Fleet(whole, graph, folders, tools, runs, at_once)
+            except McmlError as missing:
+                if unit.name in near:
+                    raise
+                unseen[unit.name] = missing
+        yield Fleet(whole, graph, folders, tools, runs, at_once, unseen)
 
 
 def _with_their_neighbours(whole: Graph, graph: Graph) -> Iterator[Unit]:
@@ -100,6 +111,7 @@ class Fleet:
     tools: Tools
     runs: Mapping[str, Path]
     at_once: int = 8
+    unseen: Mapping[str, McmlError] = field(default_factory=dict)
 
     def init(self) -> Results[None]:
         """Prepare all roots, whether or not that was done before."""
@@ -121,7 +133,8 @@ class Fleet:
     def held(self) -> Results[tuple[Held, ...]]:
         """Return what is in the states of all units that this fleet can see, also those that were not asked for."""
         seen = Graph(tuple(unit for unit in self.whole.units if unit.name in self.runs))
-        return replace(self, graph=seen)._each(lambda desk, _: desk.held(), independent=True)
+        found = replace(self, graph=seen)._each(lambda desk, _: desk.held(), independent=True)
+        return replace(found, failed={**found.failed, **self.unseen})
 
     def drift(self, local: Inventory | None = None) -> Results[Drift]:
         """Compare the state of every unit with what is there; `local` tells what is on this machine. Changes nothing, and takes no lock."""
@@ -140,7 +153,7 @@ class Fleet:
             adopt.check(desk.unit.name, address, await desk.held())
             return await desk.plan_import(await self._inputs(desk, {}), address, identifier)
 
-        return Plans(self.graph, self._each(one))
+        return Plans(self.graph, self._each(one, soon=self.tools.soon))
 
     def adopt(self, plans: Plans, address: str, identifier: str) -> Results[Applied]:
         """Apply the plan of an import, and append the fact."""
@@ -173,7 +186,7 @@ class Fleet:
             inputs = await self._inputs(desk, known, destroy=destroy)
             return await desk.plan(inputs, destroy=destroy, lock=lock)
 
-        plans = Plans(self.graph, self._each(one, independent=destroy), destroy)
+        plans = Plans(self.graph, self._each(one, independent=destroy, soon=self.tools.soon), destroy)
         if not self._several:
             return plans
         about = Circumstances("", self.graph.units[0].environment, (), plans.estimate, self.tools.monthly_budget)
@@ -278,9 +291,10 @@ class Fleet:
         backwards: bool = False,
         independent: bool = False,
         within: Mapping[str, object] | None = None,
+        soon: Callable[[], object] | None = None,
     ) -> Results[T]:
         """Work on every unit (of those `within`), in the order of the graph unless they are `independent`, watching for Ctrl-C."""
-        control = Control(self.tools.reporter, self.tools.time_left())
+        control = Control(self.tools.reporter, self.tools.time_left(), soon=soon)
         units = tuple(unit for unit in self.graph.units if within is None or unit.name in within)
         graph = Graph(units)
 

@@ -3,7 +3,6 @@
 Terraform does all of it, so that every backend of Terraform works, and its locks hold.
 """
 
-import asyncio
 import json
 import re
 import socket
@@ -12,12 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from mcml.core.errors import Conflict, McmlError, NotFound, PartlyDone, Unavailable
 from mcml.core.files import read_json, write_json
 from mcml.core.process import reference
-from mcml.infra import history
+from mcml.infra import google_login, history
 from mcml.infra.backends import FILE, SCHEMES
 from mcml.infra.events import LOCKED, Diagnostic
 from mcml.infra.runner import Ended, Runner
@@ -29,7 +27,6 @@ NOBODY = "mcml.none"
 """An address of no resource: `taint` takes the lock, finds nothing, and changes nothing."""
 
 GOOGLE = "https://storage.googleapis.com"
-CONNECT_SECONDS = 10.0
 
 GONE = ("bucket doesn't exist", "NoSuchBucket", "ContainerNotFound", "The specified container does not exist")
 SILENT = ("connection refused", "no such host", "i/o timeout", "handshake timeout", "network is unreachable", "deadline exceeded")
@@ -64,19 +61,20 @@ class Keeper:
         return replace(made, env={**made.env, "TF_WORKSPACE": "default"}) if self.unit.backend or self.unit.own else made
 
     async def knock(self) -> None:
-        """Look whether the store answers, where Terraform would wait for it without an end and without a word. Raises Unavailable."""
+        """Look whether the store answers, where Terraform would wait for it without an end and without a word.
+
+        Raises Unavailable, NotAuthenticated.
+        """
         if not self.unit.backend or self.unit.backend.kind != "gcs":
             return
-        env = self.runner(None).env
+        env, settings = self.runner(None).env, self.unit.backend.settings
+        await google_login.check(env, settings)
         if env.get("HTTPS_PROXY") or env.get("https_proxy"):
             return
-        place = urlsplit(str(self.unit.backend.settings.get("storage_custom_endpoint") or GOOGLE))
         try:
-            connecting = asyncio.open_connection(place.hostname, place.port or (80 if place.scheme == "http" else 443))
-            _, writer = await asyncio.wait_for(connecting, CONNECT_SECONDS)
-            writer.close()
-        except OSError as refused:  # a time-out, too
-            raise _silent(self.unit, f"{place.hostname}: {str(refused) or 'no answer'}") from refused
+            await google_login.reach(str(settings.get("storage_custom_endpoint") or GOOGLE))
+        except Unavailable as silent:
+            raise _silent(self.unit, silent.why) from silent
 
     async def point(self) -> None:
         """Tell Terraform's own folder of this unit where the state is, without touching a state.

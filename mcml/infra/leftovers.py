@@ -4,11 +4,11 @@ The tags are those of the controllers: https://kubernetes-sigs.github.io/aws-loa
 EBS and Persistent Disk drivers (kubernetes.io/created-for/pvc/name, goog-gke-volume), the VPC plugin (cluster.k8s.amazonaws.com/name).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from mcml.infra.accounts import Place, Scope
-from mcml.infra.residue import Held, cluster_names, owners_of
+from mcml.infra.accounts import Place
+from mcml.infra.residue import Held, owners_of
 from mcml.providers.api.inventory import Resource
 
 KINDS = (
@@ -33,6 +33,12 @@ class Made:
     resource: Resource
 
     @property
+    def name(self) -> str:
+        """As it is told of: the end of its id, of an ARN what comes after its type, for the end of a load balancer's is a number."""
+        own = self.resource.id.split(":", 5)[-1] if self.resource.id.startswith("arn:") else self.resource.id.rpartition("/")[2]
+        return own.partition("/")[2] or own
+
+    @property
     def holds_data(self) -> bool:
         """Tell whether its removal loses what is in it."""
         return self.resource.kind in HOLD_DATA
@@ -43,15 +49,14 @@ class Made:
         return self.resource.kind in WAIT
 
 
-def left_by(place: Place, found: Iterable[Resource], held: Sequence[Held], scope: Scope) -> tuple[Made, ...]:
-    """Return what the clusters of an environment made, of what was found at a place, in the order in which it can go."""
-    clusters = cluster_names(place.cloud, scope.project, scope.environment, scope.part, held)
+def left_by(clusters: Collection[str], place: Place, found: Iterable[Resource], held: Sequence[Held]) -> tuple[Made, ...]:
+    """Return what these clusters made, of what was found at a place, in the order in which it can go. `held` is what their units hold."""
     inside = tuple(f"{one.about['node_resource_group_id'].lower()}/" for one in held if one.about.get("node_resource_group_id"))
 
     def is_made(resource: Resource) -> bool:
         if resource.kind not in KINDS or (resource.kind in HOLD_DATA and not any(tag in resource.tags for tag in CLAIMED)):
             return False
-        return bool(owners_of(resource) & clusters) or (bool(inside) and resource.id.lower().startswith(inside))
+        return not owners_of(resource).isdisjoint(clusters) or resource.id.lower().startswith(inside)
 
     made = sorted((one for one in found if is_made(one)), key=lambda one: (KINDS.index(one.kind), one.id))
     return tuple(Made(place, one) for one in made)

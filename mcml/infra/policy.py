@@ -5,14 +5,17 @@ id; the file's name without one) and `address`; or a message alone. Its `input` 
 (policies/lib.rego says what). https://www.openpolicyagent.org/docs/latest/policy-language/
 """
 
+import atexit
 import json
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 from mcml.core.errors import Conflict, NotFound, Usage
@@ -20,7 +23,7 @@ from mcml.infra.pricing import Estimate
 from mcml.infra.resources import Resource
 
 if TYPE_CHECKING:
-    from regopy import Interpreter
+    from regopy import Bundle, Interpreter, Output
 
 Severity = Literal["deny", "warn"]
 SEVERITIES: tuple[Severity, ...] = ("deny", "warn")
@@ -165,16 +168,64 @@ def _cents(dollars: Decimal) -> int:
     return int((dollars * 100).to_integral_value(ROUND_CEILING))
 
 
+@dataclass(frozen=True)
+class _Compiled:
+    """Rules that are ready for any input. `asked` are the names under which `query` asks for a package's `deny` and `warn`."""
+
+    packages: Mapping[str, RuleFile]
+    asked: Mapping[str, tuple[str, Severity]]
+    query: str
+    interpreter: "Interpreter"
+    bundle: "Bundle | None"
+
+    def answers(self, told: Mapping[str, Any]) -> Any:
+        """Return what is bound to the names for an input, or what the interpreter said instead."""
+        # As text: what is given as Python values is not equal to the same text in a rule once it holds a quote or a line's end.
+        self.interpreter.set_input_term(json.dumps(told, ensure_ascii=False, default=dict))
+        if self.bundle is not None:
+            quick = _bindings(lambda: self.interpreter.query_bundle(self.bundle))
+            if not isinstance(quick, str):
+                return quick
+        return _bindings(lambda: self.interpreter.query(self.query))  # it says more about what is wrong
+
+
+_COMPILING = Lock()
+
+
+def prepare(rules: Sequence[RuleFile]) -> None:
+    """Compile rules, which takes longer than asking them: `evaluate` finds them ready. Raises Usage for a file that is broken."""
+    if rules:
+        _ready(rules)
+
+
+def _ready(rules: Sequence[RuleFile]) -> _Compiled:
+    with _COMPILING:
+        return _compiled(tuple(rules))
+
+
+@lru_cache(maxsize=1)
+def _compiled(rules: tuple[RuleFile, ...]) -> _Compiled:
+    from regopy import RegoError
+
+    atexit.register(_compiled.cache_clear)  # what regopy holds is given back by functions that are gone when modules end
+    packages = {file.package: file for file in reversed(rules)}
+    asked = {f"{severity}{number}": (package, severity) for number, package in enumerate(packages) for severity in SEVERITIES}
+    query = "; ".join(_question(name, package, severity) for name, (package, severity) in asked.items())
+    interpreter = _interpreter(rules)
+    bundle = None
+    with suppress(RegoError):  # the query tells which rule is broken
+        bundle = interpreter.build(query)
+    return _Compiled(packages, asked, query, interpreter, bundle if bundle is not None and bundle.ok() else None)
+
+
 def _ask(rules: Sequence[RuleFile], told: Mapping[str, Any]) -> Iterator[tuple[RuleFile, Severity, list[list[str]]]]:
     """Yield what each package's `deny` and `warn` hold, as `[rule, address, message]`, with the file that stands for the package."""
-    packages = {file.package: file for file in reversed(rules)}
-    interpreter = _interpreter(rules, told)
-    asked = {f"{severity}{number}": (package, severity) for number, package in enumerate(packages) for severity in SEVERITIES}
-    answers = _query(interpreter, "; ".join(_question(name, package, severity) for name, (package, severity) in asked.items()))
+    ready = _ready(rules)
+    answers = ready.answers(told)
     if isinstance(answers, str):
-        raise _failed(rules, packages, interpreter, answers)
-    for name, (package, severity) in asked.items():
-        file = packages[package]
+        raise _failed(rules, ready.packages, ready.interpreter, answers)
+    for name, (package, severity) in ready.asked.items():
+        file = ready.packages[package]
         if answers[name] == ["wrong"] or [] in answers[name]:
             why = f"`{severity} contains ...` is wanted, each an object with a message, or a text"
             raise _broken(file.path, _line_of(file, severity), why)
@@ -193,7 +244,7 @@ def _text(coded: str) -> str:
     return escaped
 
 
-def _interpreter(rules: Sequence[RuleFile], told: Mapping[str, Any]) -> "Interpreter":
+def _interpreter(rules: Sequence[RuleFile]) -> "Interpreter":
     from regopy import Interpreter, RegoError, log_level_from_string
 
     interpreter = Interpreter()
@@ -204,15 +255,13 @@ def _interpreter(rules: Sequence[RuleFile], told: Mapping[str, Any]) -> "Interpr
             interpreter.add_module(file.path, file.text)
         except RegoError as refused:
             raise _explained([file], str(refused)) from None
-    # As text: what is given as Python values is not equal to the same text in a rule once it holds a quote or a line's end.
-    interpreter.set_input_term(json.dumps(told, ensure_ascii=False, default=dict))
     return interpreter
 
 
-def _query(interpreter: "Interpreter", query: str) -> Any:
-    """Return the bindings of a query, or what the interpreter said instead."""
+def _bindings(ask: "Callable[[], Output]") -> Any:
+    """Return the bindings of an answer, or what the interpreter said instead."""
     try:
-        output = interpreter.query(query)
+        output = ask()
     except json.JSONDecodeError as said:  # regopy reads every answer as JSON, and an error is none
         return said.doc
     return output[0].bindings if output.ok() and len(output) else str(output)
@@ -222,7 +271,8 @@ def _failed(rules: Sequence[RuleFile], packages: Mapping[str, RuleFile], interpr
     """Find the package that does not evaluate: alone, each is asked again."""
     for package, file in packages.items():
         for severity in SEVERITIES:
-            answer = _query(interpreter, _question("found", package, severity))
+            question = _question("found", package, severity)
+            answer = _bindings(partial(interpreter.query, question))
             if isinstance(answer, str):
                 own = [rule for rule in rules if rule.package == package]
                 return _explained(own or [file], answer, severity)

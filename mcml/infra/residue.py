@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mcml.infra.units import Unit
 from mcml.providers.api.inventory import Resource
 
 CLUSTERS = frozenset({"aws_eks_cluster", "google_container_cluster", "azurerm_kubernetes_cluster"})
@@ -55,6 +56,16 @@ def held_in(unit: str, document: Mapping[str, Any] | None) -> tuple[Held, ...]:
             address = f"{within}{resource['type']}.{resource['name']}"
             found += [_held(unit, address, str(resource["type"]), instance) for instance in resource["instances"]]
     return tuple(found)
+
+
+def kept_at(unit: Unit) -> tuple[Held, ...]:
+    """Return the store in which a unit's state is kept, which may carry our tags too: it is no stray, and outlives what it knows of."""
+    if not unit.backend:
+        return ()
+    bucket, account = unit.backend.bucket, str(unit.backend.settings.get("storage_account_name") or "")
+    ids = {"s3": f"arn:aws:s3:::{bucket}", "gcs": f"gs://{bucket}"}.get(unit.backend.kind)
+    about = {"storage_account": account} if account else {}
+    return (Held(unit.name, "terraform.backend", "backend", frozenset([ids] if ids else []), about),)
 
 
 def _held(unit: str, address: str, kind: str, instance: Mapping[str, Any]) -> Held:
@@ -117,6 +128,7 @@ def unmanaged(found: Iterable[Resource], held: Sequence[Held]) -> tuple[Resource
     groups = frozenset(one.about["name"] for one in held if one.kind == "aws_autoscaling_group" and "name" in one.about)
     nodes = frozenset(f"{one.about['cluster_name']}-{one.about['node_group_name']}" for one in held if one.kind == "aws_eks_node_group")
     inside = tuple(f"{one.about['node_resource_group_id'].lower()}/" for one in held if one.about.get("node_resource_group_id"))
+    stores = tuple(f"/storageaccounts/{one.about['storage_account'].lower()}" for one in held if one.about.get("storage_account"))
 
     def is_ours(resource: Resource) -> bool:
         return (
@@ -124,7 +136,8 @@ def unmanaged(found: Iterable[Resource], held: Sequence[Held]) -> tuple[Resource
             or bool(owners_of(resource) & clusters)
             or resource.tags.get("aws:autoscaling:groupName", "") in groups
             or (resource.id.startswith("arn:") and resource.tags.get("Name", "") in nodes)
-            or (bool(inside) and resource.id.lower().startswith(inside))
+            or resource.id.lower().startswith(inside)
+            or resource.id.lower().endswith(stores)
             or ":snapshot:rds:" in resource.id  # a database's own backup, which goes with it
         )
 

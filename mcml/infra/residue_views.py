@@ -78,7 +78,7 @@ def teardown_document(found: "Teardown") -> Document:
     blocks: list[Block] = [Table((*ABOUT, Column("reason", "Why")), rows, title="also destroyed")] if rows else []
     blocks += [Status(State("emptied", "bad"), f"{one.unit}: {one.name}: {one.reason}") for one in found.full]
     blocks += [Status(State("unprotected", "bad"), f"{one.unit}: {one.address}: {one.reason}") for one in found.guarded]
-    return Document(plan.kind, [*plan.items, *rows], (*blocks, *plan.blocks))
+    return Document(plan.kind, [*plan.items, *rows], (*blocks, *plan.blocks, *_not_seen(found.not_seen)))
 
 
 def destroyed_document(found: "Teardown", results: "Results[Applied]", swept: "Results[Remains]") -> Document:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from subprocess import PIPE, Popen
+from threading import Thread
 from typing import Literal
 
 from mcml.core.report import Reporter
@@ -32,6 +33,10 @@ POLL_SECONDS = 0.02
 
 GRACE_SECONDS = 30.0
 """How long a Terraform that we no longer listen to may take to save its state after SIGINT, before it is killed."""
+
+PATIENCE = {"init": 5.0, "show": 5.0, "state pull": 5.0, "plan": 30.0, "taint": 30.0}
+"""How long, in seconds, a command that changes nothing may take to end after SIGINT, before it is killed: one that asks a service that does
+not answer may never hear it. What changes something is waited for as long as it takes."""
 
 PASSED = frozenset({
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "LD_LIBRARY_PATH",
@@ -66,6 +71,7 @@ class Control:
 
     The first sends one SIGINT to every Terraform that runs, which then saves its state and ends; a second Ctrl-C sends a second one,
     on which Terraform ends at once. `timeout` is in seconds from the moment that watching begins. Whoever downloads holds `preparing`.
+    `soon` is called in a thread when the first Terraform runs: it prepares what comes after, and nobody hears its errors.
     """
 
     reporter: Reporter
@@ -73,6 +79,14 @@ class Control:
     reason: Reason = ""
     running: set[Popen[bytes]] = field(default_factory=set)
     preparing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    soon: Callable[[], object] | None = None
+
+    def begin(self, process: Popen[bytes]) -> None:
+        """Note a Terraform that runs, and use the time that it takes."""
+        self.running.add(process)
+        if self.soon:
+            Thread(target=_unheard, args=(self.soon,), name="soon").start()  # no daemon: an interpreter must not end in an import
+            self.soon = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -164,25 +178,46 @@ class Runner:
                 start_new_session=True,  # Ctrl-C in the terminal reaches us alone, and we pass on one
             )
         with process:
-            self.control.running.add(process)
+            self.control.begin(process)
             try:
                 if self.control.reason:  # it came while the program started
                     process.send_signal(signal.SIGINT)
-                await _follow(process, log, on_line)
+                await _follow(process, log, on_line, self._hurry(process, args))
             finally:
                 await _end(process)
                 self.control.running.discard(process)
         return process.returncode, errors.read_bytes()
+
+    def _hurry(self, process: Popen[bytes], args: Sequence[str]) -> Callable[[], None]:
+        """Return what kills a command that changes nothing, when it was asked to stop and has not."""
+        patience = PATIENCE.get(" ".join(args[:2]) if args[0] == "state" else args[0])
+        asked: float | None = None
+
+        def look() -> None:
+            nonlocal asked
+            if patience is None or not self.control.reason:
+                return
+            asked = asked or time.monotonic()
+            if time.monotonic() - asked > patience:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+        return look
+
+
+def _unheard(work: Callable[[], object]) -> None:
+    with suppress(Exception):
+        work()
 
 
 def _text(output: bytes) -> str:
     return output.decode(errors="replace").strip()
 
 
-async def _follow(process: Popen[bytes], log: Path, on_line: Callable[[bytes], None]) -> None:
-    """Hand on each whole line of the log until the process has ended, then the rest."""
+async def _follow(process: Popen[bytes], log: Path, on_line: Callable[[bytes], None], look: Callable[[], None]) -> None:
+    """Hand on each whole line of the log until the process has ended, then the rest; `look` is called again and again meanwhile."""
     rest = b""
-    with log.open("rb") as written:
+    with log.open("rb") as written, _end_of(process) as ended:
         while True:
             last = process.poll() is not None  # before reading: what it wrote until then is all there is
             *lines, rest = (rest + written.read()).split(b"\n")
@@ -190,9 +225,29 @@ async def _follow(process: Popen[bytes], log: Path, on_line: Callable[[bytes], N
                 on_line(line)
             if last:
                 break
-            await asyncio.sleep(POLL_SECONDS)
+            look()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await ended.wait()
     if rest:
         on_line(rest)
+
+
+@contextmanager
+def _end_of(process: Popen[bytes]) -> Iterator[asyncio.Event]:
+    """Yield what is set in the moment in which a process ends; nothing sets it on a kernel or a loop that cannot tell."""
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+    try:
+        watched = os.pidfd_open(process.pid)
+    except (AttributeError, OSError):  # Linux before 5.3, or a system call filter
+        yield ended
+        return
+    loop.add_reader(watched, ended.set)
+    try:
+        yield ended
+    finally:
+        loop.remove_reader(watched)
+        os.close(watched)
 
 
 async def _end(process: Popen[bytes]) -> None:

@@ -8,19 +8,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mcml.core.errors import Conflict, NotFound, unknown
+from mcml.core.errors import Conflict, McmlError, NotFound, unknown
 from mcml.core.fact import Fact
 from mcml.infra import residue
-from mcml.infra.accounts import Account, Open, Place, Scope, find, places, survey
+from mcml.infra.accounts import Account, Open, Place, Scope, find, places, survey, unreadable
 from mcml.infra.chores import Chore, When
-from mcml.infra.fleet import Fleet, Plans
+from mcml.infra.fleet import Fleet, Plans, combined
 from mcml.infra.guarded import Guarded, Store, guarded_by, only_lifts, stores_of, units_of
 from mcml.infra.leftovers import Made, left_by, now
 from mcml.infra.plan import Applied
-from mcml.infra.residue import Held, Remains, remains
+from mcml.infra.residue import CLUSTERS, Held, Remains, cluster_names, remains
 from mcml.infra.schedule import Results
 from mcml.infra.units import Unit
-from mcml.providers.api.inventory import Resource
+from mcml.providers.api.inventory import Inventory, Resource
 
 RULE = "deletion-protection"
 """The policy that denies what `--unprotect` asks for; it is accepted with it, which the journal says."""
@@ -31,18 +31,26 @@ PATIENCE_SECONDS, POLL_SECONDS = 300.0, 5.0
 
 @dataclass(frozen=True)
 class Teardown:
-    """What a destroy will do: the plans, what is protected, which buckets are not empty, and what the clusters made."""
+    """What a destroy will do: the plans, what is protected, which buckets are not empty, and what the clusters made.
+
+    `not_seen` are the places that did not answer: what is there besides is not known.
+    """
 
     plans: Plans
     guarded: tuple[Guarded, ...] = ()
     full: tuple[Store, ...] = ()
     made: tuple[Made, ...] = ()
     held: tuple[Held, ...] = field(default=(), repr=False)
+    not_seen: Mapping[str, McmlError] = field(default_factory=dict)
 
     @property
     def changes(self) -> bool:
         """Tell whether there is anything to do."""
         return bool(self.plans.changing or self.made)
+
+    def unseen(self, again: str) -> McmlError | None:
+        """Return what it amounts to that places did not answer, so that nothing is destroyed. `again` is what was typed."""
+        return combined(Results(self.plans.results.done, self.not_seen), "planned", again)
 
 
 @dataclass(frozen=True)
@@ -55,15 +63,20 @@ class Wrecker:
     sleep: Callable[[float], None] = time.sleep
 
     def plan(self, *, lock: bool = True) -> Teardown:
-        """Plan all, and look at what would stop it. Raises what the units without a plan amount to, and what an account refuses."""
+        """Plan all, and look at what would stop it; a place that does not answer is in `not_seen`.
+
+        Raises what the units without a plan amount to.
+        """
         plans = self.fleet.plan(destroy=True, lock=lock)
         plans.raise_failures(self.fleet.tools.command("destroy"))
-        held = self._held()
-        accounts = [self.open_account(place) for place in self._where() if place.cloud != "local"]
-        made = tuple(one for account in accounts for one in left_by(account.place, find(account, self.scope, held), held, self.scope))
+        held, _ = self._held()
+        where = [place for place in self._where() if place.cloud != "local"]
+        there = survey(where, self.open_account, self.scope, held)
+        made = (one for unit in self.fleet.graph.units for one in self._made_by(unit, held, there.done))
         guarded = tuple(one for planned in plans.planned for one in guarded_by(planned))
         stores = [store for planned in plans.planned for store in stores_of(planned)]
-        return Teardown(plans, guarded, tuple(_full(stores, accounts)), made, held)
+        full, failed = self._full(stores, [place for place in where if place.name in there.done])
+        return Teardown(plans, guarded, full, tuple(made), held, {**there.failed, **failed})
 
     def gate(self, found: Teardown, accepted: Sequence[str]) -> Teardown:
         """Pass the gate of the policies; return the plans with what was accepted. Raises Conflict when a policy denies one that is not."""
@@ -72,7 +85,8 @@ class Wrecker:
     def lift(self, found: Teardown, accepted: Sequence[str]) -> None:
         """Switch deletion protection off where it is on. Raises Conflict before anything is changed, when that would change more."""
         names = units_of(found.guarded)
-        fleet = replace(self.fleet.only(names), tools=self.fleet.tools).rewritten(_unprotected)
+        keeping = self._say("settings.last_copies")
+        fleet = replace(self.fleet.only(names), tools=self.fleet.tools).rewritten(lambda unit: _unprotected(unit, keeping[unit.name]))
         plans = fleet.plan()
         command = self.fleet.tools.command("destroy")
         plans.raise_failures(command)
@@ -89,8 +103,13 @@ class Wrecker:
             raise error
 
     def plan_again(self, found: Teardown) -> Teardown:
-        """Plan the units anew whose protection was lifted. Raises Conflict when the plan is not the one that was shown."""
-        again = replace(self.fleet.only(units_of(found.guarded)), tools=self.fleet.tools).plan(destroy=True)
+        """Plan the units anew whose protection was lifted, and with them what needs them, without which none may be destroyed.
+
+        Raises Conflict when a plan is not the one that was shown.
+        """
+        lifted = set(units_of(found.guarded))
+        names = [one.name for one in self.fleet.graph.units if one.name in lifted or self.fleet.whole.needed_by(one.name) & lifted]
+        again = replace(self.fleet.only(names), tools=self.fleet.tools).plan(destroy=True)
         again.raise_failures(self.fleet.tools.command("destroy"))
         for name, planned in again.results.done.items():
             if surprises := found.plans.results.done[name].surprises(planned):
@@ -105,30 +124,45 @@ class Wrecker:
 
     def sweep(self, found: Teardown) -> Results[Remains]:
         """Look once more at every place: return what is left at each by its name, and append the fact that says so."""
-        held = self._held()
+        held, unread = self._held()
         where = self._where()
-        there = survey(where, self.open_account, self.scope, found.held)
+        there = survey([place for place in where if place.cloud not in unread], self.open_account, self.scope, found.held)
         left = {name: remains(resources, found.held, held) for name, resources in there.done.items()}
+        failed = {**{place.name: unread[place.cloud] for place in where if place.cloud in unread}, **there.failed}
         facts: dict[str, object] = {
             "environment": self.scope.environment,
             "digest": found.plans.digest,
             "left": [one.id for result in left.values() for one in result.left],
             "going": sum(len(result.going) for result in left.values()),
-            "not_seen": list(there.failed),
+            "not_seen": list(failed),
         }
         self.fleet.tools.record(Fact("infra.swept", "infra", facts=facts, at=self.fleet.tools.clock()))
-        return Results(left, there.failed)
+        return Results(left, failed)
 
     def stray(self, name: str) -> tuple[Account, Resource]:
-        """Return what is at a place of these units and in no state, by its id or the end of it. Raises NotFound, Conflict."""
-        held = self._held()
+        """Return what is at a place of these units and in no state, by its id or the end of it.
+
+        Raises NotFound, Conflict; where a place did not answer, and it is at no other, what that place said.
+        """
+        held, unread = self._held()
         found: dict[str, tuple[Account, Resource]] = {}
+        done: dict[str, None] = {}
+        failed: dict[str, McmlError] = {}
         for place in self._where():
-            account = self.open_account(place)
-            loose = residue.unmanaged(find(account, self.scope, held), held) if place.cloud != "local" else self._local(account)
-            found |= {one.id: (account, one) for one in loose}
+            try:
+                if place.cloud in unread:
+                    raise unread[place.cloud]
+                account = self.open_account(place)
+                loose = residue.unmanaged(find(account, self.scope, held), held) if place.cloud != "local" else self._local(account)
+            except McmlError as error:
+                failed[place.name] = error
+            else:
+                done[place.name] = None
+                found |= {one.id: (account, one) for one in loose}
         same = [id_ for id_ in found if id_ == name or id_.endswith((f"/{name}", f":{name}"))]
         if not same:
+            if unseen := combined(Results(done, failed), "looked at", f"mcml infra destroy --unmanaged {name}"):
+                raise unseen
             raise unknown("unmanaged resource", name, found, next_step="mcml infra drift")
         if len(same) > 1:
             raise Conflict(f"which {name}?", why=", ".join(same), next_step=f"mcml infra destroy --unmanaged {same[0]}")
@@ -142,10 +176,14 @@ class Wrecker:
 
     def switchable(self) -> dict[str, bool]:
         """Tell of each unit whether its protection is a setting of its root, which mcml can switch."""
-        setting, folders = "settings.deletion_protection", self.fleet.folders
+        return self._say("settings.deletion_protection")
+
+    def _say(self, setting: str) -> dict[str, bool]:
+        """Tell of each unit whether it is a layer whose root knows a setting."""
+        folders = self.fleet.folders
         return {
             unit.name: bool(unit.layer) and any(setting in path.read_text() for path in folders.work(unit).glob("*.tf"))
-            for unit in self.fleet.graph.units
+            for unit in self.fleet.whole.units
         }
 
     def _local(self, account: Account) -> tuple[Resource, ...]:
@@ -155,11 +193,26 @@ class Wrecker:
     def _where(self) -> tuple[Place, ...]:
         return places(self.fleet.graph.units)
 
-    def _held(self) -> tuple[Held, ...]:
+    def _held(self) -> tuple[tuple[Held, ...], dict[str, McmlError]]:
+        """Return what is in all states, and by cloud why that is not all."""
         states = self.fleet.held()
-        for error in states.failed.values():
-            raise error
-        return tuple(one for state in states.done.values() for one in state)
+        return tuple(one for state in states.done.values() for one in state), unreadable(self.fleet, states)
+
+    def _clusters(self, unit: Unit, held: Sequence[Held]) -> frozenset[str]:
+        """Return the clusters whose things go with a unit: those that it holds, and, where they may be of an earlier run, our module's."""
+        layers = {one.layer for one in self.fleet.graph.units if one.cloud == unit.cloud}
+        ours = [one for one in held if one.unit == unit.name and unit.cloud]
+        if unit.layer == "cluster" or (unit.layer == "network" and "cluster" not in layers):
+            return cluster_names(unit.cloud, self.scope.project, self.scope.environment, self.scope.part, ours)
+        return frozenset(one.about["name"] for one in ours if one.kind in CLUSTERS and "name" in one.about)
+
+    def _made_by(self, unit: Unit, held: Sequence[Held], there: Mapping[str, Sequence[Resource]]) -> tuple[Made, ...]:
+        """Return what the clusters of a unit made, of what was found at its place."""
+        clusters = self._clusters(unit, held)
+        if not clusters:
+            return ()
+        place = self._place(unit)
+        return left_by(clusters, place, there.get(place.name, ()), [one for one in held if one.unit == unit.name])
 
     def _chores(self, found: Teardown, unit: Unit, when: When) -> Iterator[Chore]:
         """Yield what is to be done before a unit, or after it: its buckets are emptied, and what a cluster made goes when that is gone."""
@@ -167,16 +220,31 @@ class Wrecker:
             for store in found.full:
                 if store.unit == unit.name and store.resource:
                     yield _emptying(store, self._account(unit))
-        clusters = [one.name for one in self.fleet.graph.units if one.layer == "cluster" and one.cloud == unit.cloud]
-        drains = unit.name in clusters if clusters else unit.layer == "network"
-        if drains and when == ("after" if clusters else "before"):
+        if self._clusters(unit, found.held) and when == ("before" if unit.layer == "network" else "after"):
             account = self._account(unit)
-            there = left_by(account.place, find(account, self.scope, found.held), found.held, self.scope)
-            for one in now(there, found.made):
-                yield Chore(one.resource.id.rpartition("/")[2], "removing what the cluster made", "removed", self._deletion(account, one))
+            there = {account.place.name: find(account, self.scope, found.held)}
+            for one in now(self._made_by(unit, found.held, there), found.made):
+                yield Chore(one.name, "removing what the cluster made", "removed", self._deletion(account, one))
+
+    def _full(self, stores: Sequence[Store], where: Sequence[Place]) -> tuple[tuple[Store, ...], dict[str, McmlError]]:
+        """Return the stores that are not empty, and the places that did not tell."""
+        full: list[Store] = []
+        failed: dict[str, McmlError] = {}
+        for place in {place.cloud: place for place in where}.values():
+            try:
+                inventory = self.open_account(place).inventory
+                full += [found for store in stores if store.cloud == place.cloud and (found := _blocked(store, inventory))]
+            except McmlError as error:
+                failed[place.name] = error
+        return tuple(full), failed
 
     def _account(self, unit: Unit) -> Account:
-        return self.open_account(places([unit])[0])
+        return self.open_account(self._place(unit))
+
+    def _place(self, unit: Unit) -> Place:
+        """Return where a unit is; one that does not say its region is where the others of its cloud are."""
+        (said,) = places([unit])
+        return said if said.region else next(place for place in self._where() if place.cloud == unit.cloud)
 
     def _deletion(self, account: Account, made: Made) -> Callable[[], Mapping[str, object] | None]:
         def work() -> Mapping[str, object] | None:
@@ -192,15 +260,14 @@ class Wrecker:
         return work
 
 
-def _full(stores: Sequence[Store], accounts: Sequence[Account]) -> Iterator[Store]:
-    """Yield the stores that hold something, with what their inventory says; where that cannot be told, as if they did."""
-    inventories = {account.place.cloud: account.inventory for account in accounts}
-    for store in stores:
-        if store.resource is None:
-            yield store
-        elif store.cloud in inventories and (blockers := inventories[store.cloud].blockers([store.resource])):
-            reasons = "; ".join(blocker.reason for blocker in blockers)
-            yield replace(store, reason=reasons, fix="\n".join(blocker.fix for blocker in blockers))
+def _blocked(store: Store, inventory: Inventory) -> Store | None:
+    """Return a store that holds something, with what its inventory says; where that cannot be told, as if it did."""
+    if store.resource is None:
+        return store
+    blockers = inventory.blockers([store.resource])
+    if not blockers:
+        return None
+    return replace(store, reason="; ".join(one.reason for one in blockers), fix="\n".join(one.fix for one in blockers))
 
 
 def _emptying(store: Store, account: Account) -> Chore:
@@ -221,8 +288,10 @@ def _deleted(account: Account, resource: Resource) -> Mapping[str, object]:
     }  # fmt: skip
 
 
-def _unprotected(unit: Unit) -> Unit:
+def _unprotected(unit: Unit, keeping: bool) -> Unit:
+    """Return a unit without protection; what its module keeps of what is protected is kept for all that, where it can be (`keeping`)."""
     settings = unit.variables.get("settings")
     if not unit.layer or not isinstance(settings, Mapping):
         return unit
-    return replace(unit, variables={**unit.variables, "settings": {**settings, "deletion_protection": False}})
+    kept = {"last_copies": True} if keeping else {}
+    return replace(unit, variables={**unit.variables, "settings": {**kept, **settings, "deletion_protection": False}})

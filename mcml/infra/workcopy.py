@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def run_folder(unit: Unit, folders: Folders) -> Iterator[Path]:
     """
     runs = folders.runs(unit)
     runs.mkdir(parents=True, exist_ok=True)
-    _sweep(runs.iterdir())
+    sweep(runs.iterdir())
     folder = Path(tempfile.mkdtemp(dir=runs, prefix=f"{os.getpid()}-"))
     try:
         yield folder
@@ -120,7 +120,7 @@ def preview_folder(unit: Unit, folders: Folders, files: Mapping[str, Mapping[str
     behind is swept.
     """
     work, ending = folders.work(unit), f".preview-{unit.environment}-"
-    _sweep(work.parent.glob(f".{work.name}{ending}*"), skip=len(work.name) + len(ending) + 1)
+    sweep(work.parent.glob(f".{work.name}{ending}*"), skip=len(work.name) + len(ending) + 1)
     folder = Path(tempfile.mkdtemp(dir=work.parent, prefix=f".{work.name}{ending}{os.getpid()}-"))
     try:
         for path in work.iterdir():
@@ -140,7 +140,7 @@ def preview_folder(unit: Unit, folders: Folders, files: Mapping[str, Mapping[str
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sweep(folders: Iterator[Path], skip: int = 0) -> None:
+def sweep(folders: Iterable[Path], skip: int = 0) -> None:
     """Remove the folders of runs that are no more; the process that made one is in its name, after `skip` characters."""
     for leftover in list(folders):
         pid = leftover.name[skip:].partition("-")[0]

@@ -9,17 +9,20 @@ doubtful, and every error, is asked of the SDK again, which knows the reason, th
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from operator import lt
+from queue import SimpleQueue
 from typing import Any
 
 from mcml.core.fanout import ask_all
 
 FAILURES = 3
 PAGE_OBJECTS = 1000
+AHEAD = 2  # pages of a listing that are asked for while the one before them is looked at
 MOST_BYTES = 8 << 20
 """What goes in one request; larger objects stream through the SDK, where the client is not what takes the time."""
 
@@ -86,18 +89,13 @@ class Bulk:
             yield None
             return
         listing = self._once(bucket, lambda obstore, store: obstore.list(store, prefix or None, chunk_size=PAGE_OBJECTS))
-        first = True  # of the pages behind it, a thread for each would take an eighth of the time
-        while listing is not None:
-            page = self._once(bucket, lambda *_: next(listing, ()), interruptible=first)
-            first = False
-            if page is not None and not page:
-                return
-            yield page
-            if page is None:
-                return
-        yield None
+        if listing is None:
+            yield None
+            return
+        with closing(ahead(lambda: self._once(bucket, lambda *_: next(listing, ())))) as pages:
+            yield from pages
 
-    def _once(self, bucket: str, call: Callable[[Any, Any], Any], *, interruptible: bool = True) -> Any:
+    def _once(self, bucket: str, call: Callable[[Any, Any], Any]) -> Any:
         if self._failed >= FAILURES:
             return None
         import obstore
@@ -105,8 +103,7 @@ class Bulk:
 
         try:
             store = self._store(bucket)
-            make = partial(call, obstore, store)
-            answer = None if store is None else _interruptible(make) if interruptible else make()
+            answer = None if store is None else _interruptible(partial(call, obstore, store))
         except FileNotFoundError:  # of the object, of the bucket, or not what we can check: the SDK says which
             return None
         except (BaseError, OSError, ValueError):
@@ -127,6 +124,38 @@ def _interruptible(call: Callable[[], Any]) -> Any:
     if threading.current_thread() is not threading.main_thread():
         return call()
     return ask_all({"bulk": call}).given["bulk"]
+
+
+def ahead(read: Callable[[], Any]) -> Generator[Any, None, None]:
+    """Yield what `read` returns until it is empty; None is the last. It is read in a thread, AHEAD before it is asked for.
+
+    One thread for all: that of `_interruptible` for each page would take an eighth of a listing's time.
+    """
+    found: SimpleQueue[Any] = SimpleQueue()
+    room, gone = threading.Semaphore(AHEAD), threading.Event()
+
+    def go() -> None:
+        page: Any = True
+        while page and room.acquire() and not gone.is_set():
+            try:
+                page = read()
+            except BaseException as bug:  # noqa: BLE001 - raised by the one who waits
+                found.put(bug)
+                return
+            found.put(page)
+
+    threading.Thread(target=go, name="mcml-pages", daemon=True).start()
+    try:
+        while page := found.get():
+            if isinstance(page, BaseException):
+                raise page
+            yield page
+            room.release()
+        if page is None:
+            yield None
+    finally:
+        gone.set()
+        room.release()
 
 
 def is_sure(page: Sequence[Mapping[str, Any]], prefix: str, after: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from mcml.core.errors import McmlError, Unavailable
+from mcml.core.errors import InvalidRequest, McmlError, Unavailable
 
 T = TypeVar("T")
 Translate = Callable[[Exception], McmlError | None]
@@ -18,6 +18,8 @@ Translate = Callable[[Exception], McmlError | None]
 
 NEXT_STEP = "mcml doctor"
 """Of what stays unavailable, where the error table has nothing better: it tells whether the cloud answers us at all."""
+REFUSED_STEP = "correct what it names, then try again; --debug shows the call"
+"""Of a request whose content a cloud refused, where the error table has nothing better."""
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 
@@ -68,6 +70,8 @@ def guarded(call: Callable[[], T], translate: Translate, policy: Policy, *, repe
                     told.next_step = told.next_step or NEXT_STEP
                 if told is failed:
                     raise
+                if isinstance(told, InvalidRequest):
+                    told.next_step = told.next_step or REFUSED_STEP
                 raise told from failed
     raise AssertionError("a policy has at least one attempt")
 

@@ -1,20 +1,24 @@
 """The seam between deciding and carrying: what the control loop asks of a proxy. Envoy is the one that exists."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from mcml.core.backend import Backend
-from mcml.route.config import RoutePlan
+from mcml.route.config import Front, RoutePlan
 from mcml.route.observe import Observation
 
 
 @dataclass(frozen=True)
 class Desired:
-    """What the proxy is to do: the backends it should know, the plan of every route, and what `/v2/health/ready` says."""
+    """What the proxy is to do: the backends it should know, the plan of every route, what `/v2/health/ready` says, and its listener.
+
+    Where the listener listens and writes its log is the engine's to say, whatever `front` has there.
+    """
 
     backends: tuple[Backend, ...]
     plans: tuple[RoutePlan, ...]
     ready: bool
+    front: Front = field(default=Front("", 0, ""))
 
 
 class Engine(Protocol):

@@ -1,31 +1,37 @@
 """Envoy as the engine: its files written whole, its process started, adopted, watched and ended, its admin interface read."""
 
-import errno
 import hashlib
 import json
-import socket
 import subprocess
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
-from mcml.core.errors import Conflict, McmlError, Unavailable
+from mcml.core.errors import McmlError, Unavailable
 from mcml.core.files import read_json, write_atomic, write_json
-from mcml.core.process import ProcessRef, free_port, is_alive, spawn_detached, stop, wait_gone
+from mcml.core.process import free_port
 from mcml.route import config
+from mcml.route.access_log import ACCESS_LOG, rotate
 from mcml.route.admin import Admin
+from mcml.route.config.evidence import EVIDENCE_FILE
+from mcml.route.config.listener import TRACING
+from mcml.route.config.managed import hold_whole
+from mcml.route.config.upstream import rewrites
 from mcml.route.engine import Desired
+from mcml.route.envoy_process import EnvoyProcess, start
+from mcml.route.listening import cannot_listen, require_free
 from mcml.route.observe import STATS_FILTER, Observation, parse
-from mcml.route.records import ENGINE_FILE, read_engine
+from mcml.route.records import ENGINE_FILE, read_json_object
 
 START_SECONDS = 20.0
 LISTEN_SECONDS = 5.0
 SETTLE_SECONDS = 3.0
 """Longest time from writing a file to Envoy's having it in force; usually milliseconds."""
 
-ACCESS_LOG_LIMIT = 64 * 1024 * 1024
-"""Bytes above which the access log is set aside; one old one is kept."""
+PRIVATE = ("limits", "keys", "sds", "sds-ca")  # a rate before the key that it is for
+"""Files of the listener that only their owner may read."""
 
 STATS_PATH = "/stats?" + urlencode({"format": "json", "histogram_buckets": "detailed", "filter": STATS_FILTER})
 
@@ -33,24 +39,38 @@ STATS_PATH = "/stats?" + urlencode({"format": "json", "histogram_buckets": "deta
 class EnvoyEngine:
     """One Envoy process, fed by files in `folder/xds`. It outlives us: a later engine on the same folder takes it over."""
 
-    def __init__(self, folder: Path, *, binary: Path, host: str, port: int, admin_port: int, software: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        binary: Path,
+        host: str,
+        port: int,
+        admin_port: int,
+        software: str,
+        upstream: config.Upstream = config.ALONE,
+    ) -> None:
         self.folder = folder.resolve()
         self.host = "127.0.0.1" if host == "localhost" else host  # Envoy listens on addresses only
         self.port = port
-        self.process: ProcessRef | None = None
+        self.process: EnvoyProcess | None = None
         self.adopted = False
+        self.tls = False
         self.admin_port = admin_port
         self._binary = binary
         self._software = software
+        self._upstream = upstream
         self._xds = self.folder / "xds"
         self._versions: dict[str, str] = {}
         self._in_force: dict[str, str] = {}
         self._clusters: dict[str, config.Json] = {}
         self._routed: set[str] = set()
         self._applied: Desired | None = None
+        self._speakers: frozenset[str] = frozenset()  # backends whose cluster for gRPC Envoy has
         self._unsettled = 0.0
         self._validated = ""
         self._admin: Admin | None = None
+        self._log_limits = config.Front("", 0, "").log_size, config.Front("", 0, "").logs_kept
 
     # --- start and end
 
@@ -60,6 +80,10 @@ class EnvoyEngine:
             self._kill()  # dead, or it hangs
         elif self._adopt():
             self.adopted = True  # it keeps the weights it has until the first reading
+            return
+        if self.process is not None:
+            self.adopted = True
+            self.hand_over(desired)
             return
         self.port = self.port or free_port()
         self.admin_port = self.admin_port or free_port()
@@ -75,39 +99,67 @@ class EnvoyEngine:
             self._kill()
             raise
 
+    def hand_over(self, desired: Desired) -> None:
+        """Start a new Envoy beside the one that runs, which gives it its sockets, ends what it has begun, and goes.
+
+        Raises McmlError when the new one does not start; the old one serves on.
+        """
+        elder = self.process
+        self._write_all(desired)
+        self._close_admin()
+        try:
+            self._spawn(elder)
+            self._wait_ready()
+        except (OSError, McmlError) as failed:
+            if self.process is not None and self.process is not elder:
+                self.process.give_up()
+            self.process = elder
+            self._remember()
+            raise self._not_started(f"the proxy cannot be replaced, the one before serves on: {failed}") from failed
+
     def _adopt(self) -> bool:
-        """Take over the Envoy of an earlier `serve` if it runs with the same listener; end it if it runs with another."""
-        self.process = read_engine(self.folder)
+        """Take over the Envoy of an earlier `serve`. False when there is none, or one that is to be replaced: that is `process` then."""
+        known = read_json_object(self.folder / ENGINE_FILE)
+        self.process = EnvoyProcess.from_json(known)
         if self.process is None:
             return False
         wanted = self.port, self.admin_port
         with suppress(Unavailable, ValueError, KeyError, TypeError, OSError):
-            known = read_json(self.folder / ENGINE_FILE)
-            if known["host"] == self.host and self.port in (0, known["port"]) and self.admin_port in (0, known["admin_port"]):
-                self.port, self.admin_port = int(known["port"]), int(known["admin_port"])
-                self.observe()
-                self._read_back()
+            self.admin_port = int(known["admin_port"])
+            self.observe()
+            self.port = self.port or int(known["port"])
+            self.admin_port = wanted[1] or self.admin_port
+            same = (self.host, self.port) == (known["host"], known["port"])
+            if not same:
+                require_free("router", self.host, self.port)
+            if self._read_back() and same:
                 return True
+            if self.process.base_id:
+                return False
+        self._close_admin()
         self.port, self.admin_port = wanted
         self._kill()
         return False
 
-    def _read_back(self) -> None:
-        """Learn from its files what the running Envoy was given. Raises ValueError when it was started in another way than ours."""
+    def _read_back(self) -> bool:
+        """Learn from its files what the running Envoy was given; False when its static part is another than ours."""
+        if read_json(self._xds / "bootstrap.json") != self._bootstrap():
+            return False
         cds, rds, lds = (read_json(self._xds / f"{name}.json") for name in ("cds", "rds", "lds"))
-        if lds["resources"] != [self._listener()] or read_json(self._xds / "bootstrap.json") != self._bootstrap():
-            raise ValueError("another listener")
         self._clusters = {cluster["name"]: cluster for cluster in cds["resources"]}
-        self._routed = _routed(rds["resources"][0])
-        self._versions = {"cds": str(cds["version_info"]), "rds": str(rds["version_info"])}
+        self._routed = config.clusters_of(rds["resources"][0]) | {TRACING}
+        self._versions = {name: str(found["version_info"]) for name, found in (("cds", cds), ("rds", rds), ("lds", lds))}
+        return True
 
-    def _spawn(self) -> None:
-        argv = [str(self._binary), "-c", str(self._xds / "bootstrap.json"), "--reject-unknown-dynamic-fields", "--disable-hot-restart"]
-        argv += ["--log-level", "warning", "--file-flush-interval-msec", "1000"]
-        _raise_file_limit()
-        self.process = spawn_detached(argv, log=self.folder / "envoy.log", cwd=self.folder)
-        about = {"pid": self.process.pid, "started": self.process.started, "host": self.host, "port": self.port}
-        write_json(self.folder / ENGINE_FILE, {**about, "admin_port": self.admin_port}, durable=False)
+    def _spawn(self, heir: "EnvoyProcess | None" = None) -> None:
+        """Start Envoy; with `heir`, beside a running one whose sockets and counters it takes over."""
+        self.process = start(self._binary, self.folder, self._xds / "bootstrap.json", heir=heir)
+        self._remember()
+
+    def _remember(self) -> None:
+        where = {"host": self.host, "port": self.port, "admin_port": self.admin_port}
+        if self.process is not None:
+            write_json(self.folder / ENGINE_FILE, {**self.process.as_json(), **where}, durable=False)
 
     def _wait_ready(self) -> None:
         end = time.monotonic() + START_SECONDS
@@ -115,10 +167,20 @@ class EnvoyEngine:
             if not self.alive():
                 raise self._not_started("Envoy ended while it started")
             with suppress(Unavailable):
-                if self._ask().get("/ready").startswith("LIVE"):
+                if self._is_live():
                     return self._check_listener()
             time.sleep(0.02)
         raise self._not_started(f"Envoy was not ready after {START_SECONDS:g} s")
+
+    def _is_live(self) -> bool:
+        """Tell whether our Envoy is ready: where one replaces another, the elder may still answer on the same port."""
+        with suppress(ValueError, KeyError, TypeError):
+            about = json.loads(self._ask().get("/server_info"))
+            epoch = int(about["command_line_options"].get("restart_epoch", 0))
+            if self.process and epoch == self.process.epoch:
+                return bool(about["state"] == "LIVE")
+        self._close_admin()  # a connection to the elder stays with the elder
+        return False
 
     def _not_started(self, message: str) -> McmlError:
         words = [line.split("] ")[-1] for line in self._log_lines()[-3:]]
@@ -134,7 +196,7 @@ class EnvoyEngine:
 
     def alive(self) -> bool:
         """See `Engine.alive`."""
-        return self.process is not None and is_alive(self.process)
+        return self.process is not None and self.process.alive()
 
     def stop(self, *, drain: float) -> None:
         """See `Engine.stop`."""
@@ -149,17 +211,15 @@ class EnvoyEngine:
         (self.folder / ENGINE_FILE).unlink(missing_ok=True)
 
     def _kill(self) -> None:
+        self._close_admin()
+        if self.process is not None:
+            self.process.end(grace=3.0)
+            self.process = None
+
+    def _close_admin(self) -> None:
         if self._admin:
             self._admin.close()
             self._admin = None
-        if self.process is not None:
-            stop(self.process, grace=3.0)
-            self._reap()
-            self.process = None
-
-    def _reap(self) -> None:
-        if self.process is not None:
-            wait_gone(self.process, 0.0)
 
     # --- configuration
 
@@ -168,15 +228,19 @@ class EnvoyEngine:
         settled = self._settled()
         if settled and desired == self._applied:
             return
-        wanted = {cluster["name"]: cluster for cluster in config.clusters(desired.backends)}
+        wanted = {cluster["name"]: cluster for cluster in self._wanted(desired)}
         needed = {name for name in self._clusters if not settled or name in self._routed}
         self._clusters = {**{name: self._clusters[name] for name in needed}, **wanted}
         self._write("cds", [self._clusters[name] for name in sorted(self._clusters)])
-        table = config.routes(desired.plans, software=self._software, ready=desired.ready)
-        self._routed = _routed(table)
+        front = self._front(desired)
+        table = self._table(desired, front)
+        self._routed = _named(table, front)
         self._write("rds", [table])
-        self._write("lds", [self._listener()])
         self._applied = desired if needed <= wanted.keys() else None  # None: there are clusters to clear away next time
+        if self._in_force.get("cds") == self._versions["cds"] or not config.own_clusters(front):
+            self._write_front(front)
+        else:
+            self._applied = None  # a listener that names a cluster before Envoy knows it is refused: it waits for the next time
 
     def _settled(self) -> bool:
         """Tell whether what we wrote is in force; where it is not for long (somebody else wrote there), it is written again."""
@@ -191,23 +255,39 @@ class EnvoyEngine:
 
     def _write_all(self, desired: Desired) -> None:
         """Write every file for a new process, after Envoy itself has checked them as one configuration."""
-        clusters = config.clusters(desired.backends)
-        table = config.routes(desired.plans, software=self._software, ready=desired.ready)
-        self._validate(config.flatten(self._bootstrap(), [self._listener()], clusters, table))
+        clusters = self._wanted(desired)
+        self._speakers = config.speakers(cluster["name"] for cluster in clusters)
+        front = self._front(desired)
+        table, extensions, secrets = self._table(desired, front), config.resources(front), config.secrets(front)
+        inline = {"extensions": list(extensions.values()), "secrets": list(secrets.values())}
+        self._validate(config.flatten(self._bootstrap(), self._listeners(front), clusters, table, **inline))
         self._versions, self._in_force, self._applied = {}, {}, desired
         self._clusters = {cluster["name"]: cluster for cluster in clusters}
-        self._routed = _routed(table)
+        self._routed = _named(table, front)
         write_json(self._xds / "bootstrap.json", self._bootstrap(), durable=False)
-        self._write("lds", [self._listener()])
+        self._write_front(front)
         self._write("cds", clusters)
         self._write("rds", [table])
 
-    def _write(self, name: str, resources: list[config.Json]) -> None:
+    def _write_front(self, front: config.Front) -> None:
+        """Write the listener, and before it what it is going to look for; only we and Envoy may read what holds keys."""
+        private = {**config.resources(front), **config.secrets(front)}
+        self._log_limits = front.log_size, front.logs_kept
+        self.tls = front.identity is not None
+        for name in PRIVATE:
+            if name in private:
+                self._write(name, [private[name]], mode=0o600)
+            else:
+                self._versions.pop(name, None)
+                (self._xds / f"{name}.json").unlink(missing_ok=True)
+        self._write("lds", self._listeners(front), mode=0o600)
+
+    def _write(self, name: str, resources: list[config.Json], *, mode: int = 0o644) -> None:
         version = hashlib.sha256(json.dumps(resources, sort_keys=True).encode()).hexdigest()[:16]
         if self._versions.get(name) == version:
             return
         body = json.dumps(config.discovery(version, resources)).encode()
-        write_atomic(self._xds / f"{name}.json", body, durable=False)
+        write_atomic(self._xds / f"{name}.json", body, mode=mode, durable=False)
         self._versions[name] = version
 
     def rewrite(self) -> None:
@@ -221,15 +301,42 @@ class EnvoyEngine:
         if digest == self._validated:
             return
         path = self.folder / "flat.json"
-        write_atomic(path, text.encode(), durable=False)
+        write_atomic(path, text.encode(), mode=0o600, durable=False)
         validate(self._binary, path)
+        path.unlink()  # it holds keys
         self._validated = digest
+
+    def _wanted(self, desired: Desired) -> list[config.Json]:
+        clusters = config.clusters(desired.backends, self._upstream, renames=_renames(desired))
+        grpc = config.grpc_clusters(clusters, desired.backends, desired.plans)
+        return [*clusters, *grpc, *config.own_clusters(desired.front, self._upstream.authorities)]
+
+    def _front(self, desired: Desired) -> config.Front:
+        grpc = any(plan.protocol != "http" for plan in desired.plans)
+        return replace(
+            desired.front,
+            host=self.host,
+            port=self.port,
+            access_log=str(self.folder / ACCESS_LOG),
+            grpc=grpc,
+            evidence=str(self.folder / EVIDENCE_FILE) if any(plan.regions for plan in desired.plans) else "",
+            overflows=any(plan.bursts for plan in desired.plans),
+        )
+
+    def _table(self, desired: Desired, front: config.Front) -> config.Json:
+        keep_path = _renames(desired) or rewrites(desired.backends)
+        managed = {backend.name for backend in desired.backends if backend.infer_path}
+        table = config.routes(
+            desired.plans, software=self._software, ready=desired.ready, grpc=self._speakers, keep_path=keep_path, managed=managed
+        )
+        signed = {backend.name for backend in desired.backends if backend.auth == "sigv4"}
+        return hold_whole(config.guard(config.assist(table, front.aside), front), signed, front.body_limit)
+
+    def _listeners(self, front: config.Front) -> list[config.Json]:
+        return [config.listener(front, str(self._xds)), *config.listeners(front.aside)]
 
     def _bootstrap(self) -> config.Json:
         return config.bootstrap(self.admin_port, str(self._xds))
-
-    def _listener(self) -> config.Json:
-        return config.listener(config.Front(self.host, self.port, str(self.folder / "access.log")), str(self._xds))
 
     # --- what it says
 
@@ -241,6 +348,9 @@ class EnvoyEngine:
         """See `Engine.observe`."""
         observation = parse(self._ask().get("/clusters?format=json"), self._ask().get(STATS_PATH))
         self._in_force = dict(observation.versions)
+        speakers = frozenset(name for name, seen in observation.backends.items() if seen.grpc)
+        if speakers != self._speakers:
+            self._speakers, self._applied = speakers, None
         return observation
 
     def complaint(self) -> str:
@@ -256,12 +366,9 @@ class EnvoyEngine:
         return []
 
     def tidy(self) -> None:
-        """See `Engine.tidy`: an access log that is too large is set aside, in place of the one before."""
-        log = self.folder / "access.log"
+        """See `Engine.tidy`: an access log that is too large is set aside."""
         with suppress(OSError, Unavailable):
-            if log.stat().st_size > ACCESS_LOG_LIMIT:
-                log.replace(log.with_suffix(".log.1"))
-                self._ask().post("/reopen_logs")
+            rotate(self.folder / ACCESS_LOG, *self._log_limits, lambda: self._ask().post("/reopen_logs"))
 
 
 def validate(binary: Path, path: Path) -> None:
@@ -273,38 +380,11 @@ def validate(binary: Path, path: Path) -> None:
         raise McmlError("Envoy refuses the configuration", why=words[-1].split("] ")[-1] if words else "", next_step=f"see {path}")
 
 
-def require_free(what: str, host: str, port: int) -> None:
-    """Check that an address can be listened on (port 0: any will do). Raises Conflict with the system's reason."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as failed:
-            held = failed.errno == errno.EADDRINUSE
-            raise cannot_listen(what, host, port, "another program holds that port" if held else str(failed.strerror)) from failed
+def _named(table: config.Json, front: config.Front) -> set[str]:
+    """Return the clusters that a route table or the listener name."""
+    return config.clusters_of(table) | {cluster["name"] for cluster in config.own_clusters(front)}
 
 
-def cannot_listen(what: str, host: str, port: int, why: str) -> Conflict:
-    """Build the error for an address that the router cannot have."""
-    return Conflict(
-        f"the {what} cannot listen on {host}:{port}",
-        why=why,
-        next_step="mcml route serve --port 0   (takes a free one), or set router.port in mcml.toml",
-    )
-
-
-def _routed(table: config.Json) -> set[str]:
-    """Return the clusters that a route table names."""
-    actions = [one.get("route", {}) for host in table["virtual_hosts"] for one in host["routes"]]
-    return {cluster["name"] for action in actions for cluster in action.get("weighted_clusters", {}).get("clusters", ())}
-
-
-def _raise_file_limit() -> None:
-    """Let the process we start hold as many connections as the machine allows it (the soft limit is often 1024)."""
-    try:
-        import resource
-    except ImportError:
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+def _renames(desired: Desired) -> bool:
+    """Tell whether a route is split between models, so that each backend must put its own into the path."""
+    return any(plan.split for plan in desired.plans)

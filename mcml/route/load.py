@@ -135,7 +135,7 @@ class _Connection:
         headers = _headers(head)
         body = await self._body(headers)
         error = "" if status == 200 else f"{status}: {body[:300].decode(errors='replace')}"
-        attempts = int(headers.get("x-envoy-attempt-count", "1"))
+        attempts = int(headers.get("x-mcml-attempts", "1"))
         sample = Sample(began, time.monotonic() - began, status, headers.get("x-mcml-backend", ""), attempts, error)
         return sample, headers.get("connection", "").lower() != "close"
 

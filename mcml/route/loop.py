@@ -10,15 +10,20 @@ from mcml.core.backend import Backend
 from mcml.core.clock import Clock
 from mcml.core.errors import McmlError, Unavailable
 from mcml.core.fact import Fact
+from mcml.core.override import Override
 from mcml.core.price import PriceInfo
 from mcml.core.report import Reporter
 from mcml.core.schema_routes import Route
 from mcml.route.board import Board
+from mcml.route.config import Front, speechless
+from mcml.route.credentials import Held
 from mcml.route.decide import ROOM, Outcome, Reading, State, group, turn
 from mcml.route.engine import Desired, Engine
 from mcml.route.feeds import Courier
 from mcml.route.observe import Observation
 from mcml.route.records import DecisionLog, write_status
+from mcml.route.shadow import shadow_backends
+from mcml.route.spend import read_spend, write_spend
 from mcml.route.status import status
 
 TICK = 0.2
@@ -28,17 +33,26 @@ TIDY_SECONDS = 10.0
 HUNG_SECONDS = 10.0
 """A proxy that lives but says nothing for so long is started again."""
 
+LOG_QUIET_SECONDS = 60.0
 RESTART_PAUSE = (0.5, 5.0)
 """First and longest pause between two attempts to start a proxy that does not start."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the loop reads what is not the proxy's: all return at once. `routes`: what mcml.toml says now (None: what it said at first)."""
+    """Where the loop reads what is not the proxy's: all return at once.
+
+    `routes`: what mcml.toml says now (None: what it said at first). `credentials`: those that the proxy has, by backend name; a backend
+    that wants one waits until it is there. `front`: what the listener is to be, for these routes.
+    `overrides`: what people changed at run time.
+    """
 
     backends: Callable[[], tuple[Backend, ...]]
     prices: Callable[[], Mapping[str, PriceInfo]]
     routes: Callable[[], Mapping[str, Route]] | None = None
+    credentials: Callable[[], Mapping[str, Held]] = dict
+    front: Callable[[Mapping[str, Route]], Front] = lambda _: Front("", 0, "")
+    overrides: Callable[[], tuple[Override, ...]] = tuple
 
 
 class Loop:
@@ -66,8 +80,9 @@ class Loop:
         self._reporter = reporter
         self._clock = clock
         self._log = DecisionLog(folder)
-        self._state = State()
-        self._refused = 0
+        self._state = State(spend=read_spend(folder))
+        self._refused = self._log_failures = 0
+        self._log_failed_at = -LOG_QUIET_SECONDS
         self._rewrote_at = -REWRITE_SECONDS
         self._seen_at = time.monotonic()
         self._told = self._tidied = 0.0
@@ -77,8 +92,8 @@ class Loop:
     def start(self) -> None:
         """Start the proxy with every backend that is known; the first turn gives them weights. Raises what `Engine.start` raises."""
         reading = self._reading(None)
-        _, outcome = turn(State(), self._routes, reading)
-        self.engine.start(self._desired(outcome, reading))
+        state, outcome = turn(self._state, self._routes, reading)
+        self.engine.start(self._desired(outcome, reading, state.routes))
         self._seen_at = time.monotonic()
 
     def run(self, stop: threading.Event) -> None:
@@ -109,6 +124,7 @@ class Loop:
         reading = self._reading(observation)
         self._state, outcome = turn(self._state, self._routes, reading)
         self._check_refusals(observation)
+        self._check_log(observation, reading.now)
         self._carry_out(outcome, reading)
         if outcome.facts:
             self._courier.post(*outcome.facts)
@@ -134,15 +150,23 @@ class Loop:
         self.on_reload(routes)
 
     def _reading(self, observation: Observation | None) -> Reading:
-        return Reading(time.monotonic(), self._clock(), observation, self._sources.backends(), self._sources.prices())
+        held = self._sources.credentials()
+        backends = tuple(one for one in self._sources.backends() if one.auth == "none" or one.name in held)
+        now, at = time.monotonic(), self._clock()
+        return Reading(now, at, observation, backends, self._sources.prices(), self._sources.overrides())
 
-    def _desired(self, outcome: Outcome, reading: Reading) -> Desired:
-        members = group(self._routes, reading.backends)
-        return Desired(tuple(backend for name in members for backend in members[name]), outcome.plans, outcome.ready)
+    def _desired(self, outcome: Outcome, reading: Reading, routes: Mapping[str, Route]) -> Desired:
+        """Put together what the proxy is to do; `routes` are those of mcml.toml with what people changed."""
+        members = group(routes, reading.backends)
+        serving = tuple(backend for name in members for backend in members[name])
+        backends = tuple(dict.fromkeys((*serving, *shadow_backends(routes, reading.backends))))
+        return Desired(backends, outcome.plans, outcome.ready, self._sources.front(routes))
 
     def _carry_out(self, outcome: Outcome, reading: Reading) -> None:
+        for name in speechless(reading.backends, outcome.plans):
+            self._say(f"grpc {name}", f"{name} gets no gRPC calls: it speaks HTTP only")
         try:
-            self.engine.apply(self._desired(outcome, reading))
+            self.engine.apply(self._desired(outcome, reading, self._state.routes))
             for decision in outcome.decisions:
                 self._log.append(decision)
         except OSError as failed:
@@ -160,6 +184,15 @@ class Loop:
             self.engine.rewrite()
         self._refused = observation.refused
 
+    def _check_log(self, observation: Observation, now: float) -> None:
+        """An access log that cannot be written (a full disk) costs lines and no request; say so, once until it was well for a minute."""
+        if observation.log_failures > self._log_failures:
+            if now - self._log_failed_at > LOG_QUIET_SECONDS:
+                self._reporter.note("the access log cannot be written, lines of it are lost (is the disk full?); requests are served")
+                self._courier.post(Fact("route.log_lost", ROOM, "", {}, self._clock()))
+            self._log_failed_at = now
+        self._log_failures = observation.log_failures
+
     def _restart(self, stop: threading.Event) -> None:
         """Bring the proxy back; as often as it takes, with growing pauses."""
         self._reporter.note("the proxy does not answer, starting it again")
@@ -167,8 +200,8 @@ class Loop:
         while not stop.is_set():
             try:
                 reading = self._reading(None)
-                _, outcome = turn(self._state, self._routes, reading)
-                self.engine.start(self._desired(outcome, reading))
+                state, outcome = turn(self._state, self._routes, reading)
+                self.engine.start(self._desired(outcome, reading, state.routes))
                 break
             except (McmlError, OSError) as failed:
                 self._say("restart", f"the proxy does not start: {failed}")
@@ -178,7 +211,7 @@ class Loop:
             return
         self._said.discard("restart")
         self.restarts += 1
-        self._refused = 0
+        self._refused = self._log_failures = 0
         down = round(time.monotonic() - self._seen_at, 3)
         self._reporter.note(f"the proxy serves again after {down:.1f} s")
         facts = {"routes": sorted(self._routes), "down_s": down, "restarts": self.restarts}
@@ -189,16 +222,26 @@ class Loop:
         if reading.now - self._told < STATUS_SECONDS:
             return
         self._told = reading.now
+        self._say_unfit()
         seen = reading.observation.backends if reading.observation else {}
-        told = status(self._state, self._routes, group(self._routes, reading.backends), reading.prices, reading.at, seen)
+        routes = self._state.routes
+        told = status(self._state, routes, group(routes, reading.backends), reading.prices, reading.at, seen, self._sources.credentials())
         told["restarts"] = self.restarts
         self.board.show(told, {name: tracked.totals for name, tracked in self._state.tracked.items()})
         try:
             write_status(self._folder, told)
+            if self._state.spend.routes:
+                write_spend(self._folder, self._state.spend)
         except OSError as failed:
             self._say("status", f"cannot write the status file: {failed}")
         else:
             self._said.discard("status")
+
+    def _say_unfit(self) -> None:
+        for name, found in self._state.rules.items():
+            for one in found.unfit:
+                step = f"mcml route {one.kind} {name} --reset"
+                self._say(f"unfit {name} {one.key}", f"what {one.actor} changed on {name} ({one.kind}) no longer fits mcml.toml: {step}")
 
     def _say(self, key: str, text: str) -> None:
         if key not in self._said:

@@ -25,6 +25,20 @@ class Counters:
     timed_out: int = 0
     latencies: Histogram = field(default_factory=dict)
 
+    def plus(self, other: "Counters") -> "Counters":
+        """Return both together."""
+        latencies = dict(self.latencies)
+        for lower, (width, count) in other.latencies.items():
+            latencies[lower] = (width, count + latencies.get(lower, (width, 0))[1])
+        return Counters(
+            self.attempts + other.attempts,
+            self.succeeded + other.succeeded,
+            self.failed + other.failed,
+            self.refused + other.refused,
+            self.timed_out + other.timed_out,
+            latencies,
+        )
+
     def since(self, earlier: "Counters") -> "Counters":
         """Return what was added. Envoy counts from zero again when it restarts or a backend moves: then all of it is new."""
         restarted = self.attempts < earlier.attempts or self.failed < earlier.failed or self.succeeded < earlier.succeeded

@@ -12,6 +12,7 @@ from mcml.core.clock import parse_rfc3339, rfc3339
 from mcml.core.errors import NotFound
 from mcml.core.files import read_json, write_atomic, write_json
 from mcml.core.process import ProcessRef, is_alive
+from mcml.route.overrides import to_json
 
 if TYPE_CHECKING:
     from mcml.route.decide import Decision
@@ -25,13 +26,21 @@ DECISIONS_FILE = "decisions.jsonl"
 
 @dataclass(frozen=True)
 class Running:
-    """A router that runs: its process, where it listens, the routes it serves, and Envoy's admin port."""
+    """A router that runs: its process, where it listens, the routes it serves, Envoy's admin port, and the port of the status page (0: it
+    has none)."""
 
     process: ProcessRef
     host: str
     port: int
     admin_port: int
     routes: tuple[str, ...]
+    control_port: int = 0
+    tls: bool = False
+
+    @property
+    def control_url(self) -> str:
+        """Where the status page is; empty when there is none."""
+        return f"http://127.0.0.1:{self.control_port}" if self.control_port else ""
 
     @property
     def address(self) -> str:
@@ -42,7 +51,7 @@ class Running:
     def url(self) -> str:
         """Where clients on this machine reach it."""
         host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
 
 def write_running(folder: Path, running: Running) -> None:
@@ -54,10 +63,12 @@ def write_running(folder: Path, running: Running) -> None:
 
 def read_running(folder: Path) -> Running | None:
     """Return the router that runs in this folder; None when there is none, also when a dead one left its file."""
-    about = _object(folder / SERVE_FILE)
+    about = read_json_object(folder / SERVE_FILE)
     try:
         process = ProcessRef(int(about["pid"]), float(about["started"]))
-        running = Running(process, str(about["host"]), int(about["port"]), int(about["admin_port"]), tuple(about["routes"]))
+        ports = int(about["port"]), int(about["admin_port"])
+        control, tls = int(about.get("control_port", 0)), bool(about.get("tls", False))
+        running = Running(process, str(about["host"]), *ports, tuple(about["routes"]), control, tls)
     except (KeyError, TypeError, ValueError):
         return None
     return running if is_alive(process) else None
@@ -65,7 +76,7 @@ def read_running(folder: Path) -> Running | None:
 
 def read_engine(folder: Path) -> ProcessRef | None:
     """Return the proxy process of this folder if it lives; without a router it goes on with the last weights."""
-    about = _object(folder / ENGINE_FILE)
+    about = read_json_object(folder / ENGINE_FILE)
     try:
         process = ProcessRef(int(about["pid"]), float(about["started"]))
     except (KeyError, TypeError, ValueError):
@@ -86,13 +97,14 @@ def write_status(folder: Path, status: Mapping[str, object]) -> None:
 
 def read_status(folder: Path) -> dict[str, Any]:
     """Return the last status. Raises NotFound when no router ever ran here."""
-    status = _object(folder / STATUS_FILE)
+    status = read_json_object(folder / STATUS_FILE)
     if not status:
         raise NotFound("no router has run in this project", next_step="mcml route serve")
     return status
 
 
-def _object(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; an empty one when there is none, or the file is broken."""
     with suppress(ValueError):
         found = read_json(path)
         if isinstance(found, dict):
@@ -121,7 +133,8 @@ class DecisionLog:
 
 def decision_json(decision: "Decision") -> dict[str, Any]:
     """Turn a decision into JSON values."""
-    return {**asdict(decision), "at": rfc3339(decision.at), "weights": decision.weights}
+    overrides = [to_json(one) for one in decision.overrides]
+    return {**asdict(decision), "at": rfc3339(decision.at), "weights": decision.weights, "overrides": overrides}
 
 
 def read_decisions(folder: Path, *, route: str = "", until: datetime | None = None) -> list[dict[str, Any]]:
@@ -133,6 +146,12 @@ def read_decisions(folder: Path, *, route: str = "", until: datetime | None = No
             if (not route or decision["route"] == route) and (until is None or parse_rfc3339(decision["at"]) <= until):
                 found.append(decision)
     return found
+
+
+def decision_of(at: datetime, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a decision as it stands in the journal (a fact `route.weights`) like one of the file; an old one has no scores."""
+    known: dict[str, Any] = {"model": facts.get("route", ""), "last_resort": False, "overrides": [], "backends": [], "ceiling": ""}
+    return {**known, **facts, "at": rfc3339(at)}
 
 
 def _lines(path: Path) -> Iterator[str]:

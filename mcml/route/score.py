@@ -22,7 +22,8 @@ TOTAL = 100
 """The weights of a route add up to this."""
 
 FLOOR = 5
-"""Points that every healthy backend keeps, so that a bad figure can be seen to improve; less when there are many."""
+"""Points that every healthy backend keeps where the route does not say otherwise (`exploration`), so that a bad figure can be seen to
+improve; less when there are many."""
 
 LATENCY_OFFSET_MS = 5.0
 ERROR_FACTOR = 10.0
@@ -63,7 +64,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Scored:
-    """One backend's weight, and everything it was made from."""
+    """One backend's weight in percent of the route, and everything it was made from.
+
+    `held` says why it has none although it is up: its tier waits, its region has no such target, somebody drained it or pinned another.
+    """
 
     backend: str
     place: Place
@@ -71,11 +75,15 @@ class Scored:
     cost: Part
     reliability: Part
     score: float
-    weight: int
+    weight: float
+    held: str = ""
 
 
-def weigh(backends: Sequence[Inputs], shares: Score, now: datetime) -> tuple[Scored, ...]:
-    """Score the backends of one route; weights are integers that sum to 100, or are all 0 when no backend may take traffic."""
+def weigh(backends: Sequence[Inputs], shares: Score, now: datetime, *, exploration: int = FLOOR) -> tuple[Scored, ...]:
+    """Score backends that compete; weights are integers that sum to 100, or are all 0 when none may take traffic.
+
+    Each that is up gets at least `exploration` points (less when there are many); those on trial get just that.
+    """
     able = [one for one in backends if one.place in ("up", "trial")]
     known = [one.latency_ms for one in able if one.latency_ms is not None]
     best = min(known) if known else None
@@ -89,7 +97,7 @@ def weigh(backends: Sequence[Inputs], shares: Score, now: datetime) -> tuple[Sco
         for one in backends
     }
     scores = {name: _mean(three) for name, three in parts.items()}
-    weights = _weights({one.backend: (one.place, scores[one.backend]) for one in able})
+    weights = _weights({one.backend: (one.place, scores[one.backend]) for one in able}, exploration)
     return tuple(
         Scored(one.backend, one.place, *parts[one.backend], score=scores[one.backend], weight=weights.get(one.backend, 0))
         for one in sorted(backends, key=lambda one: one.backend)
@@ -122,6 +130,13 @@ def _reliability(one: Inputs, share: float) -> Part:
     return Part(share, max(0.0, 1.0 - ERROR_FACTOR * one.error_rate), f"{one.error_rate:.2%} of attempts failed")
 
 
+def compared(one: Inputs, among: Sequence[Inputs], now: datetime) -> Decimal | None:
+    """Return a backend's price where it compares with the others': fresh, and in the unit that most of them have."""
+    basis, _ = _cheapest(among, now)
+    price = one.price
+    return price.value if price is not None and _fresh(price, now) and (price.unit, price.currency) == basis else None
+
+
 def _cheapest(backends: Sequence[Inputs], now: datetime) -> tuple[Basis, Decimal | None]:
     """Return the unit and currency that most backends are priced in (the first by name on a tie), and the lowest fresh price in it."""
     fresh = [one.price for one in backends if one.price is not None and _fresh(one.price, now)]
@@ -152,11 +167,11 @@ def _mean(parts: Sequence[Part]) -> float:
     return min(1.0, sum(share * score for share, score in known) / total)
 
 
-def _weights(able: Mapping[str, tuple[Place, float]]) -> dict[str, int]:
+def _weights(able: Mapping[str, tuple[Place, float]], exploration: int) -> dict[str, int]:
     """Share out `TOTAL` points. Largest remainders in whole numbers: the same input gives the same weights everywhere."""
     if not able:
         return {}
-    floor = min(FLOOR, TOTAL // (2 * len(able)))
+    floor = min(exploration, TOTAL // (2 * len(able)))
     full = {name for name, (place, _) in able.items() if place == "up"} or set(able)
     claims = {name: max(1, round(able[name][1] ** 2 * SCALE)) for name in full}
     rest, total = TOTAL - floor * len(able), sum(claims.values())

@@ -14,27 +14,45 @@ from typing import Any
 
 from mcml.core.backend import Backend
 from mcml.core.clock import Clock
-from mcml.core.errors import Conflict, McmlError, NotFound, ProviderCannot, StillRunning, Usage
+from mcml.core.credential import Credential
+from mcml.core.errors import Conflict, McmlError, NotAuthenticated, NotFound, ProviderCannot, StillRunning, Usage
 from mcml.core.fact import Fact
+from mcml.core.override import Override
 from mcml.core.price import PriceInfo
 from mcml.core.process import ProcessRef, is_alive, reference, spawn_detached
 from mcml.core.process import stop as stop_process
 from mcml.core.report import Reporter
 from mcml.core.schema_routes import Route, Router
+from mcml.route.assist import Assistant
 from mcml.route.binary import find_envoy
+from mcml.route.config import Upstream
 from mcml.route.control import Control, pages
+from mcml.route.credentials import Credentials, Held, system_authorities
 from mcml.route.decide import ROOM
-from mcml.route.envoy import EnvoyEngine, require_free
+from mcml.route.envoy import EnvoyEngine
+from mcml.route.envoy_process import EnvoyProcess
 from mcml.route.fault import rerouted
 from mcml.route.feeds import Courier, Feed
+from mcml.route.front import FrontSource
+from mcml.route.listening import require_free
 from mcml.route.loop import Loop, Sources
-from mcml.route.records import Running, forget, read_engine, read_running, write_running
+from mcml.route.overrides import is_cached, read_cache, write_cache
+from mcml.route.records import ENGINE_FILE, Running, forget, read_engine, read_json_object, read_running, write_running
+from mcml.store.route_keys import RouteKey
 
 BACKENDS_SECONDS = 0.5
 """How often we look where the models run; an old version lives for two seconds after its traffic was taken away."""
 
 SETTINGS_SECONDS = 0.5
 """How often mcml.toml is looked at."""
+
+CREDENTIALS_SECONDS = 0.5
+CREDENTIALS_PATIENCE = 5.0
+"""How long the start waits for the credentials of backends that want some; those that come later serve later."""
+
+OVERRIDES_SECONDS = 0.5
+OVERRIDES_PATIENCE = 2.0
+"""How long the first start waits to learn what people changed; later ones begin with what was known last."""
 
 PRICES_SECONDS = 5.0
 PRICES_PATIENCE = 2.0
@@ -57,12 +75,19 @@ class Wanted:
     router: Router
 
 
+def _no_credential(backend: Backend) -> Credential:
+    raise NotAuthenticated(f"there is no credential for {backend.name}")
+
+
 @dataclass(frozen=True)
 class Setup:
     """What a router is made of.
 
     `backends` and `price` (of one backend; None: not known) are read again and again in a thread, `emit` is called in another: all three
     may be slow, and may raise. `wanted` returns what mcml.toml says now, `routes` and `router` are what it said at first.
+    `credential` (of a backend that wants one) is asked for again and again, in threads; it may be slow, and may raise. `keys` reads the
+    API keys of the store, where the router asks for some; it may be slow and may raise, too. `overrides` reads what people
+    changed at run time from the store, in a thread as well.
     """
 
     folder: Path
@@ -74,6 +99,9 @@ class Setup:
     reporter: Reporter
     clock: Clock
     wanted: Callable[[], Wanted] | None = None
+    credential: Callable[[Backend], Credential] = _no_credential
+    keys: Callable[[], Sequence[RouteKey]] = tuple
+    overrides: Callable[[], Sequence[Override]] = tuple
 
 
 def serve(setup: Setup, stop: threading.Event, *, engine: str = "envoy") -> None:
@@ -87,30 +115,54 @@ def serve(setup: Setup, stop: threading.Event, *, engine: str = "envoy") -> None
         proxy = _engine(setup)
         backends = _backends_feed(setup)
         prices = _prices_feed(setup, backends)
+        overrides = _overrides_feed(setup)
         wanted = _wanted_feed(setup)
         courier = Courier(setup.emit, setup.reporter)
+        keeper, credentials = _credentials_feed(setup, backends, courier)
+        front = FrontSource(
+            setup.folder, lambda: wanted.value.router, setup.keys, courier.post, reporter=setup.reporter, clock=setup.clock
+        )
+        assistant = Assistant(
+            setup.folder, lambda: backends.value, lambda: wanted.value.routes, courier.post, reporter=setup.reporter, clock=setup.clock
+        )
         loop = Loop(
             proxy,
             setup.routes,
-            Sources(lambda: backends.value, lambda: prices.value, lambda: wanted.value.routes),
+            Sources(
+                lambda: backends.value,
+                lambda: prices.value,
+                lambda: wanted.value.routes,
+                lambda: credentials.value,
+                assistant.around(front.front),
+                lambda: overrides.value,
+            ),
             courier,
             folder=setup.folder,
             reporter=setup.reporter,
             clock=setup.clock,
+            board=assistant.board,
         )
         try:
+            assistant.start()
             prices.start()  # what it needs is imported and read while the proxy starts
+            overrides.start()
+            credentials.start()
+            if not is_cached(setup.folder):
+                overrides.settle(OVERRIDES_PATIENCE)
             loop.start()
             prices.settle(PRICES_PATIENCE)
+            overrides.settle(OVERRIDES_PATIENCE)
             loop.turn()
             control.start(pages(loop.board, setup.folder, proxy, setup.clock))
             _announce(setup, proxy, courier, backends.value, control.port)
             loop.on_reload = lambda routes: _write_running(proxy, routes, control.port)
             backends.start()
             wanted.start()
+            front.start()
             loop.run(stop)
         finally:
-            _end(setup, proxy, courier, (backends, prices, wanted))
+            _end(setup, proxy, courier, (backends, prices, wanted, credentials, front, overrides, assistant))
+            keeper.clear()
 
 
 def _check(setup: Setup, engine: str) -> None:
@@ -145,26 +197,39 @@ def runs_already(running: Running | None) -> Conflict:
 
 def _backends_feed(setup: Setup) -> Feed[tuple[Backend, ...]]:
     def read() -> tuple[Backend, ...]:
-        return rerouted(setup.folder, [backend for backend in setup.backends() if _speaks(backend, setup.reporter, said)])
+        return rerouted(setup.folder, setup.backends())
 
-    said: set[str] = set()
     return Feed("backends", read, read(), seconds=BACKENDS_SECONDS, reporter=setup.reporter)
 
 
-def _speaks(backend: Backend, reporter: Reporter, said: set[str]) -> bool:
-    """Tell whether the router can reach a backend; one that it cannot is left out, and that is said once."""
-    if not backend.tls and not backend.path:
-        return True
-    if backend.name not in said:
-        said.add(backend.name)
-        what = "TLS" if backend.tls else "a path of its own"
-        reporter.note(f"{backend.name} is left out: it needs {what}, which the router does not speak yet")
-    return False
+def _credentials_feed(
+    setup: Setup, backends: Feed[tuple[Backend, ...]], courier: Courier
+) -> tuple[Credentials, Feed[Mapping[str, Held]]]:
+    """Ask for the first credentials, and return what keeps them and how they stand."""
+    keeper = Credentials(setup.folder / "credentials", setup.credential, courier.post, setup.reporter, setup.clock)
+    keeper.refresh(backends.value)
+    keeper.settle(CREDENTIALS_PATIENCE)
+    first = keeper.refresh(backends.value)
+    return keeper, Feed(
+        "credentials", lambda: keeper.refresh(backends.value), first, seconds=CREDENTIALS_SECONDS, reporter=setup.reporter
+    )
 
 
 def _wanted_feed(setup: Setup) -> Feed[Wanted]:
     first = Wanted(setup.routes, setup.router)
     return Feed("settings", setup.wanted or (lambda: first), first, seconds=SETTINGS_SECONDS, reporter=setup.reporter)
+
+
+def _overrides_feed(setup: Setup) -> Feed[tuple[Override, ...]]:
+    """Read what people changed, beginning with what was known last: what was drained gets no request while the store is opened."""
+
+    def read() -> tuple[Override, ...]:
+        found = tuple(setup.overrides())
+        if found != read_cache(setup.folder) or not is_cached(setup.folder):
+            write_cache(setup.folder, found)
+        return found
+
+    return Feed("overrides", read, read_cache(setup.folder), seconds=OVERRIDES_SECONDS, reporter=setup.reporter)
 
 
 def _prices_feed(setup: Setup, backends: Feed[tuple[Backend, ...]]) -> Feed[Mapping[str, PriceInfo]]:
@@ -179,7 +244,16 @@ def _engine(setup: Setup) -> EnvoyEngine:
     binary = find_envoy()
     router = setup.router
     software = metadata.version("mcml")
-    return EnvoyEngine(setup.folder, binary=binary, host=router.host, port=router.port, admin_port=router.admin_port, software=software)
+    upstream = Upstream(str((setup.folder / "credentials").resolve()), system_authorities())
+    return EnvoyEngine(
+        setup.folder,
+        binary=binary,
+        host=router.host,
+        port=router.port,
+        admin_port=router.admin_port,
+        software=software,
+        upstream=upstream,
+    )
 
 
 def _announce(setup: Setup, proxy: EnvoyEngine, courier: Courier, backends: Sequence[Backend], control_port: int) -> None:
@@ -195,12 +269,12 @@ def _write_running(proxy: EnvoyEngine, routes: Iterable[str], control_port: int)
     me = reference(os.getpid())
     if me is None:
         raise McmlError("cannot find our own process", next_step="mcml doctor")
-    running = Running(me, proxy.host, proxy.port, proxy.admin_port, tuple(sorted(routes)), control_port)
+    running = Running(me, proxy.host, proxy.port, proxy.admin_port, tuple(sorted(routes)), control_port, proxy.tls)
     write_running(proxy.folder, running)
     return running
 
 
-def _end(setup: Setup, proxy: EnvoyEngine, courier: Courier, feeds: Sequence[Feed[Any]]) -> None:
+def _end(setup: Setup, proxy: EnvoyEngine, courier: Courier, feeds: Sequence[Feed[Any] | FrontSource | Assistant]) -> None:
     for feed in feeds:
         feed.close()
     served = read_running(setup.folder) is not None
@@ -274,15 +348,15 @@ def stop(folder: Path, *, seconds: float = STOP_SECONDS) -> ProcessRef:
 
     Raises NotFound when neither runs.
     """
-    running, proxy = read_running(folder), read_engine(folder)
-    ended = running.process if running else proxy
+    running, proxy = read_running(folder), EnvoyProcess.from_json(read_json_object(folder / ENGINE_FILE))
+    ended = running.process if running else proxy.ref if proxy else None
     if ended is None:
         forget(folder)
         raise NotFound("no router of this project runs", next_step="mcml route serve")
     if running:
         stop_process(running.process, grace=seconds)
     if proxy:
-        stop_process(proxy, grace=3.0)  # it is gone already unless its router was killed
+        proxy.end(grace=3.0)  # it is gone already unless its router was killed
     if read_running(folder) or read_engine(folder):
         raise ProviderCannot(f"process {ended.pid} does not end", next_step=f"kill -9 {ended.pid}")
     forget(folder)

@@ -8,10 +8,16 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mcml.core import exits
 from mcml.core.errors import McmlError
 from mcml.core.package import ModelPackage, read_package
+
+if TYPE_CHECKING:
+    from mcml.serving.app import App
+    from mcml.serving.grpc_service import GrpcServer
+    from mcml.serving.model import Model
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--version", default="", help="the version to answer with (default: as model.json says, else 1)")
     made.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     made.add_argument("--port", type=_port, default=8080, help="TCP port, 0 for any free one (default: 8080)")
+    made.add_argument("--grpc-port", type=_port, default=0, metavar="PORT", help="TCP port for gRPC too, 0 for none (default: 0)")
     made.add_argument("--usage-file", type=Path, metavar="FILE", help="append what the process uses, a JSON line at a time")
     made.add_argument("--usage-interval", type=_positive, default=1.0, metavar="SECONDS", help="between two lines (default: 1)")
     made.add_argument("--max-body", type=_count, default=8_388_608, metavar="BYTES", help="largest request body (default: 8 MiB)")
@@ -58,10 +65,13 @@ def _run(arguments: argparse.Namespace, package: ModelPackage) -> int:
         raise McmlError(f"the model server needs {missing.name}", next_step="pip install 'mcml[serve]'") from missing
 
     with contextlib.closing(take_port(arguments.host, arguments.port)) as sock:
+        if arguments.grpc_port:
+            take_port(arguments.host, arguments.grpc_port).close()  # better said before the model is loaded than after
         model = load_model(package, threads=arguments.threads)
         metrics = Metrics({"name": package.name, "version": package.version, "digest": package.digest})
         app = App(model, metrics, max_body=arguments.max_body, access=_write_out if arguments.access_log else None)
         app.warm_up()
+        beside = _grpc(arguments, app, model) if arguments.grpc_port else None
         usage = None
         if arguments.usage_file:
             about = {"model": package.name, "version": package.version, "digest": package.digest}
@@ -73,8 +83,9 @@ def _run(arguments: argparse.Namespace, package: ModelPackage) -> int:
         if usage:
             usage.start()
         host, port = sock.getsockname()[:2]
-        _say(f"model {package.name} version {package.version} on http://{f'[{host}]' if ':' in host else host}:{port}")
-        serve(sock, app, metrics, drain=arguments.drain, came=came)
+        also = f" and grpc://{_address(host, arguments.grpc_port)}" if beside else ""
+        _say(f"model {package.name} version {package.version} on http://{_address(host, port)}{also}")
+        serve(sock, app, metrics, drain=arguments.drain, came=came, beside=beside)
         app.close()
         if usage:
             usage.stop()
@@ -83,6 +94,19 @@ def _run(arguments: argparse.Namespace, package: ModelPackage) -> int:
         _say(f"cut off {app.cut_off} requests that still ran after {arguments.drain:g} seconds")
         os._exit(exits.DONE)
     return exits.DONE
+
+
+def _grpc(arguments: argparse.Namespace, app: "App", model: "Model") -> "GrpcServer":
+    try:
+        from mcml.serving.grpc_service import GrpcServer
+    except ModuleNotFoundError as missing:
+        raise McmlError(f"gRPC needs {missing.name}", next_step="pip install 'mcml[serve]', or leave --grpc-port out") from missing
+    address = _address(arguments.host, arguments.grpc_port)
+    return GrpcServer(app, model, address=address, max_body=arguments.max_body, access=_write_out if arguments.access_log else None)
+
+
+def _address(host: str, port: int) -> str:
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _say(text: str) -> None:

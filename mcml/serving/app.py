@@ -28,6 +28,7 @@ BODY_SECONDS = 60.0  # how long a client may take for the rest of a body
 INLINE_SECONDS = 0.0003
 INLINE_BODY = 65_536  # bytes; a larger one takes longer than that to read alone
 JSON = b"application/json"
+MODEL_FAILED = "the model failed on this input; the server's log has the reason"
 
 log = logging.getLogger("mcml.serving")
 
@@ -45,6 +46,29 @@ class ClientGone(Exception):
     """The client closed the connection before its request was whole."""
 
 
+class Pace:
+    """How long requests take: one that would hold up the event loop is answered in a thread. Each protocol has a pace of its own."""
+
+    def __init__(self) -> None:
+        self.typical = 0.0  # CPU seconds of a request, a moving average
+        self._per_byte = 0.0  # and of a byte of its body: a batch takes longer than a row
+
+    def holds_up(self, body: bytes) -> bool:
+        """Tell whether this request would hold up the event loop, judged by those before it."""
+        return len(body) > INLINE_BODY or max(self.typical, self._per_byte * len(body)) > INLINE_SECONDS
+
+    def timed(self, body: bytes, turn: Callable[[bytes], bytes]) -> bytes:
+        """Answer a body, and learn how long it takes."""
+        # CPU time of this thread, not wall time: on a busy machine a wait is no sign of a slow model.
+        started = time.thread_time()
+        answer = turn(body)
+        spent = time.thread_time() - started
+        if len(body) <= INLINE_BODY:
+            self.typical += 0.1 * (spent - self.typical)
+            self._per_byte += 0.1 * (spent / max(len(body), 1) - self._per_byte)
+        return answer
+
+
 class App:
     """The ASGI application for one model. `draining` turns readiness false and asks clients to come back elsewhere."""
 
@@ -53,11 +77,11 @@ class App:
         self.last_request = -math.inf  # when it came, on the clock of time.perf_counter; probes do not count
         self.cut_off = 0  # requests that were running when the time to drain was over
         self._model = model
-        self._metrics = metrics
+        self.metrics = metrics
         self._max_body = max_body
         self._access = access
-        self._typical = 0.0  # CPU seconds of a request, a moving average
-        self._per_byte = 0.0  # and of a byte of its body: a batch takes longer than a row
+        self._typical = 0.0  # CPU seconds of a run on zeros
+        self._pace = Pace()
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="infer")
         self._headers: Headers = (
             (b"x-mcml-model", quote(model.name, safe=" /:@+,=").encode()),
@@ -79,6 +103,19 @@ class App:
         except Exception:
             self._typical = INLINE_SECONDS
             log.debug("the model fails on zeros", exc_info=True)
+        self._pace = self.new_pace()
+
+    def new_pace(self) -> Pace:
+        """Return the pace of a protocol, to begin with that of the model on zeros."""
+        pace = Pace()
+        pace.typical = self._typical
+        return pace
+
+    async def work(self, body: bytes, turn: Callable[[bytes], bytes], pace: Pace) -> bytes:
+        """Answer a body by `turn`: here when that is quick, else in a thread."""
+        if pace.holds_up(body):
+            return await asyncio.get_running_loop().run_in_executor(self._pool, pace.timed, body, turn)
+        return pace.timed(body, turn)
 
     def close(self) -> None:
         """Take no more work for the threads; what runs there runs on."""
@@ -89,7 +126,7 @@ class App:
         started = time.perf_counter()
         method, path = scope["method"], scope["path"]
         if path in self._infer_paths and method == "POST":
-            self._metrics.in_flight += 1
+            self.metrics.in_flight += 1
             try:
                 answer = await self._inference(dict(scope["headers"]), receive)
                 await self._reply(answer, send)
@@ -99,51 +136,42 @@ class App:
                 self.cut_off += 1
                 raise
             finally:
-                self._metrics.in_flight -= 1
+                self.metrics.in_flight -= 1
             counted = True
         else:
             page = self._pages.get(path) if method in ("GET", "HEAD") else None
             answer = page() if page else self._nowhere(method, path)
             await self._reply(answer, send)
             counted = page is None
-        seconds = time.perf_counter() - started
         if counted:
-            self.last_request = started
-            self._metrics.finished(answer.status, seconds)
+            self.count(answer.status, started)
         if self._access:
-            self._access(_access_line(scope, answer, seconds))
+            client = (scope.get("client") or ("",))[0]
+            self._access(access_line(method, path, answer.status, time.perf_counter() - started, len(answer.body), client))
+
+    def count(self, status: int, started: float) -> None:
+        """Count an answered request: its HTTP status, and when it came, on the clock of time.perf_counter."""
+        self.last_request = started
+        self.metrics.finished(status, time.perf_counter() - started)
 
     async def _inference(self, headers: dict[bytes, bytes], receive: Receive) -> Answer:
         try:
             _check_headers(headers)
             body = await _read_body(headers, receive, self._max_body)
-            if self._holds_up(body):
-                return Answer(200, await asyncio.get_running_loop().run_in_executor(self._pool, self._infer, body))
-            return Answer(200, self._infer(body))
+            return Answer(200, await self.work(body, self._infer, self._pace))
         except Refusal as refusal:
             return Answer(refusal.status, encode_error(refusal.text))
         except ClientGone:
             raise
         except Exception:
             log.exception("the model failed on a valid request")
-            return Answer(500, encode_error("the model failed on this input; the server's log has the reason"))
-
-    def _holds_up(self, body: bytes) -> bool:
-        """Tell whether this request would hold up the event loop, judged by those before it."""
-        return len(body) > INLINE_BODY or max(self._typical, self._per_byte * len(body)) > INLINE_SECONDS
+            return Answer(500, encode_error(MODEL_FAILED))
 
     def _infer(self, body: bytes) -> bytes:
-        # CPU time of this thread, not wall time: on a busy machine a wait is no sign of a slow model.
-        started = time.thread_time()
         model = self._model
         request = decode(body, model.inputs, model.outputs)
         arrays = model.run(request.feeds, request.outputs)
-        answer = encode(model.name, model.version, request.id, [model.outputs[name] for name in request.outputs], arrays)
-        spent = time.thread_time() - started
-        if len(body) <= INLINE_BODY:
-            self._typical += 0.1 * (spent - self._typical)
-            self._per_byte += 0.1 * (spent / len(body) - self._per_byte)
-        return answer
+        return encode(model.name, model.version, request.id, [model.outputs[name] for name in request.outputs], arrays)
 
     async def _reply(self, answer: Answer, send: Send) -> None:
         status, body, kind, extra = answer
@@ -163,7 +191,7 @@ class App:
             "/v2/health/live": lambda: Answer(200, b'{"live":true}'),
             "/v2/health/ready": self._ready,
             "/ping": self._ready,
-            "/metrics": lambda: Answer(200, self._metrics.render(), CONTENT_TYPE),
+            "/metrics": lambda: Answer(200, self.metrics.render(), CONTENT_TYPE),
         }
         for base in self._bases:
             pages[base] = lambda: about
@@ -188,10 +216,20 @@ def _unknown_path(path: str, model: Model) -> str:
     if parts[:3] == ["", "v2", "models"] and len(parts) > 3:
         rest = path.removeprefix(f"/v2/models/{model.name}")
         if rest == path or not rest.startswith("/"):
-            return f"model: expected '{model.name}', got '{parts[3]}'"
+            return unknown_model(model, parts[3])
         if rest.startswith("/versions/") and not rest.startswith(f"/versions/{model.version}/"):
-            return f"version: expected '{model.version}' of model '{model.name}', got '{rest.split('/')[2][:100]}'"
+            return unknown_version(model, rest.split("/")[2])
     return f"path: expected for example POST /v2/models/{model.name}/infer or GET /v2/models/{model.name}, got {path[:100]}"
+
+
+def unknown_model(model: Model, name: str) -> str:
+    """Say that another model is served here."""
+    return f"model: expected '{model.name}', got '{name[:100]}'"
+
+
+def unknown_version(model: Model, version: str) -> str:
+    """Say that another version is served here."""
+    return f"version: expected '{model.version}' of model '{model.name}', got '{version[:100]}'"
 
 
 def _check_headers(headers: dict[bytes, bytes]) -> None:
@@ -201,9 +239,14 @@ def _check_headers(headers: dict[bytes, bytes]) -> None:
         raise Refusal("Content-Encoding: expected none, send the body as plain JSON", 415)
 
 
+def body_too_large(limit: int) -> Refusal:
+    """Build the refusal of a body of more than `limit` bytes."""
+    return Refusal(f"body: expected at most {limit} bytes (the server's --max-body)", 413)
+
+
 async def _read_body(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
     """Read a body of at most `limit` bytes. Raises Refusal 413 or 408, ClientGone."""
-    too_large = Refusal(f"body: expected at most {limit} bytes (the server's --max-body)", 413)
+    too_large = body_too_large(limit)
     if int(headers.get(b"content-length", b"0")) > limit:
         raise too_large
     message = await receive()
@@ -234,15 +277,16 @@ async def _rest(first: bytes, receive: Receive, limit: int) -> bytes:
     return bytes(body)
 
 
-def _access_line(scope: Scope, answer: Answer, seconds: float) -> bytes:
+def access_line(method: str, path: str, status: int, seconds: float, size: int, client: str) -> bytes:
+    """Return one line of the access log."""
     line = {
         "at": time.time(),
-        "method": scope["method"],
-        "path": scope["path"][:500],
-        "status": answer.status,
+        "method": method,
+        "path": path[:500],
+        "status": status,
         "ms": round(seconds * 1000, 3),
-        "bytes": len(answer.body),
-        "client": (scope.get("client") or ("",))[0],
+        "bytes": size,
+        "client": client,
     }
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 

@@ -9,7 +9,7 @@ Every refusal names the field and what was expected there. Choices where the pro
 - NaN and infinities that the model itself answers become null.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import prod
@@ -113,7 +113,7 @@ def decode(body: bytes, inputs: Mapping[str, TensorSpec], outputs: Mapping[str, 
     if identity is not None and type(identity) is not str:
         raise Refusal(f"id: expected a string, got {_shown(identity)}")
     _no_binary(document, "binary_data_output", "parameters")
-    return InferRequest(identity, _feeds(document, inputs), _chosen(document, outputs))
+    return InferRequest(identity, _feeds(document, inputs), chosen(document, outputs))
 
 
 def encode(
@@ -144,34 +144,41 @@ def _feeds(document: dict[str, Any], inputs: Mapping[str, TensorSpec]) -> dict[s
     entries = document.get("inputs")
     if type(entries) is not list:
         raise Refusal(f"inputs: expected an array with {_names(inputs)}, got {_shown(entries)}")
+    return gather(entries, inputs, lambda place, spec, shape: _values(entries[place], spec, shape))
+
+
+def gather(
+    entries: Sequence[Any], inputs: Mapping[str, TensorSpec], read: Callable[[int, TensorSpec, list[int]], Array]
+) -> dict[str, Array]:
+    """Check name, datatype and shape of a request's inputs; `read` returns the tensor at a place. Raises Refusal."""
     feeds: dict[str, Array] = {}
     sizes: dict[str, int] = {}
     for place, entry in enumerate(entries):
         spec = _spec_of(entry, f"inputs[{place}]", inputs)
         if spec.name in feeds:
             raise Refusal(f"inputs[{place}].name: input '{spec.name}' is given twice")
-        feeds[spec.name] = _tensor(entry, spec, sizes)
+        feeds[spec.name] = read(place, spec, _described(entry, spec, sizes))
     if len(feeds) < len(inputs):
         missing = [name for name in inputs if name not in feeds]
         raise Refusal(f"inputs: missing {_names(missing)}; the model takes {_names(inputs)}")
     return feeds
 
 
-def _chosen(document: dict[str, Any], outputs: Mapping[str, TensorSpec]) -> list[str]:
+def chosen(document: dict[str, Any], outputs: Mapping[str, TensorSpec]) -> list[str]:
     """Return the names of the outputs to answer: all of them when the request names none."""
     entries = document.get("outputs")
     if entries is None or entries == []:
         return list(outputs)
     if type(entries) is not list:
         raise Refusal(f"outputs: expected an array of objects with a 'name', got {_shown(entries)}")
-    chosen: list[str] = []
+    names: list[str] = []
     for place, entry in enumerate(entries):
         name = _spec_of(entry, f"outputs[{place}]", outputs).name
-        if name in chosen:
+        if name in names:
             raise Refusal(f"outputs[{place}].name: output '{name}' is asked for twice")
         _no_binary(entry, "binary_data", f"outputs[{place}].parameters")
-        chosen.append(name)
-    return chosen
+        names.append(name)
+    return names
 
 
 def _spec_of(entry: Any, field: str, known: Mapping[str, TensorSpec]) -> TensorSpec:
@@ -184,21 +191,30 @@ def _spec_of(entry: Any, field: str, known: Mapping[str, TensorSpec]) -> TensorS
     return spec
 
 
-def _tensor(entry: dict[str, Any], spec: TensorSpec, sizes: dict[str, int]) -> Array:
+def _described(entry: dict[str, Any], spec: TensorSpec, sizes: dict[str, int]) -> list[int]:
+    """Check that an input is described as the model declares it; return its shape."""
     field = f"inputs['{spec.name}']"
     if entry.get("datatype") != spec.datatype:
         raise Refusal(f"{field}.datatype: expected '{spec.datatype}', got {_shown(entry.get('datatype'))}")
     _no_binary(entry, "binary_data_size", f"{field}.parameters")
-    shape = _shape(entry.get("shape"), spec, field, sizes)
+    return _shape(entry.get("shape"), spec, field, sizes)
+
+
+def _values(entry: dict[str, Any], spec: TensorSpec, shape: list[int]) -> Array:
+    field = f"inputs['{spec.name}'].data"
     data = entry.get("data")
     if type(data) is not list:
-        raise Refusal(f"{field}.data: expected an array of {DATATYPES[spec.datatype].expected}, got {_shown(data)}")
+        raise Refusal(f"{field}: expected an array of {DATATYPES[spec.datatype].expected}, got {_shown(data)}")
     if data and type(data[0]) is list:
-        data = _flattened(data, shape, f"{field}.data")
-    needed = prod(shape)
-    if len(data) != needed:
-        raise Refusal(f"{field}.data: expected {needed} values for shape {shape}, got {len(data)}")
-    return _array(data, spec.datatype, f"{field}.data").reshape(shape)
+        data = _flattened(data, shape, field)
+    check_count(len(data), shape, field)
+    return _array(data, spec.datatype, field).reshape(shape)
+
+
+def check_count(count: int, shape: list[int], field: str) -> None:
+    """Refuse any other number of values than the shape says."""
+    if count != prod(shape):
+        raise Refusal(f"{field}: expected {prod(shape)} values for shape {shape}, got {count}")
 
 
 def _shape(shape: Any, spec: TensorSpec, field: str, sizes: dict[str, int]) -> list[int]:

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import httptools
 import uvicorn
@@ -26,6 +27,16 @@ KEEP_ALIVE_SECONDS = 620
 MAX_HEAD = 1 << 20  # bytes of request line and headers; the parser itself would take any amount
 QUIET = 0.3  # seconds without a new request after which nobody seems to send any more
 TICK = 0.02
+
+
+class Beside(Protocol):
+    """What serves beside HTTP, on the same event loop."""
+
+    async def start(self) -> None:
+        """Take requests."""
+
+    async def stop(self, seconds: float) -> None:
+        """Take no more requests; those under way may take so many seconds."""
 
 
 def take_port(host: str, port: int) -> socket.socket:
@@ -64,17 +75,21 @@ def hold_signals() -> list[int]:
     return came
 
 
-def serve(sock: socket.socket, app: App, metrics: Metrics, *, drain: float, came: Sequence[int] = ()) -> None:
+def serve(
+    sock: socket.socket, app: App, metrics: Metrics, *, drain: float, came: Sequence[int] = (), beside: Beside | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT, then drain for at most `drain` seconds; `app.cut_off` counts what did not make it.
 
-    `came` holds signals from before; signals are held again afterwards.
+    `came` holds signals from before; signals are held again afterwards. HTTP answers as soon as what is `beside` it does.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(sock, app, metrics, drain, came))
+        runner.run(_serve(sock, app, metrics, drain, came, beside))
     hold_signals()
 
 
-async def _serve(sock: socket.socket, app: App, metrics: Metrics, drain: float, came: Sequence[int]) -> None:
+async def _serve(
+    sock: socket.socket, app: App, metrics: Metrics, drain: float, came: Sequence[int], beside: Beside | None
+) -> None:
     config = uvicorn.Config(
         app,
         http=_Protocol,
@@ -96,9 +111,15 @@ async def _serve(sock: socket.socket, app: App, metrics: Metrics, drain: float, 
         loop.add_signal_handler(number, _asked_to_stop, stop, server)
     if came:
         stop.set()
-    watcher = loop.create_task(_drain(stop, server, app, metrics, drain))
+    if beside:
+        await beside.start()
+    watcher = loop.create_task(_drain(stop, server, app, metrics, drain, beside))
     await server.serve(sockets=[sock])
-    watcher.cancel()
+    if server.force_exit or not stop.is_set():
+        watcher.cancel()
+        if beside:
+            await beside.stop(0)
+    await asyncio.wait([watcher])
 
 
 def _asked_to_stop(stop: asyncio.Event, server: uvicorn.Server) -> None:
@@ -108,7 +129,9 @@ def _asked_to_stop(stop: asyncio.Event, server: uvicorn.Server) -> None:
     stop.set()
 
 
-async def _drain(stop: asyncio.Event, server: uvicorn.Server, app: App, metrics: Metrics, seconds: float) -> None:
+async def _drain(
+    stop: asyncio.Event, server: uvicorn.Server, app: App, metrics: Metrics, seconds: float, beside: Beside | None
+) -> None:
     """After the signal: answer on with readiness false until nothing is in flight and no more requests come; then close the port.
 
     A load balancer that sees the readiness goes away in that time, and no request meets a closed port. Clients that do not
@@ -120,8 +143,11 @@ async def _drain(stop: asyncio.Event, server: uvicorn.Server, app: App, metrics:
     while (now := time.perf_counter()) < end - seconds / 2 and (metrics.in_flight or now < app.last_request + QUIET):
         await asyncio.sleep(TICK)
     # uvicorn declares whole seconds and passes the number to asyncio.wait_for, which takes fractions
-    server.config.timeout_graceful_shutdown = max(end - time.perf_counter(), 0.1)  # type: ignore[assignment]
+    left = max(end - time.perf_counter(), 0.1)
+    server.config.timeout_graceful_shutdown = left  # type: ignore[assignment]
     server.should_exit = True
+    if beside:
+        await beside.stop(left)
 
 
 class _Server(uvicorn.Server):

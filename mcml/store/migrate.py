@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from mcml.core.errors import Conflict
 
-HEAD = "0001"
+HEAD = "0003"
 
 
 def current(connection: Connection) -> str:

@@ -68,3 +68,35 @@ PRICE = Table(
     Column("confirmed_at", Text, nullable=False),
     UniqueConstraint("provider", "sku", "region", "currency", "source", "as_of", name="price_once"),
 )
+
+ROUTE_OVERRIDE = Table(
+    "route_override",
+    METADATA,
+    Column("id", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("route", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("until", Text),
+    UniqueConstraint("kind", "route", "target", name="route_override_once"),
+)
+
+ROUTE_KEY = Table(
+    "route_key",
+    METADATA,
+    Column("id", SEQUENCE, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("hint", Text, nullable=False),
+    Column("routes", Text, nullable=False),
+    Column("rate", Text, nullable=False),
+    Column("made_at", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("expires_at", Text),
+    Column("revoked_at", Text),
+    Column("revoked_by", Text),
+    UniqueConstraint("digest", name="route_key_once"),
+)

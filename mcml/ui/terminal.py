@@ -61,7 +61,7 @@ def _table(table: Table, now: datetime) -> RenderableType:
     drawn = RichTable(box=None, padding=(0, 2, 0, 0), header_style="bold", title=table.title or None, title_justify="left")
     for column in table.columns:
         right = column.kind in _RIGHT
-        short = right or column.kind in ("time", "state")
+        short = right or column.kind in ("time", "state", "spark")
         drawn.add_column(column.title, justify="right" if right else "left", no_wrap=short, overflow="fold")
     for row in table.rows:
         drawn.add_row(*(_cell(row.get(column.key), column, now) for column in table.columns))

@@ -64,6 +64,8 @@ def friendly(value: object, kind: Kind, now: datetime) -> str:
         return "-"
     if kind == "time" and isinstance(value, datetime):
         return ago(value, now)
+    if kind == "spark" and isinstance(value, list | tuple):
+        return sparkline(value)
     if kind == "money" and isinstance(value, Decimal):
         return money(value)
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):

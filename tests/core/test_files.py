@@ -168,7 +168,13 @@ def test_an_existing_folder_gives_way(tmp_path: Path) -> None:
 
 def test_it_gives_way_also_where_the_file_system_cannot_swap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_RENAME_EXCHANGE", 1 << 30)  # to the kernel a flag that it does not know, as to an older file system
-    test_an_existing_folder_gives_way(tmp_path)
+    final = tmp_path / "folder"
+    final.mkdir()
+    (final / "old").write_text("x")
+    with staged_folder(final, replace=True) as stage:
+        (stage / "new").write_text("x")
+        assert names(final) == ["old"]
+    assert (names(final), names(tmp_path)) == (["new"], ["folder"])
 
 
 def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:

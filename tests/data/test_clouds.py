@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from mcml.core import exits
+from mcml.data.threads import GRACE_SECONDS
 from mcml.store.db import Store as Journal
 from mcml.testing.cli import run
 from mcml.testing.stubs.faults import Answer, Delay, FaultProxy, Pass, Request
@@ -254,3 +256,41 @@ def test_killed_in_the_middle_it_goes_on_with_what_is_missing(cloud_project: Clo
     assert sum(is_object(request) for request in way_to_s3.requests) == 5
     assert typed(["data", "cp", "-r", bucket, "back"], cwd=folder).code == exits.DONE
     assert sums(folder / "back") == sums(folder / "tree")
+
+
+@pytest.mark.parametrize("scheme", CLOUDS)
+@pytest.mark.parametrize("upload", [False, True], ids=["down", "up"])
+def test_a_stalled_cloud_does_not_hold_a_person_who_stops(
+    cloud_project: CloudProject, monkeypatch: pytest.MonkeyPatch, scheme: str, upload: bool
+) -> None:
+    """Ctrl-C while a transfer waits for an answer that does not come: it ends in about a second, and leaves nothing half-written."""
+    address, where = put(cloud_project, scheme, {} if upload else {"k": b"content"}), cloud_project.clouds
+    tree(cloud_project.folder / "here", {"k": b"content"})
+    stalls = {("gs", True): "/upload/", ("gs", False): "alt=media"}.get((scheme, upload), "/k")
+    method = {("gs", True): "POST"}.get((scheme, upload), "PUT" if upload else "GET")
+    with FaultProxy({"s3": where.aws, "gs": where.gcp, "az": where.azure}[scheme]) as proxy:
+        if scheme == "gs":
+            monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
+        else:
+            cloud_project.connect(**{"aws" if scheme == "s3" else "azure": proxy.url})
+        proxy.script(*[Delay(60.0, reaches_server=False)] * 9, only=lambda request: request.method == method and stalls in request.path)
+        ends = ["here/k", f"{address}/k"] if upload else [f"{address}/k", "there/k"]
+        words = [sys.executable, "-m", "mcml", "data", "cp", *ends]
+        with subprocess.Popen(words, cwd=cloud_project.folder, stderr=subprocess.PIPE, text=True) as process:
+            until = time.monotonic() + 60
+            while len(proxy.unused) == 9 and time.monotonic() < until:
+                time.sleep(0.02)
+            time.sleep(0.2)  # it waits now
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=60)[1]
+            took = time.monotonic() - began
+    assert process.returncode == exits.INTERRUPTED, said
+    assert f"half-done: {ends[1]}" in said
+    assert took < GRACE_SECONDS + 3
+    assert files(cloud_project.folder / "there") == {}
+    if upload:
+        cloud_project.connect()
+        if scheme == "gs":
+            monkeypatch.setenv("STORAGE_EMULATOR_HOST", where.gcp)
+        assert left(cloud_project, address) == []

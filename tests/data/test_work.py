@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -13,7 +14,7 @@ from mcml.core.errors import Interrupted, McmlError, StillRunning, TimeUp
 from mcml.core.fact import Fact
 from mcml.core.plan import Plan, Step
 from mcml.core.report import Silent
-from mcml.data.threads import each
+from mcml.data.threads import GRACE_SECONDS, each
 from mcml.data.work import Run, raise_failures
 
 
@@ -83,3 +84,26 @@ def test_many_failures_are_cut_short() -> None:
     lines = told.value.why.splitlines()
     assert len(lines) == 11
     assert (lines[0].partition(": ")[2], lines[-1]) == ("no (because)", "and 20 more")
+
+
+def test_one_that_does_not_answer_is_left_behind() -> None:
+    """As with a server that stalls: it is said to be half-done, and holds nobody longer than the grace."""
+    never, begun = Event(), Event()
+    work = Run(Plan("data", tuple(Step("create", "copy", name) for name in "abc")), "copied", Silent(), jobs=2)
+
+    def do(step: Step) -> tuple[str, int]:
+        if step.name == "a":
+            begun.set()
+            assert not never.wait(60)
+        begun.wait(30)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert work.stop.wait(30)
+        raise Interrupted("stopped")
+
+    began = time.monotonic()
+    with on_signal(KeyboardInterrupt()), pytest.raises(Interrupted) as told:
+        work.carry_out(do)
+    took = time.monotonic() - began
+    never.set()
+    assert GRACE_SECONDS <= took < GRACE_SECONDS + 1
+    assert sorted(told.value.why.splitlines()) == ["1 not begun", "half-done: a", "half-done: b"]

@@ -11,7 +11,7 @@ import pytest
 from mcml.cli.lazy import WORDS
 
 HEAVY = {
-    "alembic", "azure", "boto3", "botocore", "duckdb", "envoy", "google", "httpx", "kubernetes", "numpy", "obstore",
+    "alembic", "azure", "boto3", "botocore", "duckdb", "envoy", "google", "grpc", "httpx", "kubernetes", "numpy", "obstore",
     "onnx", "onnxruntime", "pydantic", "rich", "sklearn", "skl2onnx", "sqlalchemy", "starlette", "tenacity", "uvicorn", "yaml",
 }  # fmt: skip
 

@@ -21,7 +21,7 @@ from mcml.infra.graph import Graph
 from mcml.infra.plan import Applied, Planned
 from mcml.infra.runner import Control
 from mcml.infra.units import Folders, Unit, units_of
-from mcml.providers.api.inventory import Inventory, Resource
+from mcml.providers.api.inventory import Inventory
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local.inventory import LocalInventory, open_inventory
 from mcml.providers.local.settings import Settings as LocalSettings
@@ -69,12 +69,6 @@ class Seated:
 
     def drift(self, inventory: Inventory) -> Drift:
         return self._wait(lambda desk: desk.drift(inventory))
-
-    def unmanaged(self, inventory: Inventory, name: str) -> Resource:
-        return self._wait(lambda desk: desk.unmanaged(inventory, name))
-
-    def remove_unmanaged(self, inventory: Inventory, resource: Resource) -> None:
-        self.desk.remove_unmanaged(inventory, resource)
 
     def _wait(self, work: Callable[[Desk], Awaitable[T]]) -> T:
         control = Control(self.desk.tools.reporter, self.desk.tools.time_left())

@@ -1,25 +1,30 @@
-"""Stores of states for tests: a bucket on moto and one on fake-gcs-server, and a small unit whose state is kept there."""
+"""Stores of states for tests: buckets on moto and fake-gcs-server, a container on Azurite, and a small unit whose state is kept there."""
 
 import json
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import boto3
+import pytest
 
 from mcml.infra.backends import Backend
 from mcml.infra.units import Unit
+from tests.infra import azure_store
+from tests.infra.azure_store import AzureStore
 from tests.infra.rig import Project, terraform
 from tests.providers.aws import moto_server
+from tests.providers.azure.azurite_server import AzuriteMissing
 from tests.providers.gcp import fake_gcs_server
 
 REGION = "eu-west-1"
-CLOUDS = {"s3": "aws", "gcs": "gcp"}
+CLOUDS = {"s3": "aws", "gcs": "gcp", "azurerm": "azure"}
 ROOT = """
 variable "size" {
   type    = number
@@ -44,14 +49,27 @@ output "size" {
 
 @dataclass(frozen=True)
 class Stores:
-    """Where the two emulators listen."""
+    """Where the emulators listen; Azurite is started when it is asked for, and then the environment leads Terraform to it."""
 
     s3: str
     gcs: str
     folder: Path
+    running: ExitStack
+
+    @cached_property
+    def azure(self) -> AzureStore:
+        """Azurite; skips, with the reason, where it cannot be installed."""
+        folder = self.folder / "azure"
+        folder.mkdir()
+        try:
+            return self.running.enter_context(azure_store.running(folder))
+        except AzuriteMissing as missing:
+            pytest.skip(str(missing))
 
     def backend(self, kind: str, **more: Any) -> Backend:
         """Make a versioned bucket, and the backend in it of one unit."""
+        if kind == "azurerm":
+            return Backend("azurerm", self.azure.settings() | more)
         bucket = f"mcml-{uuid4().hex[:12]}"
         if kind == "s3":
             client = s3(self.s3)
@@ -73,10 +91,12 @@ class Stores:
             "skip_credentials_validation": True, "skip_requesting_account_id": True, "skip_metadata_api_check": True, "max_retries": 1,
         }  # fmt: skip
 
-    def elsewhere(self, backend: Backend, url: str) -> Backend:
-        """The same backend at an address where nobody listens."""
+    def away(self, made: Project, backend: Backend, url: str) -> tuple[Project, Backend]:
+        """The same project and backend, but that the way to the store leads where nobody listens."""
+        if backend.kind == "azurerm":
+            return replace(made, environ={**made.environ, "HTTPS_PROXY": url}), backend
         at = {"endpoints": {"s3": url}} if backend.kind == "s3" else {"storage_custom_endpoint": f"{url}/storage/v1/"}
-        return Backend(backend.kind, {**backend.settings, **at})
+        return made, Backend(backend.kind, {**backend.settings, **at})
 
 
 def s3(url: str) -> Any:
@@ -114,12 +134,12 @@ def until(condition: Callable[[], object], seconds: float = 40) -> None:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Stores]:
-    """Run both emulators."""
+    """Run the emulators."""
     aws, gcp = folder / "aws", folder / "gcp"
     aws.mkdir()
     gcp.mkdir()
-    with moto_server.running(aws) as first, fake_gcs_server.running(gcp) as second:
-        yield Stores(first, second, folder)
+    with moto_server.running(aws) as first, fake_gcs_server.running(gcp) as second, ExitStack() as more:
+        yield Stores(first, second, folder, more)
 
 
 def project(tmp_path: Path) -> Project:
@@ -134,7 +154,8 @@ def project(tmp_path: Path) -> Project:
 def unit(backend: Backend | None, environment: str = "dev", size: int = 1) -> Unit:
     """The unit of that module."""
     cloud = CLOUDS.get(backend.kind, "aws") if backend else "aws"
-    return Unit("unit", environment, variables={"size": size}, module="root/unit", cloud=cloud, backend=backend)
+    accounts = (cloud,) if cloud == "azure" else ()
+    return Unit("unit", environment, variables={"size": size}, module="root/unit", cloud=cloud, accounts=accounts, backend=backend)
 
 
 def apply(made: Project, one: Unit) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mcml.core.errors import Conflict, NotFound, PartlyDone, Unavailable, Usage
 from mcml.core.schema import Settings
 from mcml.infra import backends, history
-from mcml.infra.backends import Backend
+from mcml.infra.backends import SCHEMES, Backend
 from mcml.infra.events import Diagnostic
 from mcml.infra.keeper import fate, store_failure
 from mcml.infra.runner import Ended
@@ -100,8 +100,8 @@ def test_a_unit_of_several_clouds_is_kept_on_the_first_with_a_store(tmp_path: Pa
     assert placed.backend == Backend("gcs", {"impersonate_service_account": "x@y", "bucket": "g", "prefix": "acme/vpn"})
 
 
-def test_azurerm_by_contract_only() -> None:
-    """No emulator speaks to Terraform's azurerm backend: what it is given is compared with its documentation."""
+def test_azurerm_is_given_what_its_documentation_wants() -> None:
+    """With an account key it is tried below on Azurite. The login by Microsoft Entra, `use_azuread_auth`, is only compared with it."""
     one = Unit("azure-data", "prod", variables={"project": "acme", "subscription_id": "s", "tenant_id": None}, cloud="azure")
     made = backends.of_unit(one, "azure", {"storage_account_name": "acme", "container_name": "c", "use_azuread_auth": True})
     assert made.document == {
@@ -134,14 +134,14 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
         yield found
 
 
-KIND = pytest.mark.parametrize("kind", ["s3", "gcs"])
+KIND = pytest.mark.parametrize("kind", ["s3", "gcs", "azurerm"])
 
 
 @KIND
 @pytest.mark.slow
 def test_a_state_of_this_machine_moves_into_the_store_once(both: Stores, tmp_path: Path, kind: str) -> None:
-    made = stores.project(tmp_path)
     here, there = unit(None), unit(both.backend(kind))
+    made = stores.project(tmp_path)
     for environment in ("dev", "prod"):
         apply(made, in_other_environment(here, environment))
     before = pulled(made, here)
@@ -192,13 +192,14 @@ def test_a_file_that_is_gone_or_names_another_store_is_no_empty_state(both: Stor
 @KIND
 @pytest.mark.slow
 def test_a_store_that_does_not_answer_is_named(both: Stores, tmp_path: Path, kind: str) -> None:
-    made, backend = stores.project(tmp_path), both.backend(kind)
+    backend = both.backend(kind)
+    made = stores.project(tmp_path)
     apply(made, unit(backend))
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        away = both.elsewhere(backend, f"http://127.0.0.1:{nobody.getsockname()[1]}")
-        with pytest.raises(Unavailable, match=rf"does not answer: {'s3' if kind == 's3' else 'gs'}://{backend.bucket}") as failed:
-            pulled(made, unit(away))
+        lost, there = both.away(made, backend, f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        with pytest.raises(Unavailable, match=rf"does not answer: {SCHEMES[backend.kind]}://{backend.bucket}") as failed:
+            pulled(lost, unit(there))
     assert "network" in failed.value.next_step
     assert pulled(made, unit(backend))["resources"]
 
@@ -206,8 +207,9 @@ def test_a_store_that_does_not_answer_is_named(both: Stores, tmp_path: Path, kin
 @KIND
 @pytest.mark.slow
 def test_a_bucket_that_is_gone_is_named(both: Stores, tmp_path: Path, kind: str) -> None:
-    made, backend = stores.project(tmp_path), both.backend(kind)
-    gone = Backend(backend.kind, {**backend.settings, "bucket": "mcml-never-made"})
+    backend = both.backend(kind)
+    made = stores.project(tmp_path)
+    gone = Backend(backend.kind, {**backend.settings, "container_name" if kind == "azurerm" else "bucket": "mcml-never-made"})
     with pytest.raises(NotFound, match=r"is gone: .*://mcml-never-made") as failed:
         apply(made, unit(gone))
     assert "mcml infra bootstrap" in failed.value.next_step

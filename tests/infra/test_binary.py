@@ -1,5 +1,6 @@
 """One road to a Terraform, and what is said when it ends."""
 
+import json
 import os
 import shutil
 import sys
@@ -98,6 +99,46 @@ def test_without_a_binary_the_embedded_one_answers(tmp_path: Path) -> None:
     assert found.argv == (sys.executable, "-m", "mcml.infra.embedded")
     assert found.name == f"Terraform {found.version} (embedded)"
     assert found == find_binary(EMBEDDED, tmp_path, environ)
+
+
+def test_the_same_program_is_asked_once(tmp_path: Path) -> None:
+    real = shutil.which("terraform")
+    if real is None:
+        pytest.skip("no terraform on PATH")
+    known, place = tmp_path / "state" / "terraform.json", tmp_path / "terraform"
+    shutil.copy(real, place)
+    environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    found = find_binary("", tmp_path, environ, known)
+    kept = json.loads(known.read_text())
+    known.write_text(json.dumps(kept | {"version": "1.99.0"}))
+    assert find_binary("", tmp_path, environ, known).version == "1.99.0", "the file was believed"
+    os.utime(place, (1, 1))
+    assert find_binary("", tmp_path, environ, known) == found, "another time, another program"
+    known.write_text("{half")
+    assert find_binary("", tmp_path, environ, known) == found
+    known.write_text("[]")
+    assert find_binary("", tmp_path, environ, known) == found
+    assert json.loads(known.read_text())["version"] == found.version
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_version_managers_script_is_asked_each_time(tmp_path: Path, link: bool) -> None:
+    """It may start another Terraform in another folder."""
+    (tmp_path / "bin").mkdir()
+    versioned(tmp_path, "manager" if link else "bin/terraform", "1.12.0")
+    if link:
+        (tmp_path / "bin" / "terraform").symlink_to(tmp_path / "manager")
+    known = tmp_path / "terraform.json"
+    assert find_binary("", tmp_path, {"PATH": str(tmp_path / "bin")}, known).version == "1.12.0"
+    assert not known.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_no_trouble(tmp_path: Path) -> None:
+    real = shutil.which("terraform")
+    if real is None:
+        pytest.skip("no terraform on PATH")
+    (tmp_path / "file").write_text("")
+    assert find_binary(real, tmp_path, os.environ, tmp_path / "file" / "terraform.json").argv == (real,)
 
 
 def test_the_real_binary_answers() -> None:

@@ -14,10 +14,17 @@ import pytest
 
 from mcml.core.errors import Conflict, McmlError, NotFound, PartlyDone, StillRunning
 from mcml.core.process import reference
+from mcml.infra.accounts import Account, Scope
 from mcml.infra.state import read_outputs, read_state
+from mcml.infra.teardown import Wrecker
+from mcml.providers.api.buckets import Buckets
 from mcml.providers.local.target import create_target
 from mcml.providers.local.variant import Run, variant_folder, write_run
 from tests.infra.rig import Project, hooked, module_copy, waiting
+
+
+def no_buckets() -> Buckets:
+    raise AssertionError("no bucket is emptied here")
 
 
 def test_the_whole_life_of_an_environment(project: Project) -> None:
@@ -69,11 +76,13 @@ def test_the_whole_life_of_an_environment(project: Project) -> None:
     assert project.existing() == {"eu", "us", "stray"}
     assert project.apply() == []
 
-    with project.desk() as desk:
+    with project.fleet() as fleet:
+        wrecker = Wrecker(fleet, Scope("acme", "dev"), lambda place: Account(place, project.inventory, no_buckets))
         with pytest.raises(NotFound, match="stary") as refused:
-            desk.unmanaged(project.inventory, "stary")
+            wrecker.stray("stary")
         assert refused.value.why == "did you mean 'stray'?"
-        desk.remove_unmanaged(project.inventory, desk.unmanaged(project.inventory, "stray"))
+        wrecker.remove(*wrecker.stray("stray"))
+    with project.desk() as desk:
         desk.apply(desk.plan(destroy=True))
     assert project.existing() == set()
     assert read_outputs(project.unit, project.folders) == {}

@@ -106,13 +106,14 @@ def hold_of(made: Project) -> Path:
     return made.folders.infra / "hold"
 
 
-KIND = pytest.mark.parametrize("kind", ["s3", "gcs"])
+KIND = pytest.mark.parametrize("kind", ["s3", "gcs", "azurerm"])
 
 
 @KIND
 @pytest.mark.slow
 def test_a_second_apply_says_who_holds_the_lock(both: Stores, tmp_path: Path, kind: str) -> None:
-    made, one = stores.project(tmp_path), unit(both.backend(kind), size=2)
+    one = unit(both.backend(kind), size=2)
+    made = stores.project(tmp_path)
     pulled(made, one)
     with applying(made, one, hold_of(made)) as first:
         with pytest.raises(Conflict, match=rf"@{HERE} is changing this environment \(apply\) since 20") as refused:
@@ -145,7 +146,8 @@ def terraforms_in(folder: Path) -> list[psutil.Process]:
 @KIND
 @pytest.mark.slow
 def test_the_lock_of_a_terraform_that_was_killed_is_broken_and_the_next_apply_goes_on(both: Stores, tmp_path: Path, kind: str) -> None:
-    made, one = stores.project(tmp_path), unit(both.backend(kind), size=2)
+    one = unit(both.backend(kind), size=2)
+    made = stores.project(tmp_path)
     pulled(made, one)
     with applying(made, one, hold_of(made)) as first:
         (terraform,) = terraforms_in(made.folders.work(one))

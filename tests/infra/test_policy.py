@@ -1,6 +1,8 @@
 """The policy gate: every shipped rule on a good and on a bad plan that Terraform made, rules of one's own, and rules that are broken."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from mcml.core.errors import Conflict, NotFound, Usage
 from mcml.core.paths import shipped
+from mcml.infra import policy
 from mcml.infra.policy import Circumstances, RuleFile, Verdict, denied, evaluate, read_rules, refuse
 from mcml.infra.pricing import Charge, Estimate, Line
 from mcml.infra.resources import resources_of
@@ -40,6 +43,18 @@ def judged(
 @pytest.mark.parametrize("provider", VERSIONS)
 def test_a_good_cloud_passes_every_rule(provider: str) -> None:
     assert judged(kept(provider, "good")) == ()
+
+
+@pytest.mark.parametrize("provider", VERSIONS)
+@pytest.mark.parametrize("which", ["good", "bad"])
+def test_compiled_rules_say_what_the_rules_say(provider: str, which: str) -> None:
+    ready = policy._ready(SHIPPED)
+    assert ready.bundle is not None
+    document = kept(provider, which)
+    told = policy._told(document, Circumstances("data", "prod", resources_of(document), Estimate()))
+    compiled = ready.answers(told)
+    assert compiled == policy._bindings(lambda: ready.interpreter.query(ready.query))
+    assert any(compiled.values()) or which == "good"
 
 
 EXPECTED = {
@@ -290,3 +305,12 @@ def test_a_public_access_block_through_a_local_is_taken_at_its_word() -> None:
     assert judged(document) == ()
     gone = [change for change in document["resource_changes"] if change["type"] != "aws_s3_bucket_public_access_block"]
     assert {verdict.rule for verdict in judged({**document, "resource_changes": gone})} == {"public-bucket"}
+
+
+def test_what_is_compiled_is_given_back_in_silence() -> None:
+    text = (
+        "from mcml.core.paths import shipped\nfrom mcml.infra.policy import prepare, read_rules\nimport threading\n"
+        "rules = read_rules([shipped('policies')])\nthreading.Thread(target=prepare, args=(rules,)).start()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=True)
+    assert (ended.stdout, ended.stderr) == ("", "")

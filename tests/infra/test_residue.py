@@ -3,7 +3,7 @@
 import pytest
 
 from mcml.core.errors import Conflict
-from mcml.infra.accounts import Place, Scope
+from mcml.infra.accounts import Place
 from mcml.infra.adopt import adoption, check
 from mcml.infra.guarded import Guarded, Store, refuse
 from mcml.infra.leftovers import left_by, now
@@ -51,12 +51,12 @@ def test_what_a_living_cluster_made_is_not_loose_and_is_left_when_it_is_gone() -
     owned = {"kubernetes.io/cluster/acme-dev": "owned"}
     volume = Resource("ec2:volume", "arn:aws:ec2:r:1:volume/vol-1", "r", {**owned, "CSIVolumeName": "pvc"})
     own = Resource("ec2:volume", "arn:aws:ec2:r:1:volume/vol-2", "r", owned)
-    scope = Scope("acme", "dev")
     assert unmanaged([volume], held("aws_eks_cluster", name="acme-dev")) == ()
-    made = left_by(Place("aws", "r"), [own, volume], (), scope)
+    made = left_by(["acme-dev"], Place("aws", "r"), [own, volume], ())
     assert [one.resource for one in made] == [volume], "a machine's own disk goes with the machine"
     assert now(made, []) == (), "what holds data and was not shown stays"
     assert now(made, made) == made
+    assert left_by(["acme-prod"], Place("aws", "r"), [own, volume], ()) == ()
 
 
 def test_what_was_destroyed_just_now_is_going_and_the_rest_is_left() -> None:

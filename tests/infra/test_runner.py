@@ -169,6 +169,43 @@ def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.
     assert time.monotonic() - began < 10
 
 
+def test_what_comes_after_is_prepared_while_the_first_one_runs(tmp_path: Path) -> None:
+    rig, began = Rig(tmp_path, "while not os.path.exists('ready'): time.sleep(0.01)"), []
+
+    def soon() -> None:
+        began.append(threading.current_thread() is threading.main_thread())
+        (tmp_path / "ready").touch()
+        raise RuntimeError("nobody hears this: who needs it tries it again")
+
+    rig.control.soon = soon
+    for _ in range(2):
+        assert rig.stream().code == 0
+    assert began == [False]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_end_is_seen_with_and_without_the_kernels_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
+    monkeypatch.setattr(module, "POLL_SECONDS", 5.0 if known else 0.02)
+    if not known:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+    elif not hasattr(os, "pidfd_open"):
+        pytest.skip("no pidfd on this system")
+    rig = Rig(tmp_path, f"print('{VERSION}', flush=True); time.sleep(0.2); print('last')")
+    began = time.monotonic()
+    assert rig.stream().text == "last"
+    assert time.monotonic() - began < 4
+
+
+@pytest.mark.parametrize(("command", "code"), [("init", -signal.SIGKILL), ("apply", 0)])
+def test_what_changes_nothing_and_does_not_hear_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, code: int) -> None:
+    """What changes something is waited for."""
+    monkeypatch.setattr(module, "PATIENCE", {"init": 0.2})
+    text = f"signal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('{VERSION}', flush=True)\ntime.sleep(2.5)"
+    rig = Rig(tmp_path, text, timeout=0.5)
+    assert rig.stream(command).code == code
+    assert rig.control.reason == "timeout"
+
+
 def test_outside_of_the_main_thread_it_runs_without_signals(tmp_path: Path) -> None:
     rig = Rig(tmp_path, f"print('{VERSION}')")
     thread = threading.Thread(target=rig.stream)

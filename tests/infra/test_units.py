@@ -165,3 +165,21 @@ def test_a_secret_is_taken_from_the_environment() -> None:
     assert units["gcp-network"].secrets == {}
     with pytest.raises(McmlError, match="no unit named 'gcp-ml'"):
         all_units(secrets={"gcp-ml": {"x": "Y"}})
+
+
+@pytest.mark.parametrize(
+    ("said", "login"),
+    [
+        ({}, {}),
+        ({"account": "123456789012"}, {"account_id": "123456789012"}),
+        (
+            {"account": "123456789012", "profile": "work", "role_arn": "arn:aws:iam::123456789012:role/ml"},
+            {"account_id": "123456789012", "profile": "work", "role_arn": "arn:aws:iam::123456789012:role/ml"},
+        ),
+    ],
+    ids=["none", "account", "all"],
+)
+def test_terraform_is_told_which_account_of_aws_it_must_be(said: dict[str, str], login: dict[str, str]) -> None:
+    infra = {"team": "risk", "cost_centre": "4711", "clouds": {"aws": {"region": "eu-central-1"}}}
+    made = units_of(settings(providers={"aws": said}, infra=infra), PROJECT, STATE, python="python3")
+    assert [unit.variables["login"] for unit in made if unit.cloud == "aws"] == [login] * 4

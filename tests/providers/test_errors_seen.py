@@ -20,8 +20,11 @@ from botocore import xform_name
 
 from mcml.core import exits
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticated, ProviderCannot, QuotaExceeded, Unavailable
+from mcml.providers.api.inventory import Resource
+from mcml.providers.aws.inventory import AwsInventory
 from mcml.providers.aws.session import Session as AwsSession
 from mcml.providers.gcp.error_table import service_of
+from mcml.providers.resilience import REFUSED_STEP
 from mcml.testing.stubs.aws_model import AwsError, AwsModel
 from mcml.testing.stubs.faults import Answer, Delay, FaultProxy, Pass
 from mcml.ui import failure
@@ -130,16 +133,21 @@ ANSWERED = {
         Row(NotAuthenticated, s3(403, "ExpiredToken", "Expired."), "cannot list B/", "Expired. (ExpiredToken)", "aws configure sso"),
         Row(NotAuthenticated, s3(403, "AccessDenied", "No."), "cannot list B/", "No. (AccessDenied)", "aws sts get-caller-identity"),
         Row(QuotaExceeded, s3(400, "ServiceQuotaExceeded", "Full."), "cannot list B/", "Full. (ServiceQuotaExceeded)", A_QUOTA),
-        Row(InvalidRequest, s3(400, "InvalidArgument", "Wrong."), "cannot list B/", "Wrong. (InvalidArgument)"),
+        Row(InvalidRequest, s3(400, "InvalidArgument", "Wrong."), "cannot list B/", "Wrong. (InvalidArgument)", REFUSED_STEP),
         Row(Unavailable, s3(503, "SlowDown", "Slow down."), "cannot list B/", "Slow down. (SlowDown)", "mcml doctor"),
     ],
     "gs": [
+        Row(
+            NotAuthenticated, gs(401, "authError", "Invalid Credentials"), "cannot look at bucket 'B'",
+            "Anonymous credentials cannot be refreshed.",  # the emulator's; what a real login gets is in test_faults.py
+            "gcloud auth application-default login",
+        ),
         Row(
             NotAuthenticated, gs(403, "forbidden", "No."), "cannot list B/", "Google answered 403: No.",
             "gcloud projects get-iam-policy stub-project",
         ),
         Row(QuotaExceeded, gs(403, "quotaExceeded", "Full."), "cannot look at bucket 'B'", "Google answered 403: Full.", G_QUOTA),
-        Row(InvalidRequest, gs(400, "invalid", "Wrong."), "cannot look at bucket 'B'", "Google answered 400: Wrong."),
+        Row(InvalidRequest, gs(400, "invalid", "Wrong."), "cannot look at bucket 'B'", "Google answered 400: Wrong.", REFUSED_STEP),
         Row(Unavailable, gs(503, "backendError", "Oops."), "cannot look at bucket 'B'", "Google answered 503: Oops.", "mcml doctor"),
     ],
     "az": [
@@ -155,7 +163,7 @@ ANSWERED = {
             QuotaExceeded, az(409, "AccountLimitExceeded", "Full."), "cannot list B/", "Full. (409, AccountLimitExceeded)",
             "az storage account show-usage --location REGION",
         ),
-        Row(InvalidRequest, az(400, "InvalidHeaderValue", "Wrong."), "cannot list B/", "Wrong. (400, InvalidHeaderValue)"),
+        Row(InvalidRequest, az(400, "InvalidHeaderValue", "Wrong."), "cannot list B/", "Wrong. (400, InvalidHeaderValue)", REFUSED_STEP),
         Row(Unavailable, az(503, "ServerBusy", "Busy."), "cannot list B/", "Busy. (503, ServerBusy)", "mcml doctor"),
     ],
 }  # fmt: skip
@@ -207,6 +215,11 @@ def test_what_is_not_there(meet: Callable[[str], Meeting], scheme: str) -> None:
     assert met.typed("cat", "B/none") == (exits.NOT_FOUND, text("nothing at B/none", "", "mcml data ls B/"))
 
 
+def test_a_name_that_no_container_has(meet: Callable[[str], Meeting]) -> None:
+    said = text("no container 'Bad!' in Azure", "no container can have this name", NO_BUCKET["az"][2])
+    assert meet("az").typed("ls", "az://Bad!/x") == (exits.NOT_FOUND, said)
+
+
 def test_a_name_that_no_bucket_has(meet: Callable[[str], Meeting]) -> None:
     """botocore refuses it, with two regular expressions."""
     why = "no bucket is named \"Bad!\": it takes 3 to 63 of a-z, 0-9, '-' and '.', a letter or digit at both ends"
@@ -224,6 +237,23 @@ def test_what_is_in_the_way(meet: Callable[[str], Meeting], scheme: str) -> None
     assert taken.startswith("error: cannot write B/k\n  why:  ")
     outside = met.shown(InvalidRequest, lambda: list(store.read(name, "k", start=100)))
     assert outside.endswith("of B/k\n  why:  it has 7 bytes\n")
+
+
+CHANGED = {
+    "s3": (s3(412, "PreconditionFailed", "Not met."), "there is one already"),
+    "gs": (gs(412, "conditionNotMet", "Not met."), "there is one already"),
+    "az": (az(409, "BlobAlreadyExists", "It exists."), "It exists. (409, BlobAlreadyExists)"),
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_what_came_in_between(meet: Callable[[str], Meeting], scheme: str) -> None:
+    """Conflict by a command: another wrote the object after we had looked, and it was not to be overwritten."""
+    met = meet(scheme)
+    answer, why = CHANGED[scheme]
+    met.proxy.script(*[answer] * EVERYTHING, only=lambda request: request.method in ("PUT", "POST"))
+    said = text("cannot write B/new", f"it was not to be overwritten: {why}", "run the same command again: it keeps what is there")
+    assert met.typed("cp", "--no-clobber", "here", "B/new") == (exits.FAILED, said)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -306,6 +336,14 @@ def test_what_a_provider_cannot(meet: Callable[[str], Meeting]) -> None:
     assert (code, said.splitlines()[0]) == (exits.PROVIDER_CANNOT, "error: provider azure cannot do Warehouse (impossible)")
     assert said.splitlines()[1].startswith("  why:  SQL over blobs is ")
     assert said.splitlines()[2] == "  next: mcml plugins list"
+    met = meet("s3")
+    session = AwsSession(met.project.context("aws"))
+    key = session.client("kms").create_key(Tags=[{"TagKey": "project", "TagValue": "x"}])["KeyMetadata"]
+    left = met.shown(ProviderCannot, lambda: AwsInventory(session).delete(Resource("kms:key", key["Arn"], "eu-west-1")))
+    assert left == text(
+        f"cannot delete kms:key '{key['KeyId']}'", "mcml does not delete resources of kms",
+        f"aws resourcegroupstaggingapi get-resources --resource-arn-list {key['Arn']}   # what it is; who made it deletes it",
+    )  # fmt: skip
     met = meet("gs")
     unsigned = met.shown(ProviderCannot, lambda: met.project.store("gs").sign(met.bucket.partition("://")[2], "k", "GET", timedelta(1)))
     assert unsigned == text(

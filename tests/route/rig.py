@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from mcml.core.backend import Backend
 from mcml.core.clock import utc_now
 from mcml.core.fact import Fact
+from mcml.core.override import Override
 from mcml.core.price import PriceInfo
 from mcml.core.process import free_port
 from mcml.core.schema_routes import Route, Router
@@ -30,18 +31,21 @@ TARGETS = ("eu-1", "eu-2", "us-1")
 class Upstream:
     """A model server as a process."""
 
-    def __init__(self, target: str, *, port: int = 0, model: str = "fraud") -> None:
+    script = "upstream.py"
+
+    def __init__(self, target: str, *, port: int = 0, model: str = "fraud", region: str = "nowhere") -> None:
         self.target = target
         self.model = model
+        self.region = region
         self.port = port or free_port()
         self.start()
 
     @property
     def backend(self) -> Backend:
-        return Backend(self.target, self.model, "127.0.0.1", self.port, "local", "nowhere", version="1")
+        return Backend(self.target, self.model, "127.0.0.1", self.port, "local", self.region, version="1")
 
     def start(self) -> None:
-        argv = [sys.executable, str(Path(__file__).with_name("upstream.py")), str(self.port), self.target]
+        argv = [sys.executable, str(Path(__file__).with_name(self.script)), str(self.port), self.target]
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         with self.process.stdout as said:
@@ -111,12 +115,13 @@ class Rig:
     """A router in a thread over `backends` (a list that a test may change), and the facts it told."""
 
     def __init__(
-        self, folder: Path, upstreams: list[Upstream], *, routes: Mapping[str, Route] | None = None, router: Router | None = None
+        self, folder: Path, upstreams: Sequence[Upstream], *, routes: Mapping[str, Route] | None = None, router: Router | None = None
     ) -> None:
         self.folder = folder
-        self.upstreams = {one.target: one for one in upstreams}
+        self.upstreams = {one.target if one.model == "fraud" else one.backend.name: one for one in upstreams}
         self.backends = [one.backend for one in upstreams]
         self.prices: dict[str, PriceInfo] = {}
+        self.overrides: list[Override] = []
         self.facts: list[tuple[float, Fact]] = []
         self.told = Told()
         self.store_is_down = False
@@ -131,6 +136,7 @@ class Rig:
             self.emit,
             self.told,
             utc_now,
+            overrides=lambda: list(self.overrides),
         )
         self.thread = threading.Thread(target=self._serve)
 
@@ -171,8 +177,10 @@ class Rig:
     def infer(self, route: str = "fraud", body: bytes = b"{}", **headers: str) -> Answer:
         return ask(self.running.port, f"/v2/models/{route}/infer", body, **headers)
 
-    def load(self, requests: int, concurrency: int = 16, halfway: Callable[[], None] | None = None) -> list[Sample]:
-        request = Request("127.0.0.1", self.running.port, "/v2/models/fraud/infer", b'{"inputs": []}')
+    def load(
+        self, requests: int, concurrency: int = 16, halfway: Callable[[], None] | None = None, headers: Mapping[str, str] | None = None
+    ) -> list[Sample]:
+        request = Request("127.0.0.1", self.running.port, "/v2/models/fraud/infer", b'{"inputs": []}', headers or {})
         return run_load(request, requests=requests, concurrency=concurrency, halfway=halfway)
 
     def told_of(self, kind: str, target: str = "") -> list[tuple[float, Fact]]:
@@ -182,8 +190,8 @@ class Rig:
         """Wait for a fact; return when it was told (monotonic) and the fact."""
         return until(lambda: next(iter(self.told_of(kind, target)[-1:]), None), within, f"no fact {kind} {target} among {self.facts}")
 
-    def weights(self, route: str = "fraud") -> dict[str, int]:
-        return {str(name): int(weight) for name, weight in self.decided(route).items()}
+    def weights(self, route: str = "fraud") -> dict[str, float]:
+        return {str(name): weight for name, weight in self.decided(route).items()}
 
     def decided(self, route: str) -> Mapping[str, Any]:
         found = [fact.facts["weights"] for _, fact in self.facts if fact.kind == "route.weights" and fact.facts["route"] == route]

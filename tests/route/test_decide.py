@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from mcml.core.backend import Backend
+from mcml.core.override import Override
 from mcml.core.price import PriceInfo
 from mcml.core.schema_routes import Route
 from mcml.route.decide import FIRST_SIGHT, Outcome, Reading, State, turn
@@ -34,6 +35,7 @@ class Loop:
         self.routes = routes or ROUTES
         self.backends = backends
         self.prices: dict[str, PriceInfo] = {}
+        self.overrides: tuple[Override, ...] = ()
         self.state = State()
         self.now = 100.0
 
@@ -41,7 +43,8 @@ class Loop:
         self.now += after
         at = BEGIN + timedelta(seconds=self.now)
         observation = None if observed is None else Observation(observed)
-        self.state, outcome = turn(self.state, self.routes, Reading(self.now, at, observation, tuple(self.backends), self.prices))
+        reading = Reading(self.now, at, observation, tuple(self.backends), self.prices, self.overrides)
+        self.state, outcome = turn(self.state, self.routes, reading)
         return outcome
 
 
@@ -67,12 +70,17 @@ def test_the_first_reading_weighs_and_says_so() -> None:
     assert outcome.ready
     assert kinds(outcome) == ["route.backend_up", "route.backend_up", "route.weights"]
     assert all(fact.facts[FIRST_SIGHT] for fact in outcome.facts[:2]), "news only to an incident that an earlier router opened"
-    assert outcome.facts[2].facts == {
+    told = outcome.facts[2].facts
+    assert {key: told[key] for key in ("route", "model", "weights", "previous", "reason", "last_resort", "overrides")} == {
         "route": "fraud",
+        "model": "fraud",
         "weights": {"fraud@eu-1": 50, "fraud@us-1": 50},
         "previous": {},
         "reason": "the route starts",
+        "last_resort": False,
+        "overrides": [],
     }
+    assert [one["backend"] for one in told["backends"]] == ["fraud@eu-1", "fraud@us-1"]  # type: ignore[attr-defined]
 
 
 def test_nothing_new_is_no_fact() -> None:
@@ -215,3 +223,52 @@ def test_noise_in_the_latency_does_not_flap_the_weights() -> None:
             totals[name] = Counters(attempts, attempts, latencies={**totals[name].latencies, latency: (width, count + 40)})
         changes += len(loop.turn({name: seen(counters=totals[name]) for name in BOTH}).decisions)
     assert changes == 0
+
+
+DEAD = {**BOTH, "fraud@eu-1": seen(failing=True)}
+
+
+def drain(route: str = "") -> Override:
+    return Override("drain", route, "eu-1", "ann", BEGIN, reason="a new disk")
+
+
+def test_what_a_person_changes_counts_at_once_and_is_said() -> None:
+    loop = Loop(EU, US)
+    loop.turn(BOTH)
+    loop.overrides = (drain(),)
+    outcome = loop.turn(BOTH)
+    assert dict(outcome.plans[0].weights) == {"fraud@us-1": 100}
+    assert kinds(outcome) == ["route.weights"]
+    assert outcome.facts[0].facts["reason"] == "eu-1 was drained by ann: a new disk"
+    assert outcome.decisions[0].backends[0].held == "drained by ann: a new disk"
+    assert loop.turn(BOTH).decisions == ()
+    loop.overrides = ()
+    assert loop.turn(BOTH).decisions[0].reason == "eu-1 is no longer drained"
+
+
+def test_a_drained_backend_may_fail_in_peace_and_is_an_outage_once_it_is_wanted() -> None:
+    loop = Loop(EU, US)
+    loop.turn(BOTH)
+    loop.overrides = (drain(),)
+    assert kinds(loop.turn(BOTH)) == ["route.weights"]
+    assert "route.backend_down" not in kinds(loop.turn(DEAD))
+    loop.overrides = ()
+    assert kinds(loop.turn(DEAD)) == ["route.backend_down", "route.weights"]
+
+
+def test_one_drained_on_one_route_of_two_is_still_an_outage() -> None:
+    loop = Loop(EU, US, routes={"fraud": Route(), "public": Route(model="fraud")})
+    loop.turn(BOTH)
+    loop.overrides = (drain("public"),)
+    loop.turn(BOTH)
+    assert "route.backend_down" in kinds(loop.turn(DEAD))
+
+
+def test_one_that_was_down_before_it_was_drained_is_told_to_be_back() -> None:
+    loop = Loop(EU, US)
+    loop.turn(BOTH)
+    assert "route.backend_down" in kinds(loop.turn(DEAD))
+    loop.overrides = (drain(),)
+    loop.turn(DEAD)
+    loop.turn(BOTH, after=30)
+    assert "route.backend_up" in kinds(loop.turn(BOTH, after=3))

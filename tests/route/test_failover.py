@@ -114,7 +114,7 @@ def test_a_hang_without_traffic_is_noticed_by_the_health_check(rig: Rig) -> None
 def test_one_bad_answer_is_no_outage(rig: Rig) -> None:
     for _ in range(3):
         rig.upstreams["eu-1"].mode(status=500)
-        until(lambda: rig.infer().headers["x-envoy-attempt-count"] == "2", 10, "eu-1 was never asked")
+        until(lambda: rig.infer().headers["x-mcml-attempts"] == "2", 10, "eu-1 was never asked")
         rig.upstreams["eu-1"].mode(status=200)
         assert {rig.infer().status for _ in range(10)} == {200}
     time.sleep(1.0)
@@ -177,7 +177,7 @@ def test_a_large_body_is_kept_for_the_second_backend(rig: Rig) -> None:
     for _ in range(8):
         answer = rig.infer(body=body)
         assert (answer.status, answer.json["bytes"]) == (200, BUFFER_LIMIT)
-        attempts.append(answer.headers["x-envoy-attempt-count"])
+        attempts.append(answer.headers["x-mcml-attempts"])
     assert "2" in attempts
 
 

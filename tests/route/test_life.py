@@ -15,8 +15,11 @@ from mcml.core.process import free_port, is_alive
 from mcml.core.schema_routes import Router
 from mcml.route import envoy, loop
 from mcml.route.binary import find_envoy
+from mcml.route.config import RoutePlan
 from mcml.route.engine import Desired
 from mcml.route.envoy import EnvoyEngine
+from mcml.route.envoy_process import SHARED_MEMORY
+from mcml.route.load import Request, Sample, run_load
 from mcml.route.records import read_decisions, read_engine, read_running
 from mcml.route.serve import serve
 from tests.route.rig import Rig, Upstream, until
@@ -113,8 +116,8 @@ def test_an_envoy_that_hangs_is_started_again(rig: Rig, monkeypatch: pytest.Monk
     assert rig.infer().status == 200
 
 
-def test_an_envoy_of_another_listener_is_replaced(tmp_path: Path) -> None:
-    """What a killed router left on another port is ended, and nothing of it stays."""
+def test_an_envoy_of_another_port_hands_over(tmp_path: Path) -> None:
+    """What a killed router left on another port is replaced, and in the end nothing of it stays."""
     first = EnvoyEngine(tmp_path, binary=find_envoy(), host="127.0.0.1", port=0, admin_port=0, software="1")
     desired = Desired((), (), ready=False)
     first.start(desired)
@@ -124,10 +127,53 @@ def test_an_envoy_of_another_listener_is_replaced(tmp_path: Path) -> None:
     assert (same.adopted, same.port, same.process) == (True, first.port, first.process)
     other = EnvoyEngine(tmp_path, binary=find_envoy(), host="127.0.0.1", port=free_port(), admin_port=0, software="1")
     other.start(desired)
-    assert not other.adopted
-    assert not is_alive(first.process)
+    assert other.adopted
+    assert other.process is not None
+    assert other.process.elders == (first.process.ref,)
     for engine in (first, same, other):
         engine.stop(drain=0.0)
+    nothing_left(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_new_static_part_takes_over_without_losing_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after an upgrade of mcml: the bootstrap is another, the sockets stay open, and what had begun is ended."""
+    upstreams = [Upstream(target) for target in ("eu-1", "eu-2")]
+    plan = RoutePlan("fraud", "fraud", {one.backend.name: 50 for one in upstreams}, 30.0, 2.0)
+    desired = Desired(tuple(one.backend for one in upstreams), (plan,), ready=True)
+    engines = [EnvoyEngine(tmp_path, binary=find_envoy(), host="127.0.0.1", port=0, admin_port=0, software=str(n)) for n in range(3)]
+    samples: list[Sample] = []
+    done = threading.Event()
+
+    def load() -> None:
+        request = Request("127.0.0.1", engines[0].port, "/v2/models/fraud/infer", b"{}")
+        while not done.is_set():
+            samples.extend(run_load(request, requests=200, concurrency=8))
+
+    thread = threading.Thread(target=load)
+    try:
+        engines[0].start(desired)
+        thread.start()
+        for number, engine in enumerate(engines[1:], 1):
+            until(lambda number=number: len(samples) >= 400 * number, 20, "no requests")  # type: ignore[misc]
+            monkeypatch.setattr("mcml.route.config.start.MAX_CONNECTIONS", 5000 + number)
+            engine.start(desired)
+            assert engine.process is not None
+            assert (engine.adopted, engine.port, engine.process.epoch) == (True, engines[0].port, number)
+        seen = len(samples)
+        until(lambda: len(samples) >= seen + 400, 20, "no requests any more")
+        base = engines[2].process.base_id if engines[2].process else ""
+        assert engines[2].observe().backends.keys() == plan.weights.keys()
+    finally:
+        done.set()
+        thread.join()
+        for engine in engines:
+            engine.stop(drain=0.0)
+        for upstream in upstreams:
+            upstream.close()
+    assert [one for one in samples if one.status != 200] == []
+    assert engines[2].process is None
+    assert not (SHARED_MEMORY / f"envoy_shared_memory_{int(base) * 10}").exists()
     nothing_left(tmp_path)
 
 
@@ -234,15 +280,3 @@ def test_running_requests_end_before_the_router_does(rig: Rig) -> None:
     assert answers == [200] * 5
     rig.thread.join(10)
     nothing_left(rig.folder)
-
-
-def test_a_backend_that_needs_what_the_router_lacks_is_left_out_and_said(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    upstream = Upstream("eu-1")
-    rig = Rig(tmp_path, [upstream])
-    rig.backends.append(replace(upstream.backend, target="far", tls=True))
-    with rig:
-        assert rig.weights() == {"fraud@eu-1": 100}
-        assert "fraud@far is left out: it needs TLS, which the router does not speak yet" in rig.told.lines
-        assert rig.infer().status == 200

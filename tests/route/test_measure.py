@@ -98,3 +98,10 @@ def test_the_window_slides() -> None:
 def test_the_window_starts_anew_with_the_counters() -> None:
     window = Window().with_mark(0.0, counted(500)).with_mark(1.0, counted(600)).with_mark(2.0, counted(3))
     assert window.span == (0.0, Counters())
+
+
+def test_two_roads_to_one_backend_add_up() -> None:
+    one = Counters(3, 2, 1, 1, 0, {1.0: (1.0, 2), 5.0: (2.0, 1)})
+    other = Counters(4, 3, 1, 0, 1, {5.0: (2.0, 4)})
+    assert one.plus(other) == other.plus(one) == Counters(7, 5, 2, 1, 1, {1.0: (1.0, 2), 5.0: (2.0, 5)})
+    assert one.plus(Counters()) == one

@@ -114,3 +114,19 @@ def test_any_json_is_read_or_refused(clusters: object, stats: object) -> None:
     except ValueError:
         return
     assert isinstance(seen, Observation)
+
+
+def test_the_cluster_for_grpc_is_part_of_its_backend() -> None:
+    """One server: its numbers are added up, and it is out as soon as one of the two roads is closed."""
+    both = json.loads(json.dumps(CLUSTERS))
+    beside = json.loads(json.dumps(CLUSTERS["cluster_statuses"][1])) | {"name": "fraud@eu-2/grpc"}
+    beside["host_statuses"][0] |= {"health_status": {}, "stats": [{"name": "rq_success", "value": "5"}, {"name": "rq_error", "value": "2"}]}
+    both["cluster_statuses"].append(beside)
+    both["cluster_statuses"][1]["host_statuses"][0] |= {"health_status": {}, "stats": [{"name": "rq_success", "value": "7"}]}
+    seen = parse(json.dumps(both), json.dumps(STATS)).backends
+    assert "fraud@eu-2/grpc" not in seen
+    one = seen["fraud@eu-2"]
+    assert (one.counters.succeeded, one.counters.failed, one.counters.attempts) == (12, 2, 14)
+    assert (one.out, len(one.endpoints), len(one.grpc)) == (False, 1, 1)
+    beside["host_statuses"][0]["health_status"] = {"failed_outlier_check": True}
+    assert parse(json.dumps(both), json.dumps(STATS)).backends["fraud@eu-2"].out is True

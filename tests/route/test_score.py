@@ -24,7 +24,7 @@ def backend(name: str, place: Place = "up", **known: object) -> Inputs:
     return Inputs(name, place, **known)  # type: ignore[arg-type]
 
 
-def weights(*backends: Inputs, shares: Score = DEFAULT) -> dict[str, int]:
+def weights(*backends: Inputs, shares: Score = DEFAULT) -> dict[str, float]:
     return {one.backend: one.weight for one in weigh(backends, shares, NOW)}
 
 
@@ -78,6 +78,17 @@ def test_weights_add_up_and_scores_are_bounded(fleet: list[Inputs], wanted: Scor
 @given(fleets(), shares())
 def test_no_healthy_backend_starves(fleet: list[Inputs], wanted: Score) -> None:
     assert all(one.weight >= FLOOR for one in weigh(fleet, wanted, NOW) if one.place in ("up", "trial"))
+
+
+@given(fleets(), shares(), st.integers(0, 25))
+def test_exploration_is_the_least_that_a_healthy_backend_gets(fleet: list[Inputs], wanted: Score, exploration: int) -> None:
+    scored = weigh(fleet, wanted, NOW, exploration=exploration)
+    able = [one for one in scored if one.place in ("up", "trial")]
+    assert sum(one.weight for one in scored) == (100 if able else 0)
+    least = min(exploration, 100 // (2 * len(able))) if able else 0
+    assert all(one.weight >= least for one in able)
+    if any(one.place == "up" for one in able):
+        assert all(one.weight == least for one in able if one.place == "trial")
 
 
 @settings(max_examples=20)

@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.serving.asgi import Reply
 
-READY = re.compile(r"mcml\.serving: model \S+ version \S+ on http://127\.0\.0\.1:(\d+)\n")
+READY = re.compile(r"mcml\.serving: model \S+ version \S+ on http://127\.0\.0\.1:(\d+)(?: and grpc://\S+)?\n")
 
 
 class Server:

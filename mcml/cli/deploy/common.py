@@ -88,4 +88,10 @@ def work(session: Session, plan: Plan, name: str, package: ModelPackage | None, 
     tags = {"model": name, "team": model.team, "project": model.project, "environment": session.settings.infra.environment}
     tags = {key: value for key, value in tags.items() if value}
     store = session.store
-    return Work(plan, name, package, endpoints, lambda fact: desk.record(store, fact), session.reporter, tags)
+    return Work(plan, name, package, endpoints, lambda fact: desk.record(store, fact), session.reporter, tags, _grpc(session, name))
+
+
+def _grpc(session: Session, model: str) -> bool:
+    """Tell whether a route of the model speaks gRPC."""
+    routes = session.settings.routes
+    return any(route.protocol != "http" and model in {one or name for one in route.models} for name, route in routes.items())

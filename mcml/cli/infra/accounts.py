@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def fleet(session: Session, filters: Sequence[str] | None) -> Iterator["Fleet"]:
+def fleet(session: Session, filters: Sequence[str] | None, *, writes: bool = False) -> Iterator["Fleet"]:
     """Yield the units that the filters mean, in a fleet that sees the states of all, so that what others hold is not taken for loose."""
-    with common.fleet(session) as everything:
-        yield everything.only(filters or ())
+    with common.fleet(session, filters, seeing=True, writes=writes) as opened:
+        yield opened
 
 
 def scope(session: Session) -> "Scope":

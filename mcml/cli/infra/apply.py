@@ -22,7 +22,7 @@ def apply(session: Session, unit: common.Filters = None, accept: common.Accept =
     from mcml.infra import views
     from mcml.infra.fleet import combined
 
-    with common.fleet(session, unit) as fleet:
+    with common.fleet(session, unit, writes=True) as fleet:
         plans = fleet.plan(lock=not session.dry_run)
         if session.dry_run:
             return views.plan_document(plans)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,6 +44,9 @@ Filters = Annotated[
     ),
 ]
 
+LATER = ("mcml.store.db", "mcml.incident.desk")
+"""Modules that are slow to load, and needed only once a plan is there that is to be applied."""
+
 
 def whole(session: Session) -> tuple["Graph", "Folders"]:
     """Return the graph of all units of the environment in force, and where they live. Raises Usage, NotFound for a wrong mcml.toml."""
@@ -71,12 +75,18 @@ def binary(session: Session) -> "Binary":
     """Return the Terraform to use. Raises NotFound, McmlError."""
     from mcml.infra.binary import find_binary
 
-    return find_binary(session.settings.infra.binary, session.config.project, os.environ)
+    return find_binary(session.settings.infra.binary, session.config.project, os.environ, session.config.state / "terraform.json")
 
 
 @contextmanager
-def fleet(session: Session, filters: Sequence[str] | None = None) -> Iterator["Fleet"]:
-    """Yield the units that the filters mean; all without one. Raises NotFound without a Terraform, or for a filter that means none."""
+def fleet(
+    session: Session, filters: Sequence[str] | None = None, *, seeing: bool = False, writes: bool = False
+) -> Iterator["Fleet"]:
+    """Yield the units that the filters mean; all without one. Raises NotFound without a Terraform, or for a filter that means none.
+
+    One that is `seeing` knows what the states of all others hold besides. Who plans and then `writes` into the journal finds it loaded:
+    that is done while Terraform makes the plan.
+    """
     from mcml.core.paths import shipped
     from mcml.infra.desk import Tools
     from mcml.infra.fleet import open_fleet
@@ -86,14 +96,22 @@ def fleet(session: Session, filters: Sequence[str] | None = None) -> Iterator["F
 
         keep(session.store, fact)
 
+    def soon() -> None:
+        from mcml.infra.policy import prepare
+
+        prepare(tools.rules)
+        for module in LATER if writes else ():
+            import_module(module)
+
     graph, folders = whole(session)
     selected = graph.select(filters or ())
     _say_what_is_not_made(session)
     tools = Tools(
         binary(session), shipped("terraform"), os.environ, session.events, record, session.clock, lambda: session.timeout,
         price_of=prices(session), rules=rules(session), monthly_budget=session.settings.infra.monthly_budget, filters=filters or (),
+        soon=soon,
     )  # fmt: skip
-    with open_fleet(graph, selected, folders, tools, at_once=session.settings.infra.at_once) as opened:
+    with open_fleet(graph, selected, folders, tools, at_once=session.settings.infra.at_once, seeing=seeing) as opened:
         yield opened
 
 

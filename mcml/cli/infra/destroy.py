@@ -44,14 +44,13 @@ def destroy(
     from mcml.infra.guarded import refuse
     from mcml.infra.teardown import Wrecker
 
-    with accounts.fleet(session, unit) as fleet:
+    with accounts.fleet(session, unit, writes=True) as fleet:
         wrecker = Wrecker(fleet, accounts.scope(session), accounts.opener(session))
         if unmanaged:
             return _destroy_unmanaged(session, wrecker, unmanaged)
-        found = wrecker.plan(lock=not session.dry_run)
-        if session.dry_run:
-            return residue_views.teardown_document(found)
-        typed = fleet.tools.command("destroy")
+        found, typed = wrecker.plan(lock=not session.dry_run), fleet.tools.command("destroy")
+        if session.dry_run or found.not_seen:
+            return common.ended(session, residue_views.teardown_document(found), found.unseen(typed), done=True)
         refuse(found.guarded, found.full, wrecker.switchable(), unprotect=unprotect, empty=empty_buckets, command=typed)
         return _destroyed(session, wrecker, _agreed(session, wrecker, found, accept or ()))
 

@@ -33,7 +33,7 @@ def adopt(session: Session, unit: UnitName, address: Address, identifier: Identi
     names = [one.name for one in common.whole(session)[0].units]
     if unit not in names:
         raise unknown("unit", unit, names, next_step="mcml infra graph")
-    with common.fleet(session, [unit]) as fleet:
+    with common.fleet(session, [unit], writes=True) as fleet:
         plans = fleet.plan_import(address, identifier)
         if session.dry_run:
             plans.raise_failures(fleet.tools.command("plan"))

@@ -1,7 +1,7 @@
 """`mcml route`: one endpoint over all targets."""
 
 from mcml.cli.lazy import group
-from mcml.cli.route import drill, explain, serve, status, stop
+from mcml.cli.route import drain, drill, explain, export, keys, logs, pin, serve, set_, shadow, split, status, stop, top, undrain, unpin
 
 app = group(
     "route",
@@ -10,9 +10,10 @@ app = group(
         "mcml route serve --detach      # Envoy in front of every route of mcml.toml",
         "mcml route status              # weight, health, traffic and price of every backend",
         "mcml route explain fraud       # why each backend has its weight",
+        "mcml route drain eu-1 --for 30m # no new request to a target; those under way end",
         "mcml route drill fraud --kill aws-use1 --requests 5000",
         "mcml route stop",
     ),
 )
-for verb in (serve, stop, status, explain, drill):
+for verb in (serve, stop, status, top, explain, set_, drain, undrain, pin, unpin, split, drill, shadow, export, keys, logs):
     verb.register(app)

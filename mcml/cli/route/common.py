@@ -6,17 +6,19 @@ from mcml.cli.session import Session
 from mcml.core.errors import McmlError, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from mcml.core.backend import Backend
     from mcml.core.fact import Fact
+    from mcml.core.override import Override
     from mcml.core.price import PriceInfo
-    from mcml.core.schema_routes import Router
+    from mcml.core.schema_routes import Router, Tls
     from mcml.cost.prices import PriceBook
-    from mcml.providers.api.endpoint import ModelEndpoint
+    from mcml.route.keys import KeyDesk
     from mcml.route.records import Running
     from mcml.route.serve import Setup
+    from mcml.store.route_keys import RouteKey
 
 
 def folder(session: Session) -> "Path":
@@ -36,8 +38,15 @@ def running(session: Session) -> "Running":
 
 def listen(session: Session, host: str | None, port: int | None) -> "Router":
     """Return where to listen: `router` of mcml.toml, with what the flags said."""
-    said = {"host": host, "port": port}
-    return session.settings.router.model_copy(update={key: value for key, value in said.items() if value is not None})
+    router = session.settings.router
+    said = {"host": host, "port": port, "tls": router.tls and _beside(session, router.tls)}
+    return router.model_copy(update={key: value for key, value in said.items() if value is not None})
+
+
+def _beside(session: Session, tls: "Tls") -> "Tls":
+    """Return the paths of a certificate from anywhere; in mcml.toml they are relative to it."""
+    project = session.config.project
+    return tls.model_copy(update={name: str(project / path) for name, path in tls.model_dump().items() if path})
 
 
 def setup(session: Session, listen: "Callable[[Session], Router]") -> "Setup":
@@ -54,7 +63,55 @@ def setup(session: Session, listen: "Callable[[Session], Router]") -> "Setup":
     return Setup(
         folder(session), session.settings.routes, listen(session), backends, prices, keep, session.reporter, session.clock,
         wanted=Newest(session, listen, keep),
+        credential=backends.places.credential,
+        overrides=overrides(session),
+        keys=keys(session),
     )
+
+
+def keys(session: Session) -> "Callable[[], Sequence[RouteKey]]":
+    """Return what reads the API keys of the store."""
+
+    def read() -> "Sequence[RouteKey]":
+        from mcml.store import route_keys
+
+        with session.store.reading() as connection:
+            return route_keys.every(connection)
+
+    return read
+
+
+def key_desk(session: Session) -> "KeyDesk":
+    """Return what makes and takes back API keys."""
+    from mcml.core.fact import current_actor
+    from mcml.route.keys import KeyDesk
+
+    return KeyDesk(session.store, folder(session), session.settings.routes, actor=current_actor(), now=session.clock())
+
+
+def note_keys_off(session: Session) -> None:
+    """Say that nobody is asked for a key, where that is so."""
+    if not session.settings.router.keys:
+        session.note("the router asks nobody for a key yet; to change that: keys = true under [router] in mcml.toml")
+
+
+def overrides(session: Session) -> "Callable[[], Sequence[Override]]":
+    """Return what reads the overrides in force from the store; those whose time is over are taken away, which one router journals."""
+
+    def read() -> "Sequence[Override]":
+        from mcml.route.overrides import ended
+        from mcml.store import overrides as table
+
+        now = session.clock()
+        with session.store.reading() as connection:
+            found = table.every(connection)
+        if any(not one.holds(now) for one in found):
+            with session.store.writing() as connection:
+                over = table.remove_expired(connection, now)
+            session.store.append(*(ended(one, now, "router", "its time is over") for one in over))
+        return [one for one in found if one.holds(now)]
+
+    return read
 
 
 def record(session: Session) -> "Callable[[Fact], object]":
@@ -71,39 +128,32 @@ def record(session: Session) -> "Callable[[Fact], object]":
 
 
 class Backends:
-    """Where the models of all routes run now. A target whose provider cannot be asked keeps what it said last, and that is said once."""
+    """Where the models of all routes run now."""
 
     def __init__(self, session: Session) -> None:
+        from mcml.cli.route.places import Places
+
         self._session = session
-        self._last: dict[str, list[Backend]] = {}
-        self._endpoints: dict[str, ModelEndpoint] = {}
-        self._failing: set[str] = set()
+        self.places = Places(session)
         self._read_for = session.settings
 
     def __call__(self) -> "list[Backend]":
         """Return the backends of every target that a route's model runs on."""
         settings = self._session.settings
         if settings is not self._read_for:  # mcml.toml has changed: a target of the same name may be another place
-            self._endpoints.clear()
+            self.places.forget()
             self._read_for = settings
-        models = {route.model or name for name, route in settings.routes.items()}
-        targets = {target for model in models for target in settings.models[model].targets}
-        return [backend for target in sorted(targets) for backend in self._of(target)]
+        models = {model for name, route in settings.routes.items() for model in (route.model or name, *route.split)}
+        models |= {route.shadow.model for route in settings.routes.values() if route.shadow} | self._split_now()
+        targets = {target for model in models if model in settings.models for target in settings.models[model].targets}
+        return self.places(sorted(targets))
 
-    def _of(self, target: str) -> "list[Backend]":
-        from mcml.deploy.backends import backends_of
-        from mcml.providers.api.capability import MODEL_ENDPOINT
+    def _split_now(self) -> set[str]:
+        """Return the models that somebody put beside a route's own at run time."""
+        from mcml.route.overrides import read_cache
 
-        try:
-            if target not in self._endpoints:
-                self._endpoints[target] = self._session.open(MODEL_ENDPOINT, target)
-            self._last[target] = backends_of(self._endpoints[target].describe(), self._session.settings.targets[target])
-            self._failing.discard(target)
-        except McmlError as failed:
-            if target not in self._failing:
-                self._failing.add(target)
-                self._session.note(f"{target}: {failed.message}" + (f" ({failed.why})" if failed.why else ""))
-        return self._last.get(target, [])
+        found = [one for one in read_cache(folder(self._session)) if one.kind in ("split", "shadow")]
+        return {model for one in found for model in (*one.value.get("split", ()), (one.value.get("shadow") or {}).get("model", ""))}
 
 
 class Prices:

@@ -90,6 +90,10 @@ def _run(session: Session, wanted: "Drill", delay: float, limits: "Limits") -> D
 
     running, folder = common.running(session), common.folder(session)
     check(wanted, running, folder)
+    known = session.settings.routes.get(wanted.route)
+    if known and known.protocol == "grpc":
+        why = "the load of a drill goes over HTTP, and this route speaks gRPC only"
+        raise Usage(f"cannot drill {wanted.route}", why=why, next_step=f'routes.{wanted.route}.protocol = "both" in mcml.toml')
     with _fault(session, wanted, delay) as fault:
         result = run_drill(
             wanted, running, folder, fault=fault, emit=common.record(session), reporter=session.reporter, clock=session.clock

@@ -40,12 +40,13 @@ class Newest:
         return Wanted(self._session.settings.routes, self._listen(self._session))
 
     def _read(self) -> None:
+        from mcml.cli.protocols import checked
         from mcml.core.fact import Fact
         from mcml.core.settings import load
 
         session = self._session
         try:
-            found = load(session.config.project, profile=session.common.profile)
+            found = checked(load(session.config.project, profile=session.common.profile))
             if found.project != session.config.project or not found.settings.routes:
                 raise Usage("mcml.toml has no routes any more", why="a router without a route serves nobody", next_step="mcml route stop")
             session.config = found

@@ -45,12 +45,14 @@ class Offer:
     """A provider's answer for one capability.
 
     `where` is `module:attribute` of a factory that takes a `ProviderContext` and returns the protocol's object; it is imported on
-    use. `note` says what is missing (PARTIAL), why not (IMPOSSIBLE) or what is planned (NOT_YET).
+    use. `note` says what is missing (PARTIAL), why not (IMPOSSIBLE) or what is planned (NOT_YET). `protocols` are those that what it
+    makes can be spoken to by clients: of ModelEndpoint, `http` and `grpc` (the Open Inference Protocol over either).
     """
 
     support: Support
     where: str = ""
     note: str = ""
+    protocols: frozenset[str] = frozenset({"http"})
 
 
 @dataclass(frozen=True)

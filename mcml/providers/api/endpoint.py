@@ -1,17 +1,24 @@
 """ModelEndpoint: a model behind an address, in one or more versions that share its traffic."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol
 
+from mcml.core.credential import Credential, SigningKeys
 from mcml.core.secret import Secret
 
 EndpointState = Literal["starting", "ready", "stopped", "failed"]
+Sign = Callable[[str, bytes, Mapping[str, str]], Mapping[str, str]]
+"""Signs a POST of a body to a URL with these headers, and returns all headers to send."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One version behind an endpoint: what it serves, whether it is ready, its share of the traffic (0-100), and where it is."""
+    """One version behind an endpoint: what it serves, whether it is ready, its share of the traffic (0-100), and where it is.
+
+    `grpc_port` is where it speaks gRPC, on the host of its address (0: it does not).
+    """
 
     version: str
     digest: str
@@ -19,6 +26,7 @@ class Variant:
     weight: int
     address: str = ""
     detail: str = ""
+    grpc_port: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,9 @@ class InvokeTarget:
     """Where and how to send an inference request: URL base, the path of the call, and how to authenticate there.
 
     `health_path` is empty where only the provider's own API tells whether it is ready. `headers` go with every request (they choose the
-    version, where the path does not); `service` and `region` are what a "sigv4" signature is for.
+    version, where the path does not). A "bearer" has a `token`; a "sigv4" signature is for `service` in `region`, made with `keys`, and
+    `sign` makes one. `expires` is when token or keys end (UTC; None: not known, or never). `grpc_port` is where the host of `url`
+    speaks gRPC (0: it does not).
     """
 
     url: str
@@ -60,6 +70,16 @@ class InvokeTarget:
     headers: Mapping[str, str] = field(default_factory=dict)
     service: str = ""
     region: str = ""
+    grpc_port: int = 0
+    keys: SigningKeys | None = None
+    expires: datetime | None = None
+    sign: Sign | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def credential(self) -> Credential | None:
+        """What authenticates a request; None where nothing has to."""
+        secret = self.token or self.keys
+        return Credential(secret, self.expires) if secret else None
 
 
 class ModelEndpoint(Protocol):

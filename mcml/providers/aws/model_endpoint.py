@@ -25,6 +25,7 @@ from mcml.providers.aws.endpoint_state import BUSY, DIGEST, FAILED, MODEL, TARGE
 from mcml.providers.aws.model_source import container, variant_config
 from mcml.providers.aws.sagemaker import SageMaker, endpoint_name, failure, prefix_of, variant_name
 from mcml.providers.aws.session import Session
+from mcml.providers.aws.signing import held_keys, signer
 from mcml.providers.aws.tags import OURS, tag_list
 from mcml.providers.resilience import Policy
 
@@ -112,7 +113,11 @@ class SageMakerEndpoint:
         client = self._session.call(doing, lambda: self._session.client("sagemaker-runtime"))
         path, headers = f"/endpoints/{live.name}/invocations", {VARIANT_HEADER: chosen.name}
         url, region = client.meta.endpoint_url.rstrip("/"), client.meta.region_name
-        return InvokeTarget(url, path, "", "sigv4", headers=headers, service="sagemaker", region=region)
+        keys, expires = held_keys(self._session, f"cannot log in to {name} on {self._target}")
+        sign = signer(keys, "sagemaker", region)
+        return InvokeTarget(
+            url, path, "", "sigv4", headers=headers, service="sagemaker", region=region, keys=keys, expires=expires, sign=sign
+        )
 
     def delete(self, name: str, version: str = "") -> bool:
         """Delete one version, or the whole endpoint with its configurations and models; return when it is gone."""

@@ -14,6 +14,9 @@ class Settings(BaseModel):
         pattern=r"^(arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+)?$",
         description="Role to assume with those credentials, through STS, for every call.",
     )
+    account: str = Field(
+        default="", pattern=r"^(\d{12})?$", description="Account that `mcml infra` works on; Terraform refuses credentials of another one."
+    )
     region: str = Field(default="", pattern=r"^([a-z]{2}(-[a-z]+)+-\d)?$", description="Region of what names none; empty: the SDK's chain.")
     endpoint_url: str = Field(
         default="", pattern=r"^(https?://[^\s?#@]+)?$", description="Other address of all services: an S3-compatible store, or a test."

@@ -11,6 +11,7 @@ choose the version by the header `azureml-model-deployment`; without it Azure sp
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,8 @@ class MlEndpoint:
         shares = found.properties.traffic or {}
         chosen = deployed[version] if version else max(deployed.values(), key=lambda one: shares.get(one, 0))
         parts = urlsplit(str(found.properties.scoring_uri))
-        url, token = f"{parts.scheme}://{parts.netloc}", self._token(f"log in to {name} on {self._target}", found)
-        return InvokeTarget(url, _infer_path(name), HEALTH_PATH, "bearer", Secret(token), {CHOICE: chosen})
+        url, (token, expires) = f"{parts.scheme}://{parts.netloc}", self._token(f"log in to {name} on {self._target}", found)
+        return InvokeTarget(url, _infer_path(name), HEALTH_PATH, "bearer", Secret(token), {CHOICE: chosen}, expires=expires)
 
     def delete(self, name: str, version: str = "") -> bool:
         """Remove one version (its traffic goes to the others), or with the last one the whole endpoint; False when it was gone."""
@@ -167,14 +168,16 @@ class MlEndpoint:
         variants = tuple(_variant(one, shares, f"{parts.scheme}://{parts.netloc}") for one in self._deployments(found))
         return Endpoint(about.get(MODEL, str(found.name)), about.get(TARGET, self._target), variants, dict(found.tags or {}))
 
-    def _token(self, what: str, found: Any) -> str:
-        """Return what the endpoint's own way to authenticate asks for. https://learn.microsoft.com/azure/machine-learning/how-to-authenticate-online-endpoint"""
+    def _token(self, what: str, found: Any) -> tuple[str, datetime | None]:
+        """Return what the endpoint's own way to authenticate asks for, and when it ends. https://learn.microsoft.com/azure/machine-learning/how-to-authenticate-online-endpoint"""
         mode, endpoints = found.properties.auth_mode, self._ws.client.online_endpoints
         if mode == "Key":
-            return str(self._session.call(what, lambda: endpoints.list_keys(*self._ws.place, found.name)).primary_key)
+            return str(self._session.call(what, lambda: endpoints.list_keys(*self._ws.place, found.name)).primary_key), None
         if mode == "AMLToken":
-            return str(self._session.call(what, lambda: endpoints.get_token(*self._ws.place, found.name)).access_token)
-        return str(self._session.call(what, lambda: self._session.credential.get_token(ML_SCOPE)).token)
+            own = self._session.call(what, lambda: endpoints.get_token(*self._ws.place, found.name))
+            return str(own.access_token), _moment(own.expiry_time_utc)
+        entra = self._session.call(what, lambda: self._session.credential.get_token(ML_SCOPE))
+        return str(entra.token), _moment(entra.expires_on)
 
     # what is done
 
@@ -303,3 +306,7 @@ def spread(shares: Mapping[str, int], staying: Sequence[str]) -> dict[str, int]:
     for one in sorted(kept, key=lambda one: -(kept[one] * 100 % total))[: 100 - sum(parts.values())]:
         parts[one] += 1
     return {one: part for one, part in parts.items() if part}
+
+
+def _moment(epoch: int | None) -> datetime | None:
+    return datetime.fromtimestamp(epoch, UTC) if epoch else None

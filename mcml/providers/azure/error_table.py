@@ -67,6 +67,11 @@ _NEXT_STEP = {
 }
 
 
+def list_containers(account: str) -> str:
+    """Return the command that shows which containers there are."""
+    return _NEXT_STEP["ContainerNotFound"].format(account=account or "ACCOUNT")
+
+
 def translate(failed: Exception, what: str, *, clock: Clock, tenant: str = "", account: str = "") -> McmlError | None:
     """Return an exception of the SDK in our words; `what` is what was tried. None for an exception that is not the SDK's.
 

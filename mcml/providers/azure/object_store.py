@@ -4,19 +4,26 @@ An upload of more than one block goes as blocks under ids of its own and becomes
 blocks. Each block is checked by the service against its MD5, and the MD5 of the whole is kept with the object, so that a whole read is
 checked end to end (ranges are checked piece by piece). A blob that another tool wrote without an MD5 has the checksum "".
 
-All of it goes through the SDK. obstore would be faster here too, but it tells no MD5, neither of a listing nor of what was read: each
-copy would ask for every object once more, or not be checked.
+All of it goes through the SDK. obstore tells no MD5, neither of a listing nor of what was read or written, and an etag is none here: a
+copy would ask for every object once more, or not be checked. Measured on Azurite (20,000 keys; 1,000 objects of 4 KiB, 32 threads):
+writes 1.2 and reads 1.1 times the SDK's rate, a listing 1.2 times that of `list` below, which takes the service's XML as it came: the
+SDK's own objects take 7 times the CPU and 2.6 times as long.
 
 Listings come in the service's order: by name in UTF-16, which is that of the bytes but for characters beyond U+FFFF.
 """
 
 import hashlib
+from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal
+from urllib.parse import unquote
+from xml.etree.ElementTree import Element
 
 from azure.core import MatchConditions
+from azure.core.exceptions import DecodeError
 from azure.storage.blob import BlobProperties, BlobSasPermissions, generate_blob_sas
 
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, Unavailable
@@ -27,7 +34,7 @@ from mcml.providers.azure.blob_write import unquoted, write_blob
 from mcml.providers.azure.error_table import ContainerMissing, RangeOutside
 from mcml.providers.azure.names import is_version
 from mcml.providers.azure.session import READ_BYTES, Session
-from mcml.providers.resilience import Policy
+from mcml.providers.resilience import NEXT_STEP, Policy
 
 PAGE_OBJECTS = 5000  # the most that the service lists in one answer
 LONGEST_DELEGATION = timedelta(days=7)
@@ -53,6 +60,22 @@ def to_stat(bucket: str, found: BlobProperties) -> ObjectStat:
     )
 
 
+def from_xml(bucket: str, blob: Element) -> ObjectStat:
+    """Return what a `Blob` of a listing says (https://learn.microsoft.com/rest/api/storageservices/list-blobs#response-body)."""
+    told = {part.tag: part.text or "" for part in blob.iterfind("Properties/*")}
+    name, version, md5 = blob.find("Name"), blob.findtext("VersionId", ""), told.get("Content-MD5")
+    key = "" if name is None else name.text or ""
+    return ObjectStat(
+        bucket=bucket,
+        key=unquote(key) if name is not None and name.get("Encoded") == "true" else key,
+        size=int(told["Content-Length"]),
+        checksum=f"md5:{b64decode(md5).hex()}" if md5 else "",
+        etag=unquoted(told["Etag"]),
+        modified=parsedate_to_datetime(told["Last-Modified"]),
+        version=version,
+    )
+
+
 @dataclass(frozen=True)
 class AzureObjectStore:
     """Objects in containers."""
@@ -62,8 +85,13 @@ class AzureObjectStore:
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectStat]:
         """Yield the objects below a prefix in key order, page by page. Raises NotFound for the bucket."""
-        for found in blobs_of(self.session, bucket, prefix, page_objects=self.page_objects):
-            yield to_stat(bucket, found)
+        container, what = self.session.container(bucket), f"list az://{bucket}/{prefix}"
+        names = container.list_blob_names(name_starts_with=prefix or None, results_per_page=self.page_objects).by_page()
+        while (page := self.session.call(what, lambda: _next(names), bucket=bucket)) is not None:
+            if page.tag != "EnumerationResults":
+                raise Unavailable(f"cannot {what}", why="the answer is not one of Azure Blob Storage", next_step=NEXT_STEP)
+            for blob in page.iterfind("Blobs/Blob"):
+                yield from_xml(bucket, blob)
 
     def read(self, bucket: str, key: str, *, version: str = "", start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """Yield the bytes from `start` up to, not including, `end`, in pieces of 4 MiB, each a request of its own for the same etag.
@@ -188,6 +216,15 @@ def blobs_of(
     """Yield the blobs below a prefix as the SDK gives them, page by page, each page tried again by itself. Raises NotFound."""
     listing = session.container(bucket).list_blobs(name_starts_with=prefix or None, include=[*include], results_per_page=page_objects)
     yield from pages(session, f"list az://{bucket}/{prefix}", listing, bucket=bucket)
+
+
+def _next(names: Any) -> Element | None:
+    """Return the next answer of a listing of names: all of the XML, which the SDK has, as it came. Raises what the SDK raises."""
+    try:
+        answer: Element | None = None if next(names, None) is None else names._response
+    except AttributeError as failed:  # the SDK takes any answer for XML
+        raise DecodeError("the answer is no XML") from failed
+    return answer
 
 
 def properties(session: Session, bucket: str, key: str, version: str = "") -> BlobProperties:

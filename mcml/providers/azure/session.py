@@ -11,7 +11,7 @@ from mcml.core.clock import Clock
 from mcml.core.errors import McmlError, NotFound, Usage
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.azure.credentials import AccountKey, TenantCredential, TokenCredential, account_key, connection_account
-from mcml.providers.azure.error_table import translate
+from mcml.providers.azure.error_table import list_containers, translate
 from mcml.providers.azure.names import check_key, is_container_name
 from mcml.providers.azure.settings import PUBLIC_ENDPOINT, Settings
 from mcml.providers.resilience import CONNECT_SECONDS, READ_SECONDS, Policy, guarded
@@ -60,11 +60,11 @@ class Session:
     @property
     def names_account(self) -> bool:
         """Tell whether the settings or the environment name a storage account."""
-        return bool(self.settings.storage_account or connection_account(os.environ))
+        return bool(self._account())
 
     def account(self, bucket: str = "") -> str:
         """Return the storage account that a container is in. Raises Usage when none is named."""
-        named = self.settings.accounts.get(bucket) or self.settings.storage_account or connection_account(os.environ)
+        named = self._account(bucket)
         if not named:
             raise Usage(
                 f"no storage account is named for the container {bucket!r}" if bucket else "no storage account is named",
@@ -127,7 +127,8 @@ class Session:
     def container(self, bucket: str) -> ContainerClient:
         """Return the client of a container. Raises NotFound for a name that none can have, Usage, NotAuthenticated."""
         if not is_container_name(bucket):
-            raise NotFound(f"no container {bucket!r} in Azure", why="no container can have this name")
+            why, step = "no container can have this name", list_containers(self._account(bucket))
+            raise NotFound(f"no container {bucket!r} in Azure", why=why, next_step=step)
         return self.service(self.account(bucket)).get_container_client(bucket)
 
     def blob(self, bucket: str, key: str, version: str = "") -> BlobClient:
@@ -141,6 +142,9 @@ class Session:
     def told(self, failed: Exception, what: str, bucket: str = "") -> McmlError | None:
         """Return an SDK's exception in our words, None for a bug that must stay one."""
         return translate(failed, what, clock=self.clock, tenant=self.settings.tenant, account=self.account(bucket) if bucket else "")
+
+    def _account(self, bucket: str = "") -> str:
+        return self.settings.accounts.get(bucket) or self.settings.storage_account or connection_account(os.environ)
 
     def _connect(self, account: str) -> BlobServiceClient:
         key, url = self.key_of(account), self.endpoint(account)

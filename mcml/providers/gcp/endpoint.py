@@ -107,8 +107,8 @@ class VertexEndpoint:
         if version and version not in versions:
             raise unknown(f"version of {name}", version, versions, next_step="mcml deploy list")
         path = f"/v1/{self._endpoint_path(name)}"
-        token, _ = self._session.token(f"cannot log in to {name} on {self._target}")
-        return InvokeTarget(self._vertex.url, f"{path}:rawPredict", path, "bearer", Secret(token))
+        token, expires = self._session.token(f"cannot log in to {name} on {self._target}")
+        return InvokeTarget(self._vertex.url, f"{path}:rawPredict", path, "bearer", Secret(token), expires=expires)
 
     def delete(self, name: str, version: str = "") -> bool:
         """Undeploy one version, or all and remove the endpoint, and remove their models; what traffic it had goes to the others."""

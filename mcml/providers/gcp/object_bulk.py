@@ -1,6 +1,7 @@
 """obstore's way to Cloud Storage (its XML API), with our session's credentials and address.
 
-Only for objects: a listing of the XML API does not tell generations, which are the etags here, so listings stay with the SDK.
+Only for objects: a listing of the XML API does not tell generations, which are the etags here, so listings stay with the SDK
+(see `object_store` for what that costs).
 """
 
 from datetime import UTC, datetime, timedelta

@@ -2,7 +2,8 @@
 
 Over obstore (see `bulk`): writes of up to 8 MiB without a condition, whole reads of up to 8 MiB of the newest version where the etag of
 the XML API is the MD5. Through the SDK: listings, versions, ranges, conditions, resumable uploads, stat, delete, signed URLs; and, with
-its reason and its retries, whatever did not go well over obstore.
+its reason and its retries, whatever did not go well over obstore. A listing over obstore took an eighth of the time and a tenth of the
+CPU (20,000 keys, fake-gcs-server), but it tells neither generations nor checksums: a `stat` of each object would have to follow.
 
 An object's etag is its generation, the number that Cloud Storage gives to each content of a key: it is what conditions hold on to, and
 with versioning it is the version too. Bytes are read in ranges of `CHUNK_BYTES`, each from the generation that was first seen, so a
@@ -31,6 +32,7 @@ from mcml.providers.resilience import Policy
 
 CHUNK_BYTES = 8 << 20
 PAGE_OBJECTS = 1000
+LISTED = "nextPageToken,items(name,size,crc32c,md5Hash,generation,timeCreated,timeDeleted)"  # a third of what Google says of an object
 LONGEST_TTL = timedelta(days=7)
 KNOWN_SECONDS = 30.0
 
@@ -220,7 +222,7 @@ def stat_of(bucket: str, resource: dict[str, Any], versioned: bool) -> ObjectSta
 
 
 def _page(session: Session, bucket: str, prefix: str, token: str | None, versions: bool) -> tuple[list[Any], str | None]:
-    options = {"page_size": PAGE_OBJECTS, "page_token": token, **session.options}
+    options = {"page_size": PAGE_OBJECTS, "page_token": token, "fields": LISTED, **session.options}
     listing = session.storage.list_blobs(session.bucket(bucket), prefix=prefix or None, versions=versions or None, **options)
     found = list(next(listing.pages, ()))
     return found, listing.next_page_token

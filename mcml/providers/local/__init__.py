@@ -16,7 +16,7 @@ spec = ProviderSpec(
         "ObjectStore": Offer(Support.PARTIAL, f"{_HERE}.object_store:open_object_store", "no signed URLs: no server answers for a folder"),
         "Buckets": Offer(Support.PARTIAL, f"{_HERE}.buckets:open_buckets", "no encryption: the disk's own is in force"),
         "Cluster": Offer(Support.IMPOSSIBLE, note="one machine has no Kubernetes API; models run as processes"),
-        "ModelEndpoint": Offer(Support.FULL, f"{_HERE}.endpoint:open_model_endpoint"),
+        "ModelEndpoint": Offer(Support.FULL, f"{_HERE}.endpoint:open_model_endpoint", protocols=frozenset({"http", "grpc"})),
         "Billing": Offer(Support.FULL, f"{_HERE}.billing:open_billing"),
         "Metrics": Offer(Support.FULL, f"{_HERE}.metrics:open_metrics"),
         "Instances": Offer(Support.PARTIAL, f"{_HERE}.instances:open_instances", "a machine is a process, its memory limit per process"),

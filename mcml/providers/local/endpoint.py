@@ -5,12 +5,13 @@ import shutil
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, QuotaExceeded, Unavailable, unknown
 from mcml.core.files import staged_folder, write_json
 from mcml.core.package import folder_digest, read_package
-from mcml.core.process import ProcessRef, port_is_taken
+from mcml.core.process import ProcessRef, free_port, port_is_taken
 from mcml.providers.api.endpoint import Endpoint, EndpointRequest, InvokeTarget, Variant
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local import server
@@ -105,7 +106,8 @@ class LocalModelEndpoint:
             raise unknown(f"version of {name}", version, runs, next_step="mcml deploy list")
         weights = read_weights(self.root, self.target, name, list(runs))
         chosen = runs[version or max(reversed(list(runs)), key=lambda candidate: weights[candidate])]
-        return InvokeTarget(f"http://{server.HOST}:{chosen.port}", f"/v2/models/{name}/infer", server.READY_PATH)
+        url, path = f"http://{server.HOST}:{chosen.port}", f"/v2/models/{name}/infer"
+        return InvokeTarget(url, path, server.READY_PATH, grpc_port=chosen.grpc_port)
 
     def delete(self, name: str, version: str = "") -> bool:
         """Stop and remove one version, or the whole endpoint; its usage log stays, for the bill."""
@@ -212,9 +214,10 @@ class LocalModelEndpoint:
                     break
                 if outcome == "late":
                     raise self._not_ready(request, run)
-                if not port_is_taken(run.port):
+                held = {port for port in (run.port, run.grpc_port) if port and port_is_taken(port)}
+                if not held:
                     raise self._does_not_start(request, folder, since)
-                refused.add(run.port)  # somebody was faster: the next port
+                refused |= held  # somebody was faster: the next port
         except BaseException:
             self._undo(request.name, folder)
             raise
@@ -230,8 +233,10 @@ class LocalModelEndpoint:
         with locked(self.root, PORTS_LOCK):
             port = self._free_port(old, refused)
             created = old.created if old else self.ctx.clock()
-            argv = server.command_line(folder, request.name, request.version, port, log, threads)
-            run = Run(folder, request.version, request.digest, port, log, created, argv, None, old.confirmed if old else False)
+            beside = self._port_beside(old, refused)
+            argv = server.command_line(folder, request.name, request.version, port, log, threads, grpc_port=beside)
+            confirmed = old.confirmed if old else False
+            run = Run(folder, request.version, request.digest, port, log, created, argv, None, confirmed, beside)
             self._write_about(request, run)
             write_run(run)
             try:
@@ -260,6 +265,15 @@ class LocalModelEndpoint:
             why=f"it leases {len(target.ports)}: {holders}",
             next_step="delete a version (mcml deploy delete), or raise providers.local.ports_per_target and run: mcml infra apply",
         )
+
+    def _port_beside(self, old: Run | None, refused: Collection[int]) -> int:
+        """Return a port for gRPC, its old one first; 0 where gRPC is not installed. It is none of those leased to targets."""
+        if find_spec("grpc") is None:
+            return 0
+        leased = {port for target in list_targets(self.root) for port in target.ports}.union(refused)
+        if old and old.grpc_port and old.grpc_port not in leased and not port_is_taken(old.grpc_port):
+            return old.grpc_port
+        return next(port for port in iter(free_port, 0) if port not in leased)
 
     def _write_about(self, request: EndpointRequest, run: Run) -> None:
         """Write the tags down twice: with the endpoint, and beside the usage log, which outlives it."""
@@ -329,7 +343,7 @@ class LocalModelEndpoint:
 
 def _variant(run: Run, weight: int) -> Variant:
     now = server.condition(run)
-    return Variant(run.version, run.digest, now.state, weight, f"{server.HOST}:{run.port}", now.detail)
+    return Variant(run.version, run.digest, now.state, weight, f"{server.HOST}:{run.port}", now.detail, run.grpc_port)
 
 
 def _source_of(request: EndpointRequest) -> Path:

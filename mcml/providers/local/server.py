@@ -35,13 +35,16 @@ class Condition:
     detail: str = ""
 
 
-def command_line(folder: Path, name: str, version: str, port: int, usage: Path, threads: int) -> tuple[str, ...]:
-    """Return the argv that serves the package copied into a version's folder."""
+def command_line(
+    folder: Path, name: str, version: str, port: int, usage: Path, threads: int, *, grpc_port: int = 0
+) -> tuple[str, ...]:
+    """Return the argv that serves the package copied into a version's folder, over gRPC too if it has a port for that."""
     return (
         sys.executable, "-m", "mcml.serving",
         "--model", str(folder / PACKAGE_FOLDER), "--name", name, "--version", version,
         "--host", HOST, "--port", str(port), "--threads", str(threads),
         "--usage-file", str(usage), "--usage-interval", "1.0",
+        *(("--grpc-port", str(grpc_port)) if grpc_port else ()),
     )  # fmt: skip
 
 

@@ -20,7 +20,8 @@ class Run:
     """A version and the process that serves it.
 
     `usage` is the process's usage log, a path that no other process has on its command line. `process` is None between the decision
-    to start it and the start. `confirmed` says that it has been ready once: until then it may be thrown away.
+    to start it and the start. `confirmed` says that it has been ready once: until then it may be thrown away. `grpc_port` is 0 where it
+    speaks HTTP only.
     """
 
     folder: Path
@@ -32,6 +33,7 @@ class Run:
     argv: tuple[str, ...]
     process: ProcessRef | None = None
     confirmed: bool = False
+    grpc_port: int = 0
 
 
 def variant_folder(root: Path, target: str, model: str, version: str) -> Path:
@@ -48,6 +50,7 @@ def write_run(run: Run) -> None:
             "version": run.version,
             "digest": run.digest,
             "port": run.port,
+            "grpc_port": run.grpc_port,
             "usage": str(run.usage),
             "created": rfc3339(run.created),
             "argv": list(run.argv),
@@ -74,6 +77,7 @@ def read_run(folder: Path) -> Run | None:
             argv=tuple(said["argv"]),
             process=None if said["pid"] is None else ProcessRef(int(said["pid"]), float(said["started"])),
             confirmed=bool(said["confirmed"]),
+            grpc_port=int(said.get("grpc_port", 0)),
         )
     except (KeyError, TypeError, ValueError) as broken:
         raise McmlError(

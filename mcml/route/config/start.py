@@ -1,6 +1,7 @@
 """The static part of the configuration, the form of an xDS file, and everything as one file for Envoy to check."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mcml.route.config.values import TYPE, Json, address, named, watched
 
@@ -25,19 +26,43 @@ def _connection_limit() -> Json:
     return named("envoy.resource_monitors.global_downstream_max_connections", limit)
 
 
-def flatten(start: Json, listeners: Sequence[Json], all_clusters: Sequence[Json], route_table: Json) -> Json:
+def flatten(
+    start: Json,
+    listeners: Sequence[Json],
+    all_clusters: Sequence[Json],
+    route_table: Json,
+    *,
+    extensions: Sequence[Json] = (),
+    secrets: Sequence[Json] = (),
+) -> Json:
     """Put everything into one static configuration, because `envoy --mode validate` does not read the xDS files."""
-    static: Json = {**start, "static_resources": {"listeners": [_with_routes(one, route_table) for one in listeners], "clusters": []}}
-    static["static_resources"]["clusters"] = [_untyped(cluster) for cluster in all_clusters]
-    del static["dynamic_resources"]
-    return static
+    known = {one["name"]: one["typed_config"] for one in extensions}
+    resources = {
+        "listeners": [_with_routes(one, route_table, known) for one in listeners],
+        "clusters": [_untyped(cluster) for cluster in all_clusters],
+        "secrets": [_untyped(secret) for secret in secrets],
+    }
+    return {**{key: value for key, value in start.items() if key != "dynamic_resources"}, "static_resources": resources}
 
 
-def _with_routes(one: Json, route_table: Json) -> Json:
-    manager = {**one["filter_chains"][0]["filters"][0]["typed_config"], "route_config": _untyped(route_table)}
-    del manager["rds"]
-    chain = {"filters": [named("envoy.filters.network.http_connection_manager", manager)]}
+def _with_routes(one: Json, route_table: Json, extensions: Mapping[str, Json]) -> Json:
+    chain = _inlined(one["filter_chains"][0], extensions)
+    manager = {**chain["filters"][0]["typed_config"]}
+    if manager.pop("rds", None):
+        manager["route_config"] = _untyped(route_table)
+    chain = {**chain, "filters": [named("envoy.filters.network.http_connection_manager", manager)]}
     return {**_untyped(one), "filter_chains": [chain]}
+
+
+def _inlined(value: Any, extensions: Mapping[str, Json]) -> Any:
+    """Put extensions where they are to be discovered, and refer to static secrets instead of files."""
+    if isinstance(value, list):
+        return [_inlined(one, extensions) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if "config_discovery" in value:
+        return named(value["name"], extensions[value["name"]])
+    return {key: _inlined(one, extensions) for key, one in value.items() if key != "sds_config"}
 
 
 def _untyped(resource: Json) -> Json:

@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from mcml.core.credential import SigningKeys
 from mcml.core.errors import Conflict, InvalidRequest, NotFound
+from mcml.core.secret import Secret
 from mcml.providers.api.endpoint import Endpoint, EndpointRequest, ModelEndpoint
 
 
@@ -105,6 +107,26 @@ class EndpointContract:
         assert endpoints.delete("fraud", "1") is True
         assert endpoints.describe() == []
         assert endpoints.create(make_request("fraud", "1", content=2)).variants[0].state == "ready"
+
+    def test_whoever_asks_for_a_credential_gives_one(self, endpoints: ModelEndpoint, make_request: MakeRequest) -> None:
+        """A router signs or authenticates every request itself: it is told with what, until when, and never by accident."""
+        endpoints.create(make_request("fraud", "1"))
+        where = endpoints.invoke_target("fraud")
+        credential = where.credential
+        assert (credential is None) == (where.auth == "none")
+        if credential is None:
+            return
+        assert credential.expires is None or credential.expires.utcoffset() is not None
+        if where.auth == "sigv4":
+            assert isinstance(credential.secret, SigningKeys)
+            assert where.service
+            assert where.region
+            assert where.sign is not None
+            parts = [credential.secret.access_key, credential.secret.secret_key]
+        else:
+            assert isinstance(credential.secret, Secret)
+            parts = [credential.secret]
+        assert not [part for part in parts if part.reveal() in repr(where)]
 
     def test_a_model_that_does_not_load_leaves_nothing(self, endpoints: ModelEndpoint, broken_request: EndpointRequest) -> None:
         """It is refused with a reason, and there is no endpoint afterwards."""

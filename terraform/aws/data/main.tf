@@ -12,6 +12,7 @@ locals {
   region    = data.aws_region.current.name
 
   protected      = coalesce(var.deletion_protection, local.prod)
+  last_copies    = coalesce(var.last_copies, local.protected)
   retention_days = coalesce(var.log_retention_days, local.prod ? 365 : 30)
   alarm_actions  = var.alarm_topic_arn == null ? [] : [var.alarm_topic_arn]
 }

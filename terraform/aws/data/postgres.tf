@@ -133,10 +133,10 @@ resource "aws_db_instance" "postgres" {
   backup_window              = "02:00-03:00"
   maintenance_window         = "sun:03:30-sun:04:30"
   copy_tags_to_snapshot      = true
-  delete_automated_backups   = !local.protected
+  delete_automated_backups   = !local.last_copies
   deletion_protection        = local.protected
-  skip_final_snapshot        = !local.protected
-  final_snapshot_identifier  = local.protected ? "${local.postgres_id}-last" : null
+  skip_final_snapshot        = !local.last_copies
+  final_snapshot_identifier  = local.last_copies ? "${local.postgres_id}-last" : null
   auto_minor_version_upgrade = true
   apply_immediately          = !local.prod
 

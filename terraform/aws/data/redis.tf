@@ -113,7 +113,7 @@ resource "aws_elasticache_replication_group" "redis" {
   snapshot_retention_limit   = coalesce(each.value.snapshot_days, local.prod ? 7 : 1)
   snapshot_window            = "02:00-03:00"
   maintenance_window         = "sun:03:30-sun:04:30"
-  final_snapshot_identifier  = local.protected ? "${local.redis_id}-last" : null
+  final_snapshot_identifier  = local.last_copies ? "${local.redis_id}-last" : null
   auto_minor_version_upgrade = true
   apply_immediately          = !local.prod
 

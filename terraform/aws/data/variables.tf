@@ -137,7 +137,13 @@ variable "noncurrent_days" {
 }
 
 variable "deletion_protection" {
-  description = "Refuse to delete PostgreSQL and take a last snapshot when it is. Not set: true in prod, false in dev."
+  description = "Refuse to delete PostgreSQL. Not set: true in prod, false in dev."
+  type        = bool
+  default     = null
+}
+
+variable "last_copies" {
+  description = "Take a last snapshot of PostgreSQL and Redis when they are deleted, and keep the automated backups. Not set: as deletion_protection."
   type        = bool
   default     = null
 }

@@ -35,6 +35,7 @@ module "settings" {
     kept_images         = []
     noncurrent_days     = []
     deletion_protection = []
+    last_copies         = []
     force_destroy       = []
     log_retention_days  = []
   }
@@ -65,6 +66,7 @@ module "data" {
   kept_images         = try(local.settings.kept_images, null)
   noncurrent_days     = try(local.settings.noncurrent_days, null)
   deletion_protection = try(local.settings.deletion_protection, null)
+  last_copies         = try(local.settings.last_copies, null)
   force_destroy       = try(local.settings.force_destroy, null)
   log_retention_days  = try(local.settings.log_retention_days, null)
 }

@@ -15,6 +15,7 @@ from mcml.providers.aws.buckets import S3Buckets
 from mcml.providers.aws.error_table import MOST_TEXT, retry_after, skew_of
 from mcml.providers.aws.identity import AwsIdentity
 from mcml.providers.aws.object_store import S3ObjectStore
+from mcml.providers.resilience import REFUSED_STEP
 from mcml.testing.stubs.faults import Answer, FaultProxy
 from tests.providers.aws.conftest import CREDENTIALS, KEY_ID, SECRET, TOKEN, MakeSession
 from tests.providers.aws.test_faults import error
@@ -48,8 +49,8 @@ TABLE = [
     (error(400, "TooManyBuckets"), "QuotaExceeded", QUOTAS),
     (error(400, "ServiceQuotaExceededException"), "QuotaExceeded", QUOTAS),
     (error(400, "VpcLimitExceeded"), "QuotaExceeded", QUOTAS),
-    (error(400, "InvalidArgument"), "InvalidRequest", ""),
-    (error(501, "NotImplemented"), "InvalidRequest", ""),
+    (error(400, "InvalidArgument"), "InvalidRequest", REFUSED_STEP),
+    (error(501, "NotImplemented"), "InvalidRequest", REFUSED_STEP),
     (error(400, "InsufficientDBInstanceCapacity"), "QuotaExceeded", ""),
     (error(400, "SnapshotCreationPerVolumeRateExceeded"), "Unavailable", "mcml doctor"),
     (error(400, "ConcurrentModificationException"), "Unavailable", "mcml doctor"),

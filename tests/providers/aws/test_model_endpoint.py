@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mcml.core.credential import SigningKeys
 from mcml.core.errors import (
     Conflict,
     InvalidRequest,
@@ -24,6 +25,7 @@ from mcml.core.errors import (
     Usage,
 )
 from mcml.core.package import folder_digest
+from mcml.core.secret import Secret
 from mcml.providers.api.endpoint import EndpointRequest, ModelEndpoint
 from mcml.providers.aws.endpoint_state import DIGEST, VERSION
 from mcml.providers.aws.model_endpoint import SageMakerEndpoint, open_model_endpoint
@@ -151,6 +153,19 @@ def test_invoke_target_names_the_variant(open_on: Open) -> None:
     assert target.infer_path == f"/endpoints/{endpoint_name('aws-1', 'fraud')}/invocations"
     assert target.headers == {"X-Amzn-SageMaker-Target-Variant": variant_name("1.0+a")}
     assert target.token is None
+
+
+def test_invoke_target_has_the_keys_in_force_and_signs(open_on: Open) -> None:
+    endpoints = open_on()
+    endpoints.create(request_for("fraud", "1"))
+    target = endpoints.invoke_target("fraud")
+    assert target.keys == SigningKeys(Secret(KEY_ID), Secret(SECRET), Secret(TOKEN))
+    assert target.expires is None
+    assert target.sign is not None
+    signed = target.sign(target.url + target.infer_path, b"{}", target.headers)
+    assert f"Credential={KEY_ID}/" in signed["Authorization"]
+    assert "x-amzn-sagemaker-target-variant" in signed["Authorization"]
+    assert signed["X-Amz-Security-Token"] == TOKEN
 
 
 def test_the_runtime_of_a_region(make_context: MakeContext, open_on: Open) -> None:

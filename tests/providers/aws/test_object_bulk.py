@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +16,7 @@ from mcml.providers.aws.object_bulk import open_bulk
 from mcml.providers.aws.object_store import S3ObjectStore
 from mcml.providers.aws.object_writer import PART_BYTES
 from mcml.providers.aws.session import Session
-from mcml.providers.bulk import FAILURES, MOST_BYTES, Bulk, is_plain, is_sure
+from mcml.providers.bulk import AHEAD, FAILURES, MOST_BYTES, Bulk, ahead, is_plain, is_sure
 from mcml.testing.contracts.object_store import content
 from mcml.testing.stubs.faults import Answer, Delay, Fault, FaultProxy, HalfBody, Reset
 from tests.providers.aws.conftest import CREDENTIALS, MakeSession
@@ -232,3 +234,26 @@ def test_a_process_that_used_it_ends_well(moto_url: str, s3_bucket: str) -> None
         ended = subprocess.run([sys.executable, "-c", FIFTY, moto_url, s3_bucket], capture_output=True, text=True, timeout=60, check=False)
         assert (ended.returncode, ended.stdout, ended.stderr) == (0, "50\n", "")
         assert not any(secret in ended.stdout + ended.stderr for secret in CREDENTIALS)
+
+
+def test_pages_are_read_ahead_and_no_further() -> None:
+    """A listing that is left early is not read on, and its thread ends; the end and an error end it too, and a bug is the caller's."""
+    read: list[int] = []
+
+    def page() -> list[int]:
+        read.append(len(read))
+        return read[-1:]
+
+    before = threading.active_count()
+    pages = ahead(page)
+    assert [next(pages), next(pages)] == [[0], [1]]
+    pages.close()
+    until = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < until:
+        time.sleep(0.01)
+    assert (threading.active_count(), len(read) <= 2 + AHEAD) == (before, True)
+    for last, seen in (([], [[1]]), (None, [[1], None])):
+        told = iter([[1], last])
+        assert list(ahead(lambda: next(told))) == seen  # noqa: B023 - used up before the next
+    with pytest.raises(ZeroDivisionError):
+        list(ahead(lambda: [1 // 0]))

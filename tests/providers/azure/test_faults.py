@@ -313,8 +313,9 @@ def test_a_wrong_clock_is_said(session: Session, proxy: FaultProxy, make_session
     assert caught.value.next_step == "sudo timedatectl set-ntp true"
 
 
-def test_an_answer_that_is_no_blob_service(session: Session, proxy: FaultProxy) -> None:
-    proxy.script(*[Answer(200, {"Content-Type": "text/html"}, b"<html>Please log in to the hotel's network</html>")] * 9)
+@pytest.mark.parametrize("kind", ["text/html", "application/xml"])
+def test_an_answer_that_is_no_blob_service(session: Session, proxy: FaultProxy, kind: str) -> None:
+    proxy.script(*[Answer(200, {"Content-Type": kind}, b"<html>Please log in to the hotel's network</html>")] * 9)
     with pytest.raises(McmlError):
         list(AzureObjectStore(session).list("models"))
 

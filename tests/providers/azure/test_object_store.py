@@ -11,8 +11,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from xml.etree.ElementTree import fromstring
 
 import pytest
 from azure.storage.blob import BlobBlock, ContentSettings
@@ -21,10 +22,10 @@ from hypothesis import strategies as st
 
 from mcml.core.clock import utc_now
 from mcml.core.errors import Conflict, InvalidRequest, Unavailable, Usage
-from mcml.providers.api.object_store import ObjectStore
+from mcml.providers.api.object_store import ObjectStat, ObjectStore
 from mcml.providers.azure.blob_write import BLOCKS_OF_A_SIZE, MOST_BLOCK_BYTES, MOST_BLOCKS, blocks_of
 from mcml.providers.azure.buckets import AzureBuckets
-from mcml.providers.azure.object_store import AzureObjectStore
+from mcml.providers.azure.object_store import AzureObjectStore, from_xml, to_stat
 from mcml.providers.azure.session import BLOCK_BYTES, Session
 from mcml.testing.contracts.object_store import MIB, ObjectStoreContract, content
 from tests.providers.azure.azurite_server import WELL_KNOWN_KEY, Server
@@ -101,6 +102,7 @@ def test_keys_that_azure_would_take_for_others_are_refused(store: AzureObjectSto
 STREAM = """
 import hashlib, sys
 from pathlib import Path
+from xml.etree.ElementTree import fromstring
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.azure.object_store import open_object_store
 from mcml.providers.azure.settings import Settings
@@ -288,3 +290,27 @@ def test_a_signed_url_ends(azurite: Server, make_session: MakeSession, key_sessi
     assert fetch(earlier.sign(new_bucket, "k", "GET", timedelta(minutes=61)))[0] == 200
     with pytest.raises(InvalidRequest, match="cannot sign"):
         earlier.sign(new_bucket, "k", "GET", timedelta(0))
+
+
+def test_a_listing_says_what_the_sdk_says_of_a_blob(store: AzureObjectStore, key_session: Session, bucket: str) -> None:
+    """Names with what XML escapes, what is empty, a blob without an MD5; in pages of two."""
+    client = key_session.container(bucket)
+    store.write(bucket, "a & <b>/ä 𝄞+%20", [b"1"])
+    store.write(bucket, "folder/", [b"a marker with bytes"])
+    store.write(bucket, "folder/empty", [])
+    client.get_blob_client("no md5").commit_block_list([])
+    there = [to_stat(bucket, found) for found in client.list_blobs()]
+    assert list(AzureObjectStore(key_session, page_objects=2).list(bucket)) == there
+    assert [(stat.key, bool(stat.checksum)) for stat in there][2:] == [("folder/empty", True), ("no md5", False)]
+
+
+def test_a_name_that_xml_cannot_hold_is_listed_by_its_own() -> None:
+    """As the service's documentation has it: percent-encoded, and marked so."""
+    text = (
+        '<Blob><Name Encoded="true">a%EF%BF%BE%20b</Name><VersionId>2026-01-02T03:04:05.0000000Z</VersionId><Properties>'
+        "<Last-Modified>Fri, 02 Jan 2026 03:04:05 GMT</Last-Modified><Etag>0x1</Etag><Content-Length>7</Content-Length><Content-MD5 />"
+        "</Properties></Blob>"
+    )
+    stat = from_xml("c", fromstring(text))
+    modified = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert stat == ObjectStat("c", "a\ufffe b", 7, "", "0x1", modified, "2026-01-02T03:04:05.0000000Z")

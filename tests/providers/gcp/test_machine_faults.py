@@ -24,7 +24,7 @@ from mcml.providers.gcp.instances import GcpInstances
 from mcml.providers.gcp.inventory import GcpInventory
 from mcml.providers.gcp.session import Session
 from mcml.providers.gcp.snapshots import GcpSnapshots
-from mcml.providers.resilience import Policy
+from mcml.providers.resilience import REFUSED_STEP, Policy
 from mcml.testing.stubs.faults import Answer, Delay, Fault, FaultProxy, HalfBody, Pass, Refuse, Reset
 from mcml.testing.stubs.google_discovery import DiscoveryStub
 from tests.providers.gcp.catalog_world import serve_catalog
@@ -164,7 +164,7 @@ def test_the_wait_that_was_asked_for_is_kept(proxy: FaultProxy, make: Callable[.
 @pytest.mark.parametrize(
     ("status", "error", "kind", "step"),
     [
-        (400, {"errors": [{"reason": "invalid"}]}, InvalidRequest, ""),
+        (400, {"errors": [{"reason": "invalid"}]}, InvalidRequest, REFUSED_STEP),
         (403, {"errors": [{"reason": "forbidden"}]}, NotAuthenticated, f"gcloud projects get-iam-policy {PROJECT}"),
         (403, {"errors": [{"reason": "quotaExceeded"}]}, QuotaExceeded, "gcloud alpha services quota list --service="),
         (
@@ -176,7 +176,7 @@ def test_the_wait_that_was_asked_for_is_kept(proxy: FaultProxy, make: Callable[.
         (429, {"details": [{"reason": "RATE_LIMIT_EXCEEDED"}]}, Unavailable, "mcml doctor"),
         (429, {"details": [{"reason": "RESOURCE_QUOTA_EXCEEDED"}]}, QuotaExceeded, "gcloud alpha services quota list"),
         (404, {}, NotFound, ""),
-        (501, {}, InvalidRequest, ""),
+        (501, {}, InvalidRequest, REFUSED_STEP),
         (500, {}, Unavailable, "mcml doctor"),
     ],
 )

@@ -15,7 +15,7 @@ from mcml.providers.gcp.alarms import GcpAlarms
 from mcml.providers.gcp.error_table import LOGIN, SET_CLOCK
 from mcml.providers.gcp.metrics import GcpMetrics
 from mcml.providers.gcp.session import Session
-from mcml.providers.resilience import NEXT_STEP, Policy
+from mcml.providers.resilience import NEXT_STEP, REFUSED_STEP, Policy
 from mcml.testing.stubs.google_grpc import Fail, Fault, Garble, GrpcError, GrpcStub, Wait
 from tests.providers.gcp.conftest import PROJECT, MakeSession
 from tests.providers.gcp.google_stub import GoogleStub
@@ -115,12 +115,12 @@ def test_every_method_gets_over_what_passes(
         ),
         (GrpcError("PERMISSION_DENIED", "no."), NotAuthenticated, "Google answered 403: no.", f"gcloud projects get-iam-policy {PROJECT}"),
         (GrpcError("UNAUTHENTICATED", "no."), NotAuthenticated, "Google answered 401: no.", LOGIN),
-        (GrpcError("INVALID_ARGUMENT", "no."), InvalidRequest, "Google answered 400: no.", ""),
+        (GrpcError("INVALID_ARGUMENT", "no."), InvalidRequest, "Google answered 400: no.", REFUSED_STEP),
         (GrpcError("NOT_FOUND", "no."), NotFound, "Google answered 404: no.", ""),
         (GrpcError("ALREADY_EXISTS", "no."), Conflict, "Google answered 409: no.", ""),
         (GrpcError("ABORTED", "no."), Conflict, "Google answered 409: no.", ""),
         (GrpcError("INTERNAL", "no."), Unavailable, "Google answered 500: no.", ""),
-        (GrpcError("UNIMPLEMENTED", "no."), InvalidRequest, "Google answered 501: no.", ""),
+        (GrpcError("UNIMPLEMENTED", "no."), InvalidRequest, "Google answered 501: no.", REFUSED_STEP),
         (GrpcError("UNAVAILABLE", "no."), Unavailable, "Google answered 503: no.", ""),
         (GrpcError("DEADLINE_EXCEEDED", "no."), Unavailable, "no answer in time", ""),
     ],

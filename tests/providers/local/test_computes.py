@@ -91,9 +91,11 @@ def test_the_dead_neither_hold_a_machine_nor_a_place_in_the_line(computes: Compu
     computes.create(ONE)
     made = [jobs.submit(job_on("pool", f"t{one}", "exec sleep 300")) for one in range(3)]
     wait_for(lambda: [jobs.status(one.id).state for one in made] == ["running", "queued", "queued"])
-    for one in made[1::-1]:
-        os.kill(json.loads((root / "jobs" / one.id / "process.json").read_text())["pid"], signal.SIGKILL)
+    pids = [json.loads((root / "jobs" / one.id / "process.json").read_text())["pid"] for one in made]
+    for pid in pids[1::-1]:
+        os.kill(pid, signal.SIGKILL)
     wait_for(lambda: [jobs.status(one.id).state for one in made] == ["failed", "failed", "running"])
+    assert (len(set(pids)), Path(f"/proc/{pids[2]}").exists()) == (3, True)
 
 
 def test_a_job_that_waits_can_be_cancelled(computes: Computes, jobs: Jobs) -> None:

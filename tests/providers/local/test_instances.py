@@ -75,6 +75,8 @@ def test_a_killed_runner_is_an_interruption_too(instances: LocalInstances, root:
 def test_a_spot_command_that_ends_is_terminated(instances: LocalInstances) -> None:
     spot = instances.request_spot(SpotRequest("local-1x1", "t", ("true",)))
     wait(instances, spot.id, "terminated")
+    (ended,) = (one for one in instances.list() if one.id == spot.id)
+    assert (ended.spot, ended.state) == (True, "terminated")
 
 
 def test_one_on_demand_is_stopped_when_it_is_killed(instances: LocalInstances, root: Path) -> None:

@@ -1,6 +1,6 @@
 """`python -m tests.terraform.stub_provider SCHEMA [MORE]`, as Terraform starts it: go-plugin's handshake, then gRPC until it is stopped.
 
-MORE is a JSON file with the `answers` and the `filled` blocks of `Provider`.
+MORE is a JSON file with the `answers`, the `filled` blocks and what is `found` of `Provider`.
 
 https://github.com/hashicorp/go-plugin/blob/main/docs/internals.md: one line on stdout says where, and with which certificate.
 """

@@ -15,11 +15,18 @@ class Provider:
     """Serves one provider's schema.
 
     `answers` are values of data sources and of computed attributes by `type.attribute`. `filled` are the blocks (`type.block`) that the
-    real provider fills when they are left out, which no schema says.
+    real provider fills when they are left out, which no schema says. `found` is what somebody else changed since, seen at a refresh: by
+    type, attributes that are other now, or None for what is gone.
     """
 
-    def __init__(self, schema: Mapping[str, Any], answers: Mapping[str, Value] | None = None, filled: Collection[str] = ()) -> None:
-        self._schema, self._answers, self._filled = schema, answers or {}, filled
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        answers: Mapping[str, Value] | None = None,
+        filled: Collection[str] = (),
+        found: Mapping[str, Mapping[str, Value] | None] | None = None,
+    ) -> None:
+        self._schema, self._answers, self._filled, self._found = schema, answers or {}, filled, found or {}
 
     def GetMetadata(self, _: Any) -> Any:  # noqa: N802 - the protocol's names
         names = {"data_sources": "data_source", "resources": "resource", "ephemeral_resources": "ephemeral_resource"}
@@ -39,7 +46,12 @@ class Provider:
         return message("StateResponse")(state=_dynamic({name: stored(found, kinds[name]) for name, found in value.items()}))
 
     def ReadResource(self, request: Any) -> Any:  # noqa: N802
-        return message("StateResponse")(state=request.current_state, private=request.private)
+        state, name = request.current_state, request.type_name
+        if name in self._found:
+            found, (_, kinds) = self._found[name], schemas.type_of(self._resource(name))
+            changed = {key: stored(value, kinds[key]) for key, value in (found or {}).items()}
+            state = _dynamic(None if found is None else decode(state.msgpack) | changed)
+        return message("StateResponse")(state=state, private=request.private)
 
     def ReadDataSource(self, request: Any) -> Any:  # noqa: N802
         block = self._schema["data_source_schemas"][request.type_name]["block"]

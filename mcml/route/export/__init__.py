@@ -1,0 +1,1 @@
+"""The routes as others run them (Gateway API, Istio, plain Envoy), and the router itself on Kubernetes. Pure: values in, manifests out."""

@@ -1,0 +1,129 @@
+"""Keys, rates and origins as configuration: whatever routes there are, no key can be used where it is not for."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcml.core.errors import Usage
+from mcml.core.secret import Secret
+from mcml.route import config
+from mcml.route.binary import find_envoy
+from mcml.route.config import Client, Front, Identity, Rate, RoutePlan, Spans, access
+from mcml.route.credentials import system_authorities
+from mcml.route.envoy import validate
+from mcml.route.keys import parse_rate
+from tests.route.authority import Authority
+from tests.route.test_config import THREE, backend
+
+WEB = Client("web", (Secret("mcml_1"), Secret("mcml_2")), ("fraud",), Rate(5, 1.0))
+ALL = Client("all", (Secret("mcml_3"),))
+NAMES = st.sampled_from(["fraud", "spam", "churn"])
+
+
+def plans(*names: str) -> list[RoutePlan]:
+    return [RoutePlan(name, "fraud", {"fraud@eu-1": 100}, 30.0, 2.0) for name in names]
+
+
+def guarded(front: Front, *names: str) -> list[Any]:
+    table = config.guard(config.routes(plans(*names), software="1.0", ready=True), front)
+    return list(table["virtual_hosts"][0]["routes"])
+
+
+def front(*clients: Client, **more: Any) -> Front:
+    return Front("127.0.0.1", 0, "/dev/null", clients=clients, **more)
+
+
+def whole(tmp_path: Path, made: Front) -> config.Json:
+    table = config.guard(config.routes(plans("fraud"), software="1.0", ready=True), made)
+    clusters = [*config.clusters([backend("eu-1")]), *config.own_clusters(made, system_authorities())]
+    extensions, secrets = config.resources(made), config.secrets(made)
+    listener = config.listener(made, str(tmp_path))
+    start = config.bootstrap(0, str(tmp_path))
+    return config.flatten(start, [listener], clusters, table, extensions=[*extensions.values()], secrets=[*secrets.values()])
+
+
+def test_envoy_accepts_every_kind_of_listener(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "authority")
+    certificate, key = authority.issue("router")
+    identity = Identity(certificate.read_text(), Secret(key.read_text()), authority.certificate.read_text())
+    variants = [
+        front(),
+        front(WEB, ALL, rates=(("fraud", Rate(3, 60.0)),)),
+        Front("127.0.0.1", 0, "/dev/null", rates=(("fraud", Rate(3, 0.05)),)),
+        front(WEB, cors=("https://app.example.com",), spans=Spans("https://collector.example.com/v1/traces", 0.5), identity=identity),
+    ]
+    for number, made in enumerate(variants):
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps(whole(tmp_path, made)))
+        validate(find_envoy(), path)
+
+
+@given(st.lists(st.tuples(NAMES, st.lists(NAMES, max_size=2)), max_size=4, unique_by=lambda one: one[0]))
+def test_a_route_names_exactly_the_clients_that_may_use_it(made: list[tuple[str, list[str]]]) -> None:
+    clients = [Client(f"for-{name}", (Secret(f"mcml_{name}"),), tuple(routes)) for name, routes in made]
+    for one in guarded(front(*clients), "fraud", "spam", "churn"):
+        name = one.get("stat_prefix")
+        if not name:
+            continue
+        rule = one["typed_per_filter_config"][access.KEYS]
+        expected = {client.name for client in clients if not client.routes or name in client.routes}
+        assert set(rule["allowed_clients"]) == (expected or {access.NOBODY})
+        assert rule["forwarding"] == {"header": "x-mcml-client", "hide_credentials": True}
+
+
+def test_a_route_that_somebody_forgot_to_name_is_closed_to_keys_of_others() -> None:
+    table = {"virtual_hosts": [{"routes": [{"match": {"prefix": "/"}, "route": {"cluster": "fraud@eu-1"}}]}]}
+    found = config.guard(table, front(WEB, ALL))["virtual_hosts"][0]["routes"][-1]
+    assert found["typed_per_filter_config"][access.KEYS]["allowed_clients"] == ["all"]
+
+
+def test_only_health_is_open_to_everybody() -> None:
+    opened = [
+        one["match"].get("path") or one["match"].get("prefix")
+        for one in guarded(front(WEB), "fraud")
+        if one.get("typed_per_filter_config", {}).get(access.KEYS, {}).get("disabled")
+    ]
+    assert set(opened) <= set(access.OPEN_PATHS)
+    assert {"/v2/health/live", "/v2/health/ready"} <= set(opened)
+
+
+def test_clear_text_is_in_the_private_files_and_nowhere_else() -> None:
+    made = front(WEB, ALL, identity=Identity("cert", Secret("the private key")))
+    public = [config.listener(made, "x"), guarded(made, "fraud"), config.clusters(THREE), config.resources(made)["limits"]]
+    for text in ("mcml_1", "mcml_2", "mcml_3", "the private key"):
+        assert text not in json.dumps(public)
+        assert text not in repr(made)
+    assert [one["key"] for one in config.resources(made)["keys"]["typed_config"]["credentials"]] == ["mcml_1", "mcml_2", "mcml_3"]
+
+
+def test_without_keys_and_limits_no_filter_is_in_the_way() -> None:
+    assert access.filters(Front("127.0.0.1", 0, "x"), "y") == []
+    assert config.resources(Front("127.0.0.1", 0, "x")) == {}
+
+
+def test_the_body_limits_are_those_of_the_settings() -> None:
+    made = Front("127.0.0.1", 0, "x", buffer_limit=3, body_limit=5)
+    assert {one["request_body_buffer_limit"] for one in guarded(made, "fraud") if "request_body_buffer_limit" in one} == {3}
+    assert '"max_request_bytes": 5' in json.dumps(config.listener(made, "y"))
+
+
+RATES = [("10/s", Rate(10, 1.0)), ("600/m", Rate(600, 60.0)), (" 5 / 10s ", Rate(5, 10.0)), ("1/h", Rate(1, 3600.0))]
+
+
+@pytest.mark.parametrize(("text", "rate"), RATES)
+def test_rates_are_read(text: str, rate: Rate) -> None:
+    assert parse_rate(text) == rate
+
+
+@given(st.text(max_size=12))
+def test_any_other_text_is_refused_and_never_a_crash(text: str) -> None:
+    try:
+        rate = parse_rate(text)
+    except Usage:
+        return
+    assert rate.requests >= 1
+    assert 0.05 <= rate.per <= 86400

@@ -1,0 +1,152 @@
+"""Exported routes: what Kubernetes, Gateway API and Istio call valid, with the right shares, and every loss said."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from mcml.core.backend import Backend
+from mcml.core.errors import Usage
+from mcml.core.schema_routes import Limit, Route
+from mcml.route.export.gateway_api import gateway_api
+from mcml.route.export.istio import istio, shares
+from mcml.route.export.replicas import Replicas, manifests
+from mcml.route.export.values import Exported, duration, lost, object_name
+from mcml.testing.cli import run
+from tests.pinned_environment import CannotInstall, installed
+
+HERE = Path(__file__).with_name("manifests")
+EU = Backend("eu-1", "fraud", "10.0.0.7", 8080, "local", "eu", version="3")
+US = Backend("us-1", "fraud", "2001:db8::7", 8080, "local", "us", version="3")
+CLOUD = Backend("aws-use1", "fraud", "runtime.sagemaker.us-east-1.amazonaws.com", 443, "aws", "us-east-1", tls=True, auth="sigv4")
+PLAIN = Exported("fraud", "fraud", Route(), (EU, US, CLOUD), {"fraud@eu-1": 60, "fraud@us-1": 30, "fraud@aws-use1": 10})
+STICKY = Route(model="fraud", idempotent=False, timeout=1.5, sticky="x-user-id", limit=Limit(requests=5))
+ALIAS = Exported("public", "fraud", STICKY, (EU, US), {})
+RESIDENT = Route(model="fraud", pattern="residency", regions={"eu": ("eu-1",), "us": ("us-1", "aws-use1")}, home="eu")
+HOME = Exported("kept", "fraud", RESIDENT, PLAIN.backends, {})
+ALL = (PLAIN, ALIAS, HOME)
+STORE = "postgresql+psycopg://mcml@db/mcml"
+ROUTER = Replicas("registry.example/mcml:1", 3, 'name = "acme"\n', STORE, 8080, secret="router", annotations={"a": "b"})
+
+
+def of(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    (found,) = [one for one in objects if one["kind"] == kind and one["metadata"]["name"] == name]
+    return found
+
+
+@pytest.mark.slow
+def test_kubernetes_and_istio_take_every_manifest(tmp_path: Path) -> None:
+    try:
+        python = installed("manifests", HERE / "requirements.txt") / "python"
+    except CannotInstall as why:
+        pytest.skip(str(why))
+    good = [*gateway_api(ALL, namespace="ml", gateway="mcml"), *istio(ALL, namespace="ml", gateway="mesh/public"), *manifests(ROUTER)]
+    broken = json.loads(json.dumps(good))
+    of(broken, "Deployment", "mcml-router")["spec"]["template"]["spec"]["containers"][0]["imagePullPolice"] = "Always"
+    of(broken, "VirtualService", "fraud")["spec"]["http"][0]["retrys"] = {}
+    said = [
+        subprocess.run([python, HERE / "check.py"], input=json.dumps(objects), capture_output=True, text=True, check=True, timeout=120)
+        for objects in (good, broken)
+    ]
+    assert said[0].stdout == ""
+    assert ("imagePullPolice" in said[1].stdout, "spec.http[0].retrys" in said[1].stdout) == (True, True)
+
+
+def test_gateway_api_is_of_its_standard_channel() -> None:
+    schemas = json.loads((HERE / "gateway_api.json").read_text())
+    objects = [one for one in gateway_api(ALL, namespace="ml", gateway="mcml") if one["apiVersion"] == "gateway.networking.k8s.io/v1"]
+    assert [one["kind"] for one in objects] == ["BackendTLSPolicy", "HTTPRoute", "HTTPRoute", "HTTPRoute"]
+    for one in objects:
+        assert [error.message for error in Draft202012Validator(schemas[one["kind"]]).iter_errors(one["spec"])] == []
+
+
+def test_weights_are_those_of_now_or_equal() -> None:
+    objects = gateway_api(ALL, namespace="ml", gateway="mcml")
+    (rule,) = of(objects, "HTTPRoute", "fraud")["spec"]["rules"]
+    assert {one["name"]: one["weight"] for one in rule["backendRefs"]} == {"fraud-eu-1": 60, "fraud-us-1": 30, "fraud-aws-use1": 10}
+    (alias,) = of(objects, "HTTPRoute", "public")["spec"]["rules"]
+    assert [one["weight"] for one in alias["backendRefs"]] == [1, 1]
+    assert alias["filters"][0]["urlRewrite"]["path"]["replacePrefixMatch"] == "/v2/models/fraud"
+    assert alias["timeouts"] == {"request": "1500ms"}
+
+
+@pytest.mark.parametrize("form", ["gateway-api", "istio"])
+def test_residency_never_leaves_its_region(form: str) -> None:
+    write = gateway_api if form == "gateway-api" else istio
+    objects = write(ALL, namespace="ml", gateway="mcml")
+    if form == "gateway-api":
+        rules = of(objects, "HTTPRoute", "kept")["spec"]["rules"]
+        found = [([h["value"] for h in r["matches"][0].get("headers", [])], [b["name"] for b in r["backendRefs"]]) for r in rules]
+    else:
+        rules = of(objects, "VirtualService", "kept")["spec"]["http"]
+        found = [
+            (
+                [h["exact"] for h in r["match"][0].get("headers", {}).values()],
+                [one["destination"]["host"].removesuffix(".mcml.internal") for one in r["route"]],
+            )
+            for r in rules
+        ]
+    assert found == [(["eu"], ["fraud-eu-1"]), (["us"], ["fraud-us-1", "fraud-aws-use1"]), ([], ["fraud-eu-1"])]
+
+
+def test_a_request_that_must_not_be_repeated_is_not() -> None:
+    objects = istio(ALL, namespace="ml", gateway="mcml")
+    assert of(objects, "VirtualService", "public")["spec"]["http"][0]["retries"] == {"attempts": 0}
+    assert of(objects, "VirtualService", "fraud")["spec"]["http"][0]["retries"]["attempts"] == 2
+
+
+def test_what_gets_lost_is_said() -> None:
+    said = lost(ALL, "gateway-api")
+    assert "nobody signs requests: fraud@aws-use1 will refuse them until the gateway authenticates itself" in said
+    assert "public: requests of one x-user-id are not kept together" in said
+    assert "public: clients have no limit" in said
+    assert any("weights stay as they are now" in sentence for sentence in said)
+
+
+@given(st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(1, 1000), min_size=1, max_size=9))
+def test_shares_add_up_to_a_hundred_and_keep_their_order(weights: dict[str, int]) -> None:
+    found = shares(weights)
+    assert sum(found.values()) == 100
+    assert all(abs(found[name] - weights[name] * 100 / sum(weights.values())) < 1 for name in weights)
+
+
+@given(st.text(min_size=1, max_size=100))
+def test_names_are_such_that_kubernetes_takes_them(text: str) -> None:
+    name = object_name(text)
+    assert len(name) <= 63
+    assert not name or (name[0].isalnum() and name[-1].isalnum())
+
+
+def test_durations() -> None:
+    assert [duration(seconds) for seconds in (30.0, 1.5, 0.25, 2)] == ["30s", "1500ms", "250ms", "2s"]
+
+
+@pytest.mark.parametrize(("url", "says"), [("", "a store that they share"), ("postgresql://u:secret@db/x", "a password in it")])
+def test_routers_that_cannot_share_a_store_are_refused(url: str, says: str) -> None:
+    with pytest.raises(Usage) as refused:
+        manifests(Replicas("i", 2, "", url, 8080))
+    assert says in refused.value.message
+    assert "secret@" not in str(refused.value) + refused.value.why + refused.value.next_step
+
+
+def test_the_command(tmp_path: Path) -> None:
+    (tmp_path / "mcml.toml").write_text(
+        'name = "acme"\n[targets.eu-1]\nprovider = "local"\n[models.fraud]\nsource = "m"\ntargets = ["eu-1"]\n'
+        f'[routes.fraud]\nsticky = "x-user-id"\n[store]\nurl = "{STORE}"\n'
+    )
+    shown = run(["route", "export", "--to", "gateway-api"], cwd=tmp_path)
+    assert shown.code == 0, shown.err
+    assert [one["kind"] for one in yaml.safe_load_all(shown.out)] == ["HTTPRoute"]
+    assert "not exported: fraud: requests of one x-user-id are not kept together" in shown.err
+    router = run(["route", "export", "--to", "kubernetes", "--image", "i:1", "-o", "json"], cwd=tmp_path)
+    kinds = [one["kind"] for one in json.loads(router.out)["items"]]
+    assert kinds == ["ServiceAccount", "ConfigMap", "Deployment", "Service", "PodDisruptionBudget"]
+    for wrong, says in ((["--to", "helm"], "gateway-api, istio, envoy, kubernetes"), (["--to", "kubernetes"], "--image IMAGE")):
+        refused = run(["route", "export", *wrong], cwd=tmp_path)
+        assert (refused.code, says in refused.err) == (2, True), refused.err
