@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-ALL = ("startup", "serving", "objects", "copying", "units")
+ALL = ("startup", "serving", "objects", "copying", "units", "route", "route_changes", "route_flood", "route_options")
 
 
 def main(names: list[str]) -> int:

@@ -8,18 +8,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Round:
-    """What one round measured: requests a second, latencies in milliseconds, answers other than 200, own CPU share of one core."""
+    """What one round measured: requests a second, latencies in milliseconds, answers other than 200, own CPU share of one core, and how
+    many requests there were."""
 
     rps: float
     p50: float
     p99: float
     failed: int
     client_cpu: float
+    requests: int = 0
 
 
-def post(path: str, body: bytes) -> bytes:
-    """Return the bytes of a POST with a JSON body."""
-    head = f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+def post(path: str, body: bytes, **headers: str) -> bytes:
+    """Return the bytes of a POST with a JSON body; `_` in the name of a header stands for `-`."""
+    more = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in headers.items())
+    head = f"POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n{more}content-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
@@ -58,6 +61,7 @@ def run(port: int, request: bytes, *, connections: int, seconds: float) -> Round
         p99=_quantile(latencies, 0.99) * 1000,
         failed=failed,
         client_cpu=(time.process_time() - cpu) / took,
+        requests=len(latencies),
     )
 
 
@@ -82,7 +86,7 @@ def _whole(answer: bytes) -> bool:
     end = answer.find(b"\r\n\r\n")
     if end < 0:
         return False
-    at = answer.find(b"ontent-length: ", 0, end)
+    at = answer[:end].lower().find(b"\r\ncontent-length: ")
     if at < 0:
         raise ConnectionError(f"an answer without content-length: {answer[:200]!r}")
-    return len(answer) >= end + 4 + int(answer[at + 15 : answer.find(b"\r", at)])
+    return len(answer) >= end + 4 + int(answer[at + 18 : answer.find(b"\r", at + 2)])
