@@ -17,8 +17,6 @@ from mcml.route.access_log import ACCESS_LOG, rotate
 from mcml.route.admin import Admin
 from mcml.route.config.evidence import EVIDENCE_FILE
 from mcml.route.config.listener import TRACING
-from mcml.route.config.managed import hold_whole
-from mcml.route.config.upstream import rewrites
 from mcml.route.engine import Desired
 from mcml.route.envoy_process import EnvoyProcess, start
 from mcml.route.listening import cannot_listen, require_free
@@ -307,30 +305,16 @@ class EnvoyEngine:
         self._validated = digest
 
     def _wanted(self, desired: Desired) -> list[config.Json]:
-        clusters = config.clusters(desired.backends, self._upstream, renames=_renames(desired))
-        grpc = config.grpc_clusters(clusters, desired.backends, desired.plans)
-        return [*clusters, *grpc, *config.own_clusters(desired.front, self._upstream.authorities)]
+        return config.all_clusters(desired.backends, desired.plans, desired.front, self._upstream)
 
     def _front(self, desired: Desired) -> config.Front:
-        grpc = any(plan.protocol != "http" for plan in desired.plans)
-        return replace(
-            desired.front,
-            host=self.host,
-            port=self.port,
-            access_log=str(self.folder / ACCESS_LOG),
-            grpc=grpc,
-            evidence=str(self.folder / EVIDENCE_FILE) if any(plan.regions for plan in desired.plans) else "",
-            overflows=any(plan.bursts for plan in desired.plans),
-        )
+        log, evidence = str(self.folder / ACCESS_LOG), str(self.folder / EVIDENCE_FILE)
+        return config.fitted(replace(desired.front, host=self.host, port=self.port), desired.plans, access_log=log, evidence=evidence)
 
     def _table(self, desired: Desired, front: config.Front) -> config.Json:
-        keep_path = _renames(desired) or rewrites(desired.backends)
-        managed = {backend.name for backend in desired.backends if backend.infer_path}
-        table = config.routes(
-            desired.plans, software=self._software, ready=desired.ready, grpc=self._speakers, keep_path=keep_path, managed=managed
+        return config.whole_table(
+            desired.backends, desired.plans, front, software=self._software, ready=desired.ready, speakers=self._speakers
         )
-        signed = {backend.name for backend in desired.backends if backend.auth == "sigv4"}
-        return hold_whole(config.guard(config.assist(table, front.aside), front), signed, front.body_limit)
 
     def _listeners(self, front: config.Front) -> list[config.Json]:
         return [config.listener(front, str(self._xds)), *config.listeners(front.aside)]
@@ -383,8 +367,3 @@ def validate(binary: Path, path: Path) -> None:
 def _named(table: config.Json, front: config.Front) -> set[str]:
     """Return the clusters that a route table or the listener name."""
     return config.clusters_of(table) | {cluster["name"] for cluster in config.own_clusters(front)}
-
-
-def _renames(desired: Desired) -> bool:
-    """Tell whether a route is split between models, so that each backend must put its own into the path."""
-    return any(plan.split for plan in desired.plans)

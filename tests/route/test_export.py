@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,19 @@ from jsonschema import Draft202012Validator
 
 from mcml.core.backend import Backend
 from mcml.core.errors import Usage
+from mcml.core.process import free_port
 from mcml.core.schema_routes import Limit, Route
+from mcml.route.binary import find_envoy
+from mcml.route.config import Front
+from mcml.route.envoy import validate
+from mcml.route.export.envoy import envoy
 from mcml.route.export.gateway_api import gateway_api
 from mcml.route.export.istio import istio, shares
 from mcml.route.export.replicas import Replicas, manifests
 from mcml.route.export.values import Exported, duration, lost, object_name
 from mcml.testing.cli import run
 from tests.pinned_environment import CannotInstall, installed
+from tests.route.rig import Upstream, ask, until
 
 HERE = Path(__file__).with_name("manifests")
 EU = Backend("eu-1", "fraud", "10.0.0.7", 8080, "local", "eu", version="3")
@@ -135,6 +143,49 @@ def test_routers_that_cannot_share_a_store_are_refused(url: str, says: str) -> N
     assert "secret@" not in str(refused.value) + refused.value.why + refused.value.next_step
 
 
+TIERED = Route(model="fraud", pattern="active-passive", tiers=(("eu-1",), ("us-1",)))
+
+
+def test_envoy_takes_every_pattern(tmp_path: Path) -> None:
+    path = tmp_path / "envoy.json"
+    every = (*ALL, Exported("tiered", "fraud", TIERED, (EU, US), {}))
+    front = Front("127.0.0.1", 8080, "")
+    open_ = [replace(one, backends=tuple(replace(backend, auth="none") for backend in one.backends)) for one in every]
+    path.write_text(json.dumps(envoy(open_, front, software="1", now=datetime.now(UTC))))
+    validate(find_envoy(), path)
+    assert "/etc/mcml/credentials" in json.dumps(envoy(every, front, software="1", now=datetime.now(UTC)))  # files that are not here
+    assert "put the credentials of fraud@aws-use1 into /etc/mcml/credentials: nobody renews them" in lost(every, "envoy")
+
+
+def test_an_envoy_of_ones_own_serves_by_it(tmp_path: Path) -> None:
+    upstreams = [Upstream(target) for target in ("eu-1", "us-1")]
+    mine = tuple(one.backend for one in upstreams)
+    port = free_port()
+    whole = envoy([Exported("fraud", "fraud", Route(), mine, {})], Front("127.0.0.1", port, ""), software="1", now=datetime.now(UTC))
+    whole["admin"]["address"]["socket_address"]["port_value"] = free_port()
+    (tmp_path / "envoy.json").write_text(json.dumps(whole))
+    with (tmp_path / "log").open("w") as log:
+        argv = [str(find_envoy()), "-c", str(tmp_path / "envoy.json"), "--disable-hot-restart", "--log-level", "error"]
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
+    try:
+        until(lambda: _answers(port), 20, "Envoy does not serve")
+        assert {ask(port, "/v2/models/fraud/infer", b"{}").backend for _ in range(40)} == {"fraud@eu-1", "fraud@us-1"}
+        upstreams[0].kill()
+        assert [ask(port, "/v2/models/fraud/infer", b"{}").status for _ in range(40)] == [200] * 40
+    finally:
+        process.kill()
+        process.wait()
+        for upstream in upstreams:
+            upstream.close()
+
+
+def _answers(port: int) -> bool:
+    try:
+        return ask(port, "/v2/models/fraud/infer", b"{}").status == 200
+    except OSError:
+        return False
+
+
 def test_the_command(tmp_path: Path) -> None:
     (tmp_path / "mcml.toml").write_text(
         'name = "acme"\n[targets.eu-1]\nprovider = "local"\n[models.fraud]\nsource = "m"\ntargets = ["eu-1"]\n'
@@ -144,6 +195,8 @@ def test_the_command(tmp_path: Path) -> None:
     assert shown.code == 0, shown.err
     assert [one["kind"] for one in yaml.safe_load_all(shown.out)] == ["HTTPRoute"]
     assert "not exported: fraud: requests of one x-user-id are not kept together" in shown.err
+    plain = run(["route", "export", "--to", "envoy"], cwd=tmp_path)
+    assert json.loads(plain.out)["static_resources"]["listeners"][0]["address"]["socket_address"]["port_value"] == 8080
     router = run(["route", "export", "--to", "kubernetes", "--image", "i:1", "-o", "json"], cwd=tmp_path)
     kinds = [one["kind"] for one in json.loads(router.out)["items"]]
     assert kinds == ["ServiceAccount", "ConfigMap", "Deployment", "Service", "PodDisruptionBudget"]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "mcml route export --to gateway-api | kubectl apply -f -",
     "mcml route export --to istio --gateway istio-system/public",
-    "mcml route export --to envoy -o json | jq '.items[0]' > envoy.json",
+    "mcml route export --to envoy > envoy.json && envoy -c envoy.json",
     "mcml route export --to kubernetes --image registry.example.com/mcml:1 --secret mcml-router | kubectl apply -f -   # the router itself",
 )
 FORMATS = ("gateway-api", "istio", "envoy", "kubernetes")
@@ -58,8 +58,21 @@ def _routes(session: Session, to: str, namespace: str, gateway: str) -> Document
     routes = _exported(session)
     for sentence in lost(routes, to):
         session.note(f"not exported: {sentence}")
+    if to == "envoy":
+        return _envoy(session, routes)
     write = gateway_api if to == "gateway-api" else istio
     return manifests(write(routes, namespace=namespace, gateway=gateway))
+
+
+def _envoy(session: Session, routes: "list[Exported]") -> Document:
+    from importlib import metadata
+
+    from mcml.route.export.envoy import envoy
+    from mcml.route.export.views import configuration
+    from mcml.route.front import build
+
+    front = build(session.settings.router, session.settings.routes, ((), {}), None, session.clock())
+    return configuration(envoy(routes, front, software=metadata.version("mcml"), now=session.clock()))
 
 
 def _replicas(session: Session, image: str, replicas: int, namespace: str, secret: str) -> Document:

@@ -26,6 +26,7 @@ from mcml.route.config.values import (
     RoutePlan,
     Spans,
 )
+from mcml.route.config.whole import all_clusters, fitted, whole_table
 
 __all__ = [
     "ALONE",
@@ -44,11 +45,13 @@ __all__ = [
     "RoutePlan",
     "Spans",
     "Upstream",
+    "all_clusters",
     "assist",
     "bootstrap",
     "clusters",
     "clusters_of",
     "discovery",
+    "fitted",
     "flatten",
     "grpc_clusters",
     "guard",
@@ -62,4 +65,5 @@ __all__ = [
     "secrets",
     "speakers",
     "speechless",
+    "whole_table",
 ]

@@ -42,6 +42,10 @@ def lost(routes: Sequence[Exported], form: str) -> list[str]:
     managed = sorted({backend.name for one in routes for backend in one.backends if backend.auth != "none"})
     if managed:
         said.append(f"nobody signs requests: {', '.join(managed)} will refuse them until the gateway authenticates itself")
+    if form == "envoy":
+        said = ["weights stay as they are now, or are equal: nobody scores latency, cost and reliability"]
+        said += [f"put the credentials of {', '.join(managed)} into /etc/mcml/credentials: nobody renews them"] if managed else []
+        return [*said, "nobody asks for API keys, and the listener speaks no TLS: put your own there"]
     if form == GATEWAY:
         said.append("a request that fails is not sent to another backend: retries are not in the standard channel")
         said += [f"{one.name}: requests of one {one.route.sticky} are not kept together" for one in routes if one.route.sticky]

@@ -6,6 +6,13 @@ from typing import Any
 from mcml.core.view import Document, Text
 
 
+def configuration(whole: Mapping[str, Any]) -> Document:
+    """Show a configuration of Envoy as JSON, which Envoy reads as it is."""
+    import json
+
+    return Document("RouteExport", [{"name": "envoy", **whole}], (Text(json.dumps(whole, indent=2), verbatim=True),))
+
+
 def manifests(objects: Sequence[Mapping[str, Any]]) -> Document:
     """Show Kubernetes objects as one YAML stream."""
     import yaml
