@@ -18,7 +18,7 @@ from mcml.core.report import Reporter
 from mcml.core.v2 import zero_request
 from mcml.route.decide import ROOM
 from mcml.route.fault import Fault
-from mcml.route.load import Request, Sample, percentile, run_load
+from mcml.route.load import Request, Sample, percentile, run_load, tls_context
 from mcml.route.modes import WORDS, Mode
 from mcml.route.records import Running, read_decisions, read_status
 
@@ -34,7 +34,10 @@ TRICKLE = 20
 
 @dataclass(frozen=True)
 class Drill:
-    """What to do: the route, the target whose backend fails from halfway on (empty: none), how, and the load."""
+    """What to do: the route, the target whose backend fails from halfway on (empty: none), how, and the load.
+
+    `headers` go with every request; `authority` is the certificate of a router that speaks TLS (a PEM file).
+    """
 
     route: str
     target: str
@@ -42,6 +45,7 @@ class Drill:
     concurrency: int
     mode: Mode = "kill"
     headers: Mapping[str, str] = field(default_factory=dict)
+    authority: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,11 +172,17 @@ def backend_of(drill: Drill, folder: Path) -> str:
     return next((str(one["backend"]) for one in _backends(drill.route, folder) if one["target"] == drill.target), "")
 
 
+def _connection(drill: Drill, running: Running, port: int | None) -> http.client.HTTPConnection:
+    if not running.tls:
+        return http.client.HTTPConnection(running.address, port, timeout=30.0)
+    return http.client.HTTPSConnection(running.address, port, timeout=30.0, context=tls_context(drill.authority))
+
+
 def _request(drill: Drill, running: Running) -> Request:
     """Build a valid request from what the model says about itself."""
     where = urlsplit(running.url)
     path = f"/v2/models/{drill.route}"
-    connection = http.client.HTTPConnection(running.address, where.port, timeout=30.0)
+    connection = _connection(drill, running, where.port)
     try:
         connection.request("GET", path, headers=dict(drill.headers))
         answer = connection.getresponse()
@@ -181,7 +191,7 @@ def _request(drill: Drill, running: Running) -> Request:
         raise Unavailable(f"the router at {running.url} does not answer", why=str(failed), next_step="mcml route status") from failed
     finally:
         connection.close()
-    return Request(running.address, running.port, f"{path}/infer", _body(drill.route, answer.status, body), drill.headers)
+    return Request(running.address, running.port, f"{path}/infer", _body(drill.route, answer.status, body), drill.headers, drill.authority)
 
 
 def _body(route: str, status: int, metadata: bytes) -> bytes:

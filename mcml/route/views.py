@@ -224,7 +224,7 @@ def drill_plan(drill: "Drill", url: str) -> Document:
 
 
 def _public(drill: "Drill") -> dict[str, object]:
-    return {key: value for key, value in asdict(drill).items() if key != "headers"}
+    return {key: value for key, value in asdict(drill).items() if key not in ("headers", "authority")}
 
 
 def drill(result: "DrillResult", broken: Sequence[str]) -> Document:

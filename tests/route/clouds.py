@@ -204,6 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
+    wbufsize = 65_536  # an answer is one write: one that is cut between its head and its body is lost with any proxy
     def log_message(self, *_: Any) -> None:
         pass
 

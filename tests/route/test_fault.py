@@ -13,10 +13,14 @@ from mcml.core.backend import Backend
 from mcml.core.clock import utc_now
 from mcml.core.errors import ProviderCannot, Unavailable, Usage
 from mcml.core.report import Silent
+from mcml.core.schema_routes import Router, Tls
 from mcml.route.drill import Drill, DrillResult, Phase, run_drill
 from mcml.route.fault import DRILL_FILE, check, rerouted, through_relay
 from mcml.route.modes import WORDS, Limits, Mode
 from mcml.route.relay import Relay
+from tests.route import clouds
+from tests.route.authority import Authority
+from tests.route.clouds import Cloud
 from tests.route.rig import Rig, Upstream, ask, until
 
 BACKEND = Backend("eu-1", "fraud", "10.1.2.3", 443, "aws", "eu-west-1", tls=True)
@@ -61,6 +65,42 @@ def test_a_backend_that_limits_or_is_slow_costs_no_request(rig: Rig, mode: Mode,
         assert result.retried > 0
     else:
         assert max(phase.p99_ms or 0 for phase in result.phases) >= 200
+
+
+@pytest.mark.slow
+def test_a_drill_through_https(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("router")
+    upstreams = [Upstream(target) for target in ("eu-1", "eu-2")]
+    router = Router(port=0, tls=Tls(certificate=str(certificate), key=str(key)))
+    with Rig(tmp_path / "route", upstreams, router=router) as rig:
+        until(lambda: (rig.folder / "status.json").exists(), 5, "no status file")
+        drill = Drill("fraud", "eu-2", 400, 4, "reset", authority=str(certificate))
+        with through_relay(rig.folder, upstreams[1].backend, "reset", delay=1.0) as fault:
+            result = run_drill(
+                drill, rig.running, rig.folder, fault=fault, emit=lambda _: None, reporter=Silent(), clock=utc_now
+            )
+    assert (result.failed, result.requests >= 400) == (0, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["tls", "stop"])
+def test_a_backend_elsewhere_that_speaks_tls_fails_and_comes_back(tmp_path: Path, mode: Mode) -> None:
+    far = Cloud("far", "far.example.com", authority=clouds.Authority(tmp_path / "ca")).start()
+    try:
+        with Rig(tmp_path / "route", [Upstream("eu-1"), Upstream("eu-2")]) as rig:
+            rig.backends.append(far.backend)
+            until(lambda: rig.weights().get("fraud@far"), 20, "it is never given traffic")
+            with through_relay(rig.folder, far.backend, mode, delay=1.0) as fault:
+                drill = Drill("fraud", "far", 800, 8, mode)
+                result = run_drill(
+                    drill, rig.running, rig.folder, fault=fault, emit=lambda _: None, reporter=Silent(), clock=utc_now
+                )
+    finally:
+        far.close()
+    assert (result.failed, dict(result.errors)) == (0, {})
+    assert result.seconds_to_zero is not None
+    assert result.seconds_to_recover is not None
 
 
 def test_a_relay_passes_on_what_it_is_given_and_fails_as_told() -> None:

@@ -85,10 +85,14 @@ def _wanted(route: str, target: str, mode: str, requests: int, concurrency: int,
 
 
 def _run(session: Session, wanted: "Drill", delay: float, limits: "Limits") -> Document:
+    from dataclasses import replace
+
     from mcml.route import views
     from mcml.route.drill import check, run_drill
 
     running, folder = common.running(session), common.folder(session)
+    tls = common.listen(session, None, None).tls
+    wanted = replace(wanted, authority=tls.certificate if tls and running.tls else "")
     check(wanted, running, folder)
     known = session.settings.routes.get(wanted.route)
     if known and known.protocol == "grpc":
