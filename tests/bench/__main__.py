@@ -1,4 +1,7 @@
-"""`make bench`: every benchmark in turn, each with its peer in the same run. Name some to run only those."""
+"""`make bench`: every benchmark in turn, each with its peer in the same run. Name some to run only those.
+
+`python -m tests.bench.route_soak` takes 20 minutes and is only run by name.
+"""
 
 import sys
 from importlib import import_module

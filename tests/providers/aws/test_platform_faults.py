@@ -27,6 +27,7 @@ from mcml.providers.aws.inventory import AwsInventory
 from mcml.providers.aws.metrics import CloudWatchMetrics
 from mcml.providers.aws.session import Session
 from mcml.providers.aws.snapshots import AwsSnapshots
+from mcml.providers.resilience import REFUSED_STEP
 from mcml.testing.stubs.aws_model import AwsError, AwsModel, load_model
 from mcml.testing.stubs.faults import Answer, Delay, Fault, FaultProxy, HalfBody, Pass, Refuse, Reset
 from tests.providers.aws.conftest import CREDENTIALS, MakeSession, Waits
@@ -271,7 +272,7 @@ REFUSALS = {
     "UnauthorizedOperation": (NotAuthenticated, 403, "aws sts get-caller-identity"),
     "Throttling": (Unavailable, 400, "mcml doctor"),
     "InternalFailure": (Unavailable, 500, "mcml doctor"),
-    "InvalidParameterValue": (errors.InvalidRequest, 400, ""),
+    "InvalidParameterValue": (errors.InvalidRequest, 400, REFUSED_STEP),
     "InstanceLimitExceeded": (errors.QuotaExceeded, 400, None),
     "IncorrectState": (errors.Conflict, 400, None),
 }

@@ -17,7 +17,7 @@ from mcml.providers.gcp.error_table import LOGIN, SET_CLOCK
 from mcml.providers.gcp.identity import GcpIdentity
 from mcml.providers.gcp.object_store import GcsObjectStore, pages
 from mcml.providers.gcp.session import Session
-from mcml.providers.resilience import CONNECT_SECONDS, READ_SECONDS, Policy
+from mcml.providers.resilience import CONNECT_SECONDS, READ_SECONDS, REFUSED_STEP, Policy
 from mcml.testing.stubs.faults import Answer, Delay, Fault, FaultProxy, HalfBody, Pass, Refuse, Request, Reset
 from tests.providers.gcp.conftest import PROJECT, MakeContext, MakeSession
 from tests.providers.gcp.disturb import no_sleep
@@ -188,18 +188,18 @@ def refusal(reason: str, message: str = "No.") -> bytes:
 @pytest.mark.parametrize(
     ("status", "body", "kind", "step"),
     [
-        (400, refusal("invalid"), InvalidRequest, ""),
+        (400, refusal("invalid"), InvalidRequest, REFUSED_STEP),
         (403, refusal("forbidden"), NotAuthenticated, f"gcloud projects get-iam-policy {PROJECT}"),
         (403, refusal("quotaExceeded"), QuotaExceeded, "gcloud alpha services quota list"),
         (403, refusal("dailyLimitExceeded"), QuotaExceeded, "gcloud alpha services quota list"),
         (403, refusal("accessNotConfigured"), InvalidRequest, "gcloud services enable storage.googleapis.com"),
         (403, refusal("accountDisabled"), InvalidRequest, f"gcloud billing projects describe {PROJECT}"),
         (404, refusal("notFound"), NotFound, ""),
-        (405, b"", InvalidRequest, ""),
+        (405, b"", InvalidRequest, REFUSED_STEP),
         (409, refusal("conflict"), Conflict, ""),
         (410, refusal("gone"), NotFound, ""),
         (412, refusal("conditionNotMet"), Conflict, ""),
-        (413, refusal("uploadTooLarge"), InvalidRequest, ""),
+        (413, refusal("uploadTooLarge"), InvalidRequest, REFUSED_STEP),
         (500, b"<html>oops</html>", Unavailable, "mcml doctor"),
         (502, b"{broken", Unavailable, "mcml doctor"),
         (503, b"[]", Unavailable, "mcml doctor"),
