@@ -144,9 +144,12 @@ def _patience(
     tracked: Mapping[str, Tracked],
 ) -> dict[str, Limit]:
     """Return how long an attempt of each route may take: what its backends that are up have needed."""
-    up = {key: members[0].model for key, members in groups.items() if tracked[key].health.place == "up"}
+    counted: dict[str, list[Counters]] = {}
+    for key, members in groups.items():
+        if tracked[key].health.place == "up":
+            counted.setdefault(members[0].model, []).append(tracked[key].window.span[1])
     windows = {
-        name: [tracked[key].window.span[1] for key, model in up.items() if model in models_of(name, route)]
+        name: [one for model in models_of(name, route) for one in counted.get(model, ())]
         for name, route in routes.items()
         if route.per_try_timeout is None
     }

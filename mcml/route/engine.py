@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mcml.core.backend import Backend
+from mcml.core.schema_routes import Router
 from mcml.route.config import Front, RoutePlan
 from mcml.route.observe import Observation
 
@@ -28,6 +29,12 @@ class Engine(Protocol):
         """Serve, or go on serving if a proxy of an earlier `serve` still runs; returns once requests flow.
 
         Raises Conflict when the port is taken, McmlError when the proxy refuses its configuration or does not start.
+        """
+
+    def move(self, router: Router, desired: Desired) -> bool:
+        """Listen where `router` says now, if that is another place (port 0: any will do), without losing a request. False: nothing to do.
+
+        Raises Conflict when that place is taken, McmlError when the proxy does not start there: it stays where it is.
         """
 
     def alive(self) -> bool:

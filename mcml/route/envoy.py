@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from mcml.core.errors import McmlError, Unavailable
 from mcml.core.files import read_json, write_atomic, write_json
 from mcml.core.process import free_port
+from mcml.core.schema_routes import Router
 from mcml.route import config
 from mcml.route.access_log import ACCESS_LOG, rotate
 from mcml.route.admin import Admin
@@ -49,7 +50,7 @@ class EnvoyEngine:
         upstream: config.Upstream = config.ALONE,
     ) -> None:
         self.folder = folder.resolve()
-        self.host = "127.0.0.1" if host == "localhost" else host  # Envoy listens on addresses only
+        self.host = _listens(host)
         self.port = port
         self.process: EnvoyProcess | None = None
         self.adopted = False
@@ -96,6 +97,25 @@ class EnvoyEngine:
         except BaseException:
             self._kill()
             raise
+
+    def move(self, router: Router, desired: Desired) -> bool:
+        """See `Engine.move`."""
+        before = self.host, self.port, self.admin_port
+        wanted = _listens(router.host), router.port or self.port, router.admin_port or self.admin_port
+        if wanted == before:
+            return False
+        if wanted[:2] != before[:2]:
+            require_free("router", *wanted[:2])
+        if wanted[2] != before[2]:
+            require_free("Envoy admin", "127.0.0.1", wanted[2])
+        self.host, self.port, self.admin_port = wanted
+        try:
+            self.hand_over(desired)
+        except McmlError:
+            self.host, self.port, self.admin_port = before
+            self._remember()
+            raise
+        return True
 
     def hand_over(self, desired: Desired) -> None:
         """Start a new Envoy beside the one that runs, which gives it its sockets, ends what it has begun, and goes.
@@ -353,6 +373,10 @@ class EnvoyEngine:
         """See `Engine.tidy`: an access log that is too large is set aside."""
         with suppress(OSError, Unavailable):
             rotate(self.folder / ACCESS_LOG, *self._log_limits, lambda: self._ask().post("/reopen_logs"))
+
+
+def _listens(host: str) -> str:
+    return "127.0.0.1" if host == "localhost" else host  # Envoy listens on addresses only
 
 
 def validate(binary: Path, path: Path) -> None:

@@ -13,7 +13,7 @@ from mcml.core.fact import Fact
 from mcml.core.override import Override
 from mcml.core.price import PriceInfo
 from mcml.core.report import Reporter
-from mcml.core.schema_routes import Route
+from mcml.core.schema_routes import Route, Router
 from mcml.route.board import Board
 from mcml.route.config import Front, speechless
 from mcml.route.credentials import Held
@@ -44,7 +44,7 @@ class Sources:
 
     `routes`: what mcml.toml says now (None: what it said at first). `credentials`: those that the proxy has, by backend name; a backend
     that wants one waits until it is there. `front`: what the listener is to be, for these routes.
-    `overrides`: what people changed at run time.
+    `overrides`: what people changed at run time. `router`: where to listen, as mcml.toml says now.
     """
 
     backends: Callable[[], tuple[Backend, ...]]
@@ -53,6 +53,7 @@ class Sources:
     credentials: Callable[[], Mapping[str, Held]] = dict
     front: Callable[[Mapping[str, Route]], Front] = lambda _: Front("", 0, "")
     overrides: Callable[[], tuple[Override, ...]] = tuple
+    router: Callable[[], Router] | None = None
 
 
 class Loop:
@@ -87,6 +88,7 @@ class Loop:
         self._seen_at = time.monotonic()
         self._told = self._tidied = 0.0
         self._said: set[str] = set()
+        self._listens: Router | None = None if sources.router is None else sources.router()
         self.on_reload: Callable[[Mapping[str, Route]], object] = lambda _: None
 
     def start(self) -> None:
@@ -125,6 +127,7 @@ class Loop:
         self._state, outcome = turn(self._state, self._routes, reading)
         self._check_refusals(observation)
         self._check_log(observation, reading.now)
+        self._move(outcome, reading)
         self._carry_out(outcome, reading)
         if outcome.facts:
             self._courier.post(*outcome.facts)
@@ -148,6 +151,19 @@ class Loop:
         self._reporter.note(f"mcml.toml was read again; routes {said}")
         self._courier.post(Fact("route.reloaded", ROOM, "", facts, self._clock()))
         self.on_reload(routes)
+
+    def _move(self, outcome: Outcome, reading: Reading) -> None:
+        """Listen where mcml.toml says now; where that is not possible, go on where we are, and say so once for each place."""
+        if self._sources.router is None or (router := self._sources.router()) == self._listens:
+            return
+        self._listens = router
+        try:
+            if self.engine.move(router, self._desired(outcome, reading, self._state.routes)):
+                self._reporter.note("mcml.toml names another address; a new proxy has taken over there")
+                self.on_reload(self._routes)
+        except (McmlError, OSError) as failed:
+            self._reporter.note(f"the router stays where it listens: {failed}")
+            self._courier.post(Fact("route.settings_refused", ROOM, "", {"reason": str(failed)}, self._clock()))
 
     def _reading(self, observation: Observation | None) -> Reading:
         held = self._sources.credentials()

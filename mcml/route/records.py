@@ -92,7 +92,7 @@ def forget(folder: Path) -> None:
 
 def write_status(folder: Path, status: Mapping[str, object]) -> None:
     """Replace the status in one step. Not flushed to disk: it is a second old at most, or of no use."""
-    write_json(folder / STATUS_FILE, status, durable=False)
+    write_atomic(folder / STATUS_FILE, json.dumps(status, default=str).encode(), durable=False)
 
 
 def read_status(folder: Path) -> dict[str, Any]:

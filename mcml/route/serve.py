@@ -135,6 +135,7 @@ def serve(setup: Setup, stop: threading.Event, *, engine: str = "envoy") -> None
                 lambda: credentials.value,
                 assistant.around(front.front),
                 lambda: overrides.value,
+                lambda: wanted.value.router,
             ),
             courier,
             folder=setup.folder,

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -86,6 +87,25 @@ def test_mcml_toml_is_read_again_while_the_router_runs_and_a_broken_one_is_not_t
     kinds = [entry["kind"] for entry in facts]
     assert kinds.count("route.reloaded") == 2
     assert kinds.count("route.settings_refused") == 3
+
+
+@pytest.mark.slow
+def test_a_router_moves_to_the_port_that_mcml_toml_says_now_unless_it_is_taken(project: Path) -> None:
+    config = project / "mcml.toml"
+    items(run(["route", "serve", "--detach", "-o", "json"], cwd=project))
+    good = config.read_text()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        config.write_text(good.split("[router]")[0] + f"[router]\nport = {taken.getsockname()[1]}\n")
+        until(lambda: "the router stays where it listens" in (folder(project) / "serve.log").read_text(), 10, "nothing was said")
+    port, admin = free_port(), free_port()
+    config.write_text(good.split("[router]")[0] + f"[router]\nport = {port}\nadmin_port = {admin}\n")
+    until(lambda: (found := read_running(folder(project))) is not None and found.port == port, 20, "it did not move")
+    moved = read_running(folder(project))
+    assert moved is not None
+    assert moved.admin_port == admin
+    assert ask(port, "/v2/health/live").status == 200
+    assert ask(admin, "/ready").status == 200
+    assert "a new proxy has taken over there" in (folder(project) / "serve.log").read_text()
 
 
 @pytest.mark.slow

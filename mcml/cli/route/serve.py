@@ -45,7 +45,7 @@ def serve(
     if session.dry_run:
         return _plan(session, where)
     if detach:
-        return _detached(session, where, engine)
+        return _detached(session, where, [*_flag("--host", host), *_flag("--port", port), "--engine", engine])
     _foreground(session, lambda now: common.listen(now, host, port), engine)
     return None
 
@@ -60,12 +60,16 @@ def _plan(session: Session, where: "Router") -> Document:
     return views.plan(read_running(common.folder(session)), of, f"{where.host}:{where.port}")
 
 
-def _detached(session: Session, where: "Router", engine: str) -> Document:
-    """Start the same command without --detach as a process of its own."""
+def _flag(name: str, value: object) -> list[str]:
+    return [] if value is None else [name, str(value)]
+
+
+def _detached(session: Session, where: "Router", flags: list[str]) -> Document:
+    """Start the same command without --detach as a process of its own; where no flag says otherwise it goes by mcml.toml, also later."""
     from mcml.route import views
     from mcml.route.serve import start_detached
 
-    argv = [sys.executable, "-m", "mcml", "route", "serve", "--host", where.host, "--port", str(where.port), "--engine", engine]
+    argv = [sys.executable, "-m", "mcml", "route", "serve", *flags]
     argv += ["--profile", session.config.profile] if session.config.profile else []
     seconds = session.timeout or START_SECONDS
     return views.serving(start_detached(common.folder(session), where, argv, cwd=session.config.project, seconds=seconds))
