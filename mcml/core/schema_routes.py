@@ -74,7 +74,11 @@ class Route(Strict):
         description="Groups of targets, the preferred first: for active-passive, burst, cost-tiers (where the prices decide when empty).",
         examples=[[["eu-1"], ["us-1", "us-2"]]],
     )
-    burst: Burst | None = Field(default=None, description="For the pattern burst: when requests leave the first tier.")
+    burst: Burst | None = Field(
+        default=None,
+        description="For the pattern burst: when requests leave the first tier.",
+        examples=[{"concurrency": 8, "ceiling": 20}],
+    )
     regions: dict[Name, tuple[str, ...]] = Field(
         default_factory=dict,
         description="For residency: the targets of each data region; a request names its region in the header x-data-region.",
@@ -92,7 +96,11 @@ class Route(Strict):
         description="A header whose value decides where a request goes: the same value, the same model and target.",
         examples=["x-user-id"],
     )
-    shadow: Shadow | None = Field(default=None, description="A model that is tried beside the one that answers.")
+    shadow: Shadow | None = Field(
+        default=None,
+        description="A model that is tried beside the one that answers.",
+        examples=[{"model": "fraud-next", "percent": 5, "tolerance": 0.001}],
+    )
     protocol: Literal["http", "grpc", "both"] = Field(
         default="http",
         description="How clients speak to it: the v2 protocol over HTTP, gRPC or both. A gRPC call is of the route that its metadata "
@@ -105,7 +113,9 @@ class Route(Strict):
     idempotent: bool = Field(
         default=True, description="A request may be sent again when its backend broke off in the middle; false for models that keep state."
     )
-    limit: Limit | None = Field(default=None, description="Requests that each client may send; none: any number.")
+    limit: Limit | None = Field(
+        default=None, description="Requests that each client may send; none: any number.", examples=[{"requests": 50, "per": 1.0}]
+    )
     exploration: Annotated[int, Field(strict=True, ge=0, le=25)] = Field(
         default=5, description="Percent that every backend that is up gets at least, so that a better one is noticed."
     )
@@ -175,13 +185,21 @@ class Router(Strict):
     admin_port: Port = Field(default=0, description="Port of Envoy's admin interface, on loopback only; 0 takes a free one.")
     control_port: Port = Field(default=0, description="Port of the status page and of /metrics, on loopback; 0 takes a free one.")
     keys: bool = Field(default=False, description="Ask every client for an API key: `mcml route keys add` makes one.")
-    tls: Tls | None = Field(default=None, description="Serve HTTPS.")
+    tls: Tls | None = Field(
+        default=None,
+        description="Serve HTTPS.",
+        examples=[{"certificate": "tls/router.pem", "key": "tls/router.key", "client_ca": "tls/clients.pem"}],
+    )
     cors: tuple[str, ...] = Field(default=(), description="Origins whose pages may call the router.", examples=[["https://app.example.com"]])
     buffer_limit: Megabytes = Field(default=8, description="MiB of a request body that are kept to send it again to another backend.")
     body_limit: Megabytes = Field(default=32, description="MiB of a request body; a larger one is answered 413.")
     log_size: Megabytes = Field(default=64, description="MiB of the access log before it is set aside.")
     logs_kept: Annotated[int, Field(strict=True, ge=1, le=100)] = Field(default=3, description="Access logs kept besides the newest.")
-    tracing: Tracing | None = Field(default=None, description="Send traces to a collector.")
+    tracing: Tracing | None = Field(
+        default=None,
+        description="Send traces to a collector.",
+        examples=[{"endpoint": "http://127.0.0.1:4318/v1/traces", "percent": 1}],
+    )
 
     @model_validator(mode="after")
     def _limits(self) -> Self:

@@ -69,10 +69,11 @@ class Keeper:
             return
         env, settings = self.runner(None).env, self.unit.backend.settings
         await google_login.check(env, settings)
-        if env.get("HTTPS_PROXY") or env.get("https_proxy"):
+        endpoint = str(settings.get("storage_custom_endpoint") or GOOGLE)
+        if endpoint.startswith("https:") and (env.get("HTTPS_PROXY") or env.get("https_proxy")):
             return
         try:
-            await google_login.reach(str(settings.get("storage_custom_endpoint") or GOOGLE))
+            await google_login.reach(endpoint)
         except Unavailable as silent:
             raise _silent(self.unit, silent.why) from silent
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -177,6 +179,19 @@ def test_the_access_log_is_followed_by_a_running_router_only(project: Path) -> N
     assert run(["route", "logs", "-f", "--timeout", "1"], cwd=project).code == 5
 
 
+@contextmanager
+def following(argv: list[str], folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A command that goes on until Ctrl-C, which a suite in the background has ignored; nothing of it stays."""
+    follower = subprocess.Popen(
+        argv, cwd=folder, stdout=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
+    try:
+        yield follower
+    finally:
+        follower.kill()
+        follower.communicate()
+
+
 @pytest.mark.slow
 def test_a_detached_router_over_tls_asks_for_the_keys_of_the_store(project: Path) -> None:
     """Everything by command, as a person does it: certificate beside mcml.toml, a key made while it serves, its rotation, its end."""
@@ -205,15 +220,19 @@ def test_a_detached_router_over_tls_asks_for_the_keys_of_the_store(project: Path
         until(lambda: status(new) == 200, 20, "the rotated key is not taken")
         assert status(old) == 200
         argv = [sys.executable, "-m", "mcml", "route", "logs", "-f", "-o", "json"]
-        follower = subprocess.Popen(argv, cwd=project, stdout=subprocess.PIPE)
-        assert follower.stdout is not None
-        os.set_blocking(follower.stdout.fileno(), False)
-        read = follower.stdout.read
-        said = until(lambda: (status(new) == 200 and read()) or b"", 30, "the log is not followed")
-        assert json.loads(said.splitlines()[0])["key"] == "web"
-        follower.send_signal(signal.SIGINT)
-        assert follower.wait(20) == 0
-        follower.stdout.close()
+        with following(argv, project) as follower:
+            assert follower.stdout is not None
+            os.set_blocking(follower.stdout.fileno(), False)
+            read = follower.stdout.read
+            seen: list[object] = []
+
+            def keys_seen() -> bool:
+                seen.extend(json.loads(line).get("key") for line in ((status(new) == 200 and read()) or b"").splitlines())
+                return "web" in seen
+
+            until(keys_seen, 30, "the log is not followed")
+            follower.send_signal(signal.SIGINT)
+            assert follower.wait(20) == 0
         assert keys(project, "revoke", "web", "--yes").code == 0
         until(lambda: status(new) == 401, 20, "the revoked key is still taken")
         logged = items(run(["route", "logs", "--errors", "-o", "json"], cwd=project))
