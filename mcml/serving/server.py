@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import httptools
 import uvicorn
@@ -158,10 +158,54 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _Whole:
+    """A transport that sends the head of an answer together with what comes after it, in one system call.
+
+    uvicorn writes them one after the other. A process killed between the two has sent half an answer, and no proxy can try again
+    after that: the head is already with the client.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send, or hold what is the head of an answer and nothing more until the next write."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.writelines((head, data))
+        elif data.endswith(b"\r\n\r\n") and data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 100 "):
+            self._head = data
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send a head that nothing follows."""
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+    def close(self) -> None:
+        """Send what is held, and hang up."""
+        self.flush()
+        self._transport.close()
+
+
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, with v2 error objects for what is not HTTP, and a bound on the size of a request's head."""
+    """uvicorn's HTTP/1.1, with whole answers, v2 error objects for what is not HTTP, and a bound on the size of a request's head."""
 
     _head = -1  # bytes of an unfinished head, -1 outside of one
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.transport: _Whole = _Whole(transport)  # type: ignore[assignment]
+
+    def on_response_complete(self) -> None:
+        self.transport.flush()
+        super().on_response_complete()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

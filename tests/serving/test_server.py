@@ -153,6 +153,23 @@ def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     assert [answers.index(b'"id":"%c"' % name) for name in b"abc"] == sorted(answers.index(b'"id":"%c"' % name) for name in b"abc")
 
 
+def test_an_answer_leaves_in_one_piece(server: Server) -> None:
+    """Head and body in one system call: a kill -9 between two would cut the answer, and then no proxy may ask anybody else."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        for _ in range(1000):
+            connection.sendall(HEAD % (len(GOOD), b"") + GOOD)
+            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+            assert len(body) == int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+
+
+def test_an_answer_that_is_a_head_alone_leaves_too(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        for path in (b"/v2/health/live", b"/v2/health/nowhere"):
+            connection.sendall(b"HEAD %b HTTP/1.1\r\nhost: test\r\n\r\n" % path)
+            answer = connection.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 ") and answer.endswith(b"\r\n\r\n"), answer
+
+
 def test_the_access_log_has_a_line_for_every_request(server: Server) -> None:
     server.ask("GET", "/nowhere?secret=1")
     lines = [json.loads(line) for line in server.said_on_stdout.splitlines()]
