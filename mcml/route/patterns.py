@@ -39,7 +39,8 @@ class Place:
 class Cell:
     """Backends that share requests: their region (empty: none asked), model and share in percent.
 
-    `ranks` holds weights by backend name that add up to 100, the rank that serves first; `down` those that cannot serve now.
+    `ranks` holds weights by backend name that add up to 100, the rank that serves first; `down` those that cannot serve now, and
+    `unheard` those of them that nobody has heard of yet.
     """
 
     region: str
@@ -47,6 +48,7 @@ class Cell:
     share: int
     ranks: tuple[Pool, ...]
     down: tuple[str, ...]
+    unheard: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,8 @@ def _cell(
     rest = weigh([one for one in members if one.backend not in scored], _shares(route), now)
     idle = [_held(one, places[one.backend].drained or "in no tier of the route", always=True) for one in rest]
     down = tuple(one.backend for one in tiered if one.place not in ("up", "trial") and share)
-    return Cell(region, model, share, tuple(pool for pool in order if pool), down), [*scored.values(), *idle]
+    unheard = tuple(one.backend for one in tiered if one.place == "joining")
+    return Cell(region, model, share, tuple(pool for pool in order if pool), down, unheard), [*scored.values(), *idle]
 
 
 def _with_pin(tiers: Sequence[tuple[str, list[Inputs]]], target: str, places: Mapping[str, Place]) -> list[tuple[str, list[Inputs]]]:
@@ -238,6 +241,7 @@ def plan(
         split=bool(route.split),
         protocol=route.protocol,
         bursts=route.burst is not None,
+        hurried=main.choice.hurried,
     )
 
 
@@ -251,7 +255,8 @@ def choose(name: str, cells: Sequence[Cell], places: Mapping[str, Place], *, no_
     down = {backend: 0 for cell in cells for backend in cell.down}
     if not any(cell.ranks for cell in cells):
         if down:
-            return Choice(dict.fromkeys(sorted(down), 1), last_resort=True)
+            heard = not any(set(cell.down) & set(cell.unheard) for cell in cells)
+            return Choice(dict.fromkeys(sorted(down), 1), last_resort=True, hurried=heard)
         return Choice({}, empty=_empty(name, cells, places))
     firsts = first_choices([(cell.share, cell.ranks) for cell in cells])
     weights: dict[str, int] = dict(down)
@@ -277,10 +282,13 @@ def _by_target(cells: Sequence[Cell], places: Mapping[str, Place]) -> dict[str, 
     """Return where a request goes that names a target: there, whatever its weight; nowhere when it is drained."""
     found: dict[str, dict[str, int]] = {}
     out = {backend for cell in cells for backend in cell.down}
+    heard = out - {backend for cell in cells for backend in cell.unheard}
     for cell in cells:
         for backend in (*(name for pool in cell.ranks for name in pool), *cell.down):
             found.setdefault(places[backend].target, {})[backend] = cell.share
-    choices = {target: Choice(weights, last_resort=set(weights) <= out) for target, weights in found.items()}
+    choices = {
+        target: Choice(weights, last_resort=set(weights) <= out, hurried=set(weights) <= heard) for target, weights in found.items()
+    }
     models = {cell.model for cell in cells}
     for place in places.values():
         if place.drained and place.model in models and place.target not in choices:

@@ -1,6 +1,7 @@
 """The configuration: Envoy itself accepts it, and every guarantee is in it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,10 @@ def test_a_single_backend_is_tried_twice_and_many_four_times() -> None:
     assert route(many({f"t{n}": 10 for n in range(10)}))["route"]["retry_policy"]["num_retries"] == 3
 
 
-def test_when_everything_is_out_attempts_are_short() -> None:
-    assert route(plan(eu_1=1, eu_2=1, last_resort=True))["route"]["retry_policy"]["per_try_timeout"] == "0.5s"
+@pytest.mark.parametrize(("hurried", "patience"), [(True, "0.5s"), (False, "2s")])
+def test_when_everything_is_out_attempts_are_short_but_not_before_anything_was_heard(hurried: bool, patience: str) -> None:
+    last = replace(plan(eu_1=1, eu_2=1, last_resort=True), hurried=hurried)
+    assert route(last)["route"]["retry_policy"]["per_try_timeout"] == patience
 
 
 def test_routes_to_unknown_clusters_are_refused_by_envoy_itself() -> None:

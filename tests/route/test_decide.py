@@ -58,7 +58,7 @@ def kinds(outcome: Outcome) -> list[str]:
 
 def test_before_the_proxy_runs_it_gets_every_backend() -> None:
     plan = Loop(EU, US).turn(None).plans[0]
-    assert (dict(plan.weights), plan.last_resort) == ({"fraud@eu-1": 1, "fraud@us-1": 1}, True)
+    assert (dict(plan.weights), plan.last_resort, plan.hurried) == ({"fraud@eu-1": 1, "fraud@us-1": 1}, True, False)
 
 
 def test_the_first_reading_weighs_and_says_so() -> None:
@@ -135,7 +135,7 @@ def test_when_all_are_out_all_are_tried_and_the_router_is_not_ready() -> None:
     loop.turn(BOTH)
     outcome = loop.turn({"fraud@eu-1": seen(failing=True), "fraud@us-1": seen(ejected=True)})
     plan = outcome.plans[0]
-    assert (dict(plan.weights), plan.last_resort) == ({"fraud@eu-1": 1, "fraud@us-1": 1}, True)
+    assert (dict(plan.weights), plan.last_resort, plan.hurried) == ({"fraud@eu-1": 1, "fraud@us-1": 1}, True, True)
     assert not outcome.ready
     assert outcome.decisions[0].last_resort
     assert outcome.decisions[0].weights == {"fraud@eu-1": 0, "fraud@us-1": 0}

@@ -268,7 +268,7 @@ def test_a_router_without_a_backend_waits_for_the_first(tmp_path: Path) -> None:
 
 def test_running_requests_end_before_the_router_does(rig: Rig) -> None:
     for upstream in rig.upstreams.values():
-        upstream.mode(delay=0.6)
+        upstream.mode(delay=1.0)
     answers: list[int] = []
     clients = [threading.Thread(target=lambda: answers.append(rig.infer().status)) for _ in range(5)]
     for client in clients:

@@ -107,7 +107,7 @@ def test_the_next_tier_takes_over_and_gives_back() -> None:
 def test_when_all_tiers_are_out_all_are_tried() -> None:
     case = Case(Route(pattern="active-passive", tiers=TIERS), *all_up(eu_1="out", eu_2="out", us_1="out", ap_1="out"))
     assert case.ranking.last_resort
-    assert (len(case.plan().weights), case.plan().last_resort) == (4, True)
+    assert (len(case.plan().weights), case.plan().last_resort, case.plan().hurried) == (4, True, True)
 
 
 def test_a_target_in_no_tier_gets_nothing_not_even_as_the_last_resort() -> None:

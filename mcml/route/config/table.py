@@ -111,6 +111,7 @@ def _residency(plan: RoutePlan, match: Json) -> Iterator[Json]:
             weights=found.choice.weights,
             attempts=found.choice.attempts,
             last_resort=found.choice.last_resort,
+            hurried=found.choice.hurried,
             empty=found.choice.empty,
             targets=found.targets,
             regions={},
@@ -248,7 +249,7 @@ def _retries(plan: RoutePlan, choice: Choice) -> Json:
         "retry_on": "reset,connect-failure,refused-stream,gateway-error,retriable-status-codes",
         "retriable_status_codes": [429, 500],
         "num_retries": min(MAX_ATTEMPTS, max(2, able)) - 1,
-        "per_try_timeout": seconds(min(plan.per_try_timeout, 0.5) if choice.last_resort else plan.per_try_timeout),
+        "per_try_timeout": seconds(min(plan.per_try_timeout, 0.5) if choice.hurried else plan.per_try_timeout),
         "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
         # each attempt goes to a backend that this request has not tried yet
         "refresh_cluster_on_retry": True,

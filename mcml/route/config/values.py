@@ -26,13 +26,15 @@ class Choice:
 
     `attempts` (empty: any backend that was not tried yet, by weight) says for each attempt of a request where it goes. All attempts have
     the same total, and a request falls on the same point of it each time: so the second attempt can be laid out to be elsewhere.
-    `last_resort`: every backend is out; all are tried, quickly, so that the first one to recover serves again.
+    `last_resort`: none is known to be up; all are tried, so that the first one that is serves. `hurried`: they are tried quickly, for
+    all of them failed; of one that was not heard yet nobody knows that, and its model may be slow.
     """
 
     weights: Mapping[str, int]
     attempts: tuple[Attempt, ...] = ()
     last_resort: bool = False
     empty: str = ""
+    hurried: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,11 +115,12 @@ class RoutePlan:
     protocol: str = "http"
     bursts: bool = False
     split: bool = False
+    hurried: bool = False
 
     @property
     def choice(self) -> Choice:
         """Where a request without hints goes."""
-        return Choice(self.weights, self.attempts, self.last_resort, self.empty)
+        return Choice(self.weights, self.attempts, self.last_resort, self.empty, self.hurried)
 
 
 @dataclass(frozen=True)
