@@ -68,10 +68,10 @@ def guarded(call: Callable[[], T], translate: Translate, policy: Policy, *, repe
             if last or not repeatable or not isinstance(told, Unavailable) or not _waited(told, attempt, policy):
                 if isinstance(told, Unavailable):
                     told.next_step = told.next_step or NEXT_STEP
-                if told is failed:
-                    raise
                 if isinstance(told, InvalidRequest):
                     told.next_step = told.next_step or REFUSED_STEP
+                if told is failed:
+                    raise
                 raise told from failed
     raise AssertionError("a policy has at least one attempt")
 
