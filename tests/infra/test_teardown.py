@@ -285,7 +285,7 @@ def test_the_name_of_the_environment_is_typed(world: World) -> None:
     world.write(app=TOPIC)
     world.apply()
     code, shown = typed(world, "prod")
-    assert code != 0, shown
+    assert code != 0 and "the answer was not 'dev'" in shown, shown
     assert world.facts("infra.destroyed") == []
     code, shown = typed(world, "dev")
     assert code == 0, shown
