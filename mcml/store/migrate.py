@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from mcml.core.errors import Conflict
 
-HEAD = "0003"
+HEAD = "0004"
 
 
 def current(connection: Connection) -> str:

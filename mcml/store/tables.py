@@ -1,4 +1,4 @@
-"""The tables of the journal, the incidents and the prices; migrations in `migrations/versions` make them, a test compares the two.
+"""The tables of the store; migrations in `migrations/versions` make them, a test compares the two.
 
 Times are RFC 3339 text in UTC with microseconds: the same bytes on every database, and they sort. Facts are canonical JSON text,
 because their bytes are hashed.
@@ -99,4 +99,14 @@ ROUTE_KEY = Table(
     Column("revoked_at", Text),
     Column("revoked_by", Text),
     UniqueConstraint("digest", name="route_key_once"),
+)
+
+DOCUMENT = Table(
+    "document",
+    METADATA,
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("content", Text, nullable=False),
+    Column("changed_at", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
 )

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mcml.core.errors import McmlError, Usage
-from mcml.store.ledger.book import DIMENSIONS, Ledger, Scope
+from mcml.store.ledger.book import Ledger, Scope
+from mcml.store.ledger.dimensions import DIMENSIONS
 from mcml.store.ledger.engine import connected
 from mcml.store.ledger.intake import Intake
 from mcml.store.ledger.manifest import Delivery, Manifest, Part

@@ -33,6 +33,6 @@ def scope(session: Session, since: str, until: str) -> "Scope":
 
 def complete_dimension(incomplete: str) -> list[str]:
     """Complete what costs can be grouped by."""
-    from mcml.store.ledger.book import DIMENSIONS
+    from mcml.store.ledger.dimensions import DIMENSIONS
 
     return [name for name in DIMENSIONS if name.startswith(incomplete)]

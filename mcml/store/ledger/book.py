@@ -9,36 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mcml.core.clock import rfc3339
-from mcml.core.errors import Usage, did_you_mean
 from mcml.store.ledger import manifest as manifests
+from mcml.store.ledger.dimensions import Filter, condition, dimension
 from mcml.store.ledger.engine import connected, identifier, literal, path_literal, sql
 from mcml.store.ledger.manifest import Delivery, Manifest
 from mcml.store.ledger.schema import COLUMNS, SQL_TYPE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-DIMENSIONS: Mapping[str, str] = {
-    "provider": "ServiceProviderName",
-    "service": "ServiceName",
-    "category": "ServiceCategory",
-    "target": "x_Target",
-    "model": "x_Model",
-    "version": "x_Version",
-    "team": "x_Team",
-    "project": "x_Project",
-    "environment": "x_Environment",
-    "region": "coalesce(RegionId, RegionName)",
-    "account": "BillingAccountId",
-    "subaccount": "coalesce(SubAccountName, SubAccountId)",
-    "sku": "SkuId",
-    "charge": "ChargeCategory",
-    "source": "x_Source",
-    "day": "strftime(ChargePeriodStart, '%Y-%m-%d')",
-    "week": "strftime(date_trunc('week', ChargePeriodStart), '%Y-%m-%d')",
-    "month": "strftime(ChargePeriodStart, '%Y-%m')",
-}
-"""What costs can be grouped by. A charge counts on the day it starts; a week is named by its Monday; days are of UTC."""
-
 
 _VIEW = "CREATE VIEW cost AS SELECT * FROM read_parquet([${files}], union_by_name = true, hive_partitioning = false)"
 _TOTALS = """
@@ -64,7 +41,7 @@ _QUARANTINED = """
 
 @dataclass(frozen=True)
 class Scope:
-    """Which rows: charge periods that start in [since, until), and equal to `where` (dimension to value).
+    """Which rows: charge periods that start in [since, until), equal to `where` (dimension to value), and all `filters` hold.
 
     `with_requests`: only rows that carry a count of requests, which is what was metered along with them.
     """
@@ -73,6 +50,7 @@ class Scope:
     until: datetime | None = None
     where: Mapping[str, str] = field(default_factory=dict)
     with_requests: bool = False
+    filters: tuple[Filter, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,21 +108,21 @@ class Ledger:
 
     def totals(self, by: Sequence[str], scope: Scope | None = None) -> list[Group]:
         """Sum the rows by currency and dimensions, dearest first. Raises Usage for an unknown dimension."""
-        condition, parameters = _where(scope or Scope())
+        chosen, parameters = where(scope or Scope())
         keys = "".join(f", {dimension(name)}" for name in by)
-        with self._open("cannot add up the costs") as connection:
-            rows = connection.execute(sql(_TOTALS, keys=keys, condition=condition), parameters).fetchall()
+        with self.opened("cannot add up the costs") as connection:
+            rows = connection.execute(sql(_TOTALS, keys=keys, condition=chosen), parameters).fetchall()
         return [
             Group(currency, tuple(key), billed, effective, count, requests, *map(_moment, times))
             for currency, billed, effective, count, requests, *times, key in ((*row[:8], row[8:]) for row in rows)
         ]
 
-    def slices(self, start: datetime, end: datetime, where: Mapping[str, str] | None = None) -> list[Slice]:
+    def slices(self, start: datetime, end: datetime, equal: Mapping[str, str] | None = None) -> list[Slice]:
         """Return the rows whose charge period overlaps [start, end), summed by how much of it does; one without length is all in it."""
-        condition, parameters = _where(Scope(where=where or {}))
-        window = {"start": _timestamp(start), "end": _timestamp(end)}
-        with self._open("cannot add up the costs") as connection:
-            rows = connection.execute(sql(_SLICES, condition=condition, **window), parameters).fetchall()
+        chosen, parameters = where(Scope(where=equal or {}))
+        window = {"start": timestamp(start), "end": timestamp(end)}
+        with self.opened("cannot add up the costs") as connection:
+            rows = connection.execute(sql(_SLICES, condition=chosen, **window), parameters).fetchall()
         return [
             Slice(currency, billed, effective, count, timedelta(microseconds=shared), timedelta(microseconds=length))
             for currency, billed, effective, count, shared, length in rows
@@ -166,8 +144,8 @@ class Ledger:
         return self.manifest.open_quarantine
 
     @contextmanager
-    def _open(self, what: str) -> Iterator[Any]:
-        """Yield a connection with the view `cost`: the rows of the ledger as the manifest has it now."""
+    def opened(self, what: str) -> Iterator[Any]:
+        """Yield a connection with the view `cost`: the rows of the ledger as the manifest has it now. An error says `what` failed."""
         files = self.manifest.files
         with connected(what) as connection:
             if files:
@@ -178,27 +156,21 @@ class Ledger:
             yield connection
 
 
-def dimension(name: str) -> str:
-    """Return the SQL of a dimension. Raises Usage with the nearest name for an unknown one."""
-    if name not in DIMENSIONS:
-        raise Usage(f"costs cannot be grouped by {name!r}", why=did_you_mean(name, DIMENSIONS), next_step="mcml cost report --help")
-    return DIMENSIONS[name]
-
-
-def _where(scope: Scope) -> tuple[str, list[str]]:
-    """Return a condition and its parameters."""
-    conditions = ["true"]
+def where(scope: Scope) -> tuple[str, list[str]]:
+    """Return the SQL condition of a scope on the view `cost`, and its parameters."""
+    wanted, parameters = condition([*(Filter(name, "=", (said,)) for name, said in scope.where.items()), *scope.filters])
+    conditions = [wanted]
     if scope.since:
-        conditions.append(f"ChargePeriodStart >= {_timestamp(scope.since)}")
+        conditions.append(f"ChargePeriodStart >= {timestamp(scope.since)}")
     if scope.until:
-        conditions.append(f"ChargePeriodStart < {_timestamp(scope.until)}")
+        conditions.append(f"ChargePeriodStart < {timestamp(scope.until)}")
     if scope.with_requests:
         conditions.append("x_Requests IS NOT NULL")
-    conditions += [f"{dimension(name)} = ?" for name in scope.where]
-    return " AND ".join(conditions), list(scope.where.values())
+    return " AND ".join(conditions), parameters
 
 
-def _timestamp(moment: datetime) -> str:
+def timestamp(moment: datetime) -> str:
+    """Return a time as SQL."""
     return f"TIMESTAMPTZ {literal(rfc3339(moment))}"
 
 
