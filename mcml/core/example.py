@@ -62,6 +62,7 @@ VALUES: dict[str, Any] = {
         "logs_kept": 3,
         "tracing": {"endpoint": "http://127.0.0.1:4318/v1/traces", "percent": 1},
     },
+    "cost": {},
     "store": {"url": ""},
     "infra": {
         "binary": "",

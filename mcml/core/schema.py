@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from mcml.core.errors import did_you_mean
 from mcml.core.schema_base import NAMES_ONLY, Name, Strict
+from mcml.core.schema_cost import Cost
 from mcml.core.schema_routes import Route, Router
 
 
@@ -120,6 +121,7 @@ class Settings(Strict):
     router: Router = Field(default=Router(), description="Where `mcml route serve` listens.")
     store: Store = Field(default=Store(), description="Where the journal and the incidents are kept.")
     infra: Infra = Field(default=Infra(), description="How Terraform is run.")
+    cost: Cost = Field(default=Cost(), description="What the cost room is told.")
     providers: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Settings of each provider, in its own words.")
 
     @model_validator(mode="after")
