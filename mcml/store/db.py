@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from mcml.core.errors import McmlError, Unavailable, Usage
 from mcml.core.fact import Fact
 from mcml.core.secret import hide_password
-from mcml.store import journal, migrate
+from mcml.store import journal, migrate, tables
 from mcml.store.journal import Entry, Query, Verdict
 
 LOCK_KEY = 0x6D636D6C
@@ -127,9 +127,11 @@ def _wrong_url(url: str, why: str = "expected sqlite:///PATH or postgresql+psyco
 def _postgresql(url: URL) -> Engine:
     defaults = {name: value for name, value in {"connect_timeout": 10, "application_name": "mcml"}.items() if name not in url.query}
     try:
-        return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, hide_parameters=True, connect_args=defaults)
+        engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, hide_parameters=True, connect_args=defaults)
     except ImportError as missing:
         raise Usage("PostgreSQL needs the Python package psycopg", why=str(missing), next_step="pip install 'mcml[postgres]'") from missing
+    tables.on_postgresql()
+    return engine
 
 
 def _sqlite(url: URL) -> Engine:

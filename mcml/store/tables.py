@@ -27,6 +27,7 @@ JOURNAL = Table(
     Index("journal_target_at", "target", "at"),
 )
 
+UNRESOLVED = "state <> 'resolved'"
 INCIDENT = Table(
     "incident",
     METADATA,
@@ -48,8 +49,7 @@ INCIDENT = Table(
         "incident_one_open_per_key",
         "key",
         unique=True,
-        sqlite_where=text("state <> 'resolved'"),
-        postgresql_where=text("state <> 'resolved'"),
+        sqlite_where=text(UNRESOLVED),
     ),
 )
 
@@ -110,3 +110,9 @@ DOCUMENT = Table(
     Column("changed_at", Text, nullable=False),
     Column("revision", Integer, nullable=False),
 )
+
+
+def on_postgresql() -> None:
+    """Say of the partial index what only PostgreSQL's dialect understands: said at once, every command would load it, for 40 ms."""
+    for index in INCIDENT.indexes:
+        index.dialect_kwargs["postgresql_where"] = text(UNRESOLVED)
