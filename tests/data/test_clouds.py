@@ -143,6 +143,15 @@ BUCKETS_THERE_ARE = {
 }
 
 
+def test_a_tree_is_deleted_with_the_object_whose_key_ends_in_a_slash(cloud_project: CloudProject) -> None:
+    """And has bytes: then no listing of obstore can tell it from one without the slash."""
+    address = put(cloud_project, "s3", {"t/a/": b"not empty", "t/b": b"1", "other": b"2"})
+    removed = run(["data", "rm", "-r", "--yes", f"{address}/t/"], cwd=cloud_project.folder)
+    assert removed.code == exits.DONE, removed.err
+    assert left(cloud_project, address) == ["other"]
+    assert not list(cloud_project.store("s3").list(address.rpartition("/")[2], "t/"))
+
+
 @pytest.mark.parametrize("scheme", CLOUDS)
 @pytest.mark.parametrize("words", ["ls BUCKET", "ls -r BUCKET/a/", "cp here BUCKET/a", "cp -r BUCKET there", "rm -r BUCKET/"])
 def test_a_bucket_that_is_not_there(cloud_project: CloudProject, scheme: str, words: str) -> None:
