@@ -62,7 +62,39 @@ VALUES: dict[str, Any] = {
         "logs_kept": 3,
         "tracing": {"endpoint": "http://127.0.0.1:4318/v1/traces", "percent": 1},
     },
-    "cost": {},
+    "cost": {
+        "allocation": {
+            "rules": [
+                {
+                    "name": "platform",
+                    "where": ["service~Amazon Elastic Kubernetes*"],
+                    "split": "proportional",
+                    "among": ["risk", "ads"],
+                },
+                {"name": "support", "where": ["service=AWS Support"], "split": "weights", "weights": {"risk": 2, "ads": 1}},
+                {"name": "owners", "by": "tag:owner", "map": {"*@risk.example.com": "risk"}},
+                {"name": "sandbox", "where": ["account=123456789012"], "to": "research"},
+                {"name": "teams", "by": "team"},
+            ],
+        },
+        "schedules": {
+            "office": {
+                "hours": ["mon-fri 08:00-18:00"],
+                "zone": "Europe/Berlin",
+                "holidays": "DE-BY",
+                "match": {"environment": "dev"},
+                "kinds": ["instances", "groups"],
+                "targets": ["aws-use1"],
+                "idle": {
+                    "lasts": "2h",
+                    "signals": [
+                        {"metric": "CPUUtilization", "below": 5, "label": "InstanceId"},
+                        {"metric": "NetworkIn", "below": 100000, "label": "InstanceId"},
+                    ],
+                },
+            },
+        },
+    },
     "store": {"url": ""},
     "infra": {
         "binary": "",

@@ -1,7 +1,102 @@
 """The shape of [cost] in mcml.toml."""
 
-from mcml.core.schema_base import Strict
+from decimal import Decimal
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from mcml.core.schema_base import NAMES_ONLY, Name, Strict
+
+
+class IdleSignal(Strict):
+    """A metric that says whether a machine does anything."""
+
+    metric: str = Field(description="The provider's own name of the metric.", examples=["CPUUtilization"])
+    below: float = Field(description="It idles while every value is below this.", examples=[5])
+    label: str = Field(default="InstanceId", description="The label of the metric that holds the machine's id.")
+
+
+class Idle(Strict):
+    """When a machine is turned off within its hours: all signals agree, and all of them are known."""
+
+    lasts: str = Field(default="2h", description="For how long nothing must have happened.")
+    signals: tuple[IdleSignal, ...] = Field(min_length=2, description="At least two metrics; what is not measured never counts as idle.")
+
+
+class Schedule(Strict):
+    """Machines and groups that run in their hours only."""
+
+    hours: tuple[str, ...] = Field(
+        min_length=1,
+        description="When they run: days and times of day; up to the next day when they end before they begin.",
+        examples=[["mon-fri 08:00-18:00"]],
+    )
+    zone: str = Field(description="The time zone of the hours, of the IANA database.", examples=["Europe/Berlin"])
+    holidays: str = Field(
+        default="", description="Country, or part of one, on whose public holidays they do not run; empty: none.", examples=["DE-BY"]
+    )
+    match: dict[str, str] = Field(min_length=1, description="The tags that they all carry.", examples=[{"environment": "dev"}])
+    kinds: tuple[Literal["instances", "groups"], ...] = Field(default=("instances", "groups"), min_length=1, description="What is meant.")
+    targets: tuple[str, ...] = Field(default=(), description="Where; empty: on all targets.")
+    idle: Idle | None = Field(default=None, description="Turn machines off within their hours, too, while they idle.")
+
+
+class AllocationRule(Strict):
+    """One rule of the allocation: which costs it takes, and to whom they go."""
+
+    name: Name = Field(description="The rule's name; it stands in every line that it made.", examples=["platform"])
+    where: tuple[str, ...] = Field(
+        default=(),
+        description="Conditions that all hold, as of --where; none: all that no rule before took.",
+        examples=[["service~Amazon*"]],
+    )
+    to: str = Field(default="", description="Who bears these costs: a team or project.", examples=["risk"])
+    by: str = Field(default="", description="Or: the dimension whose value says who does, tag:KEY among them.", examples=["tag:owner"])
+    map: dict[str, str] = Field(
+        default_factory=dict,
+        description="What the values of `by` mean, by pattern, first match wins; a value without a match is left to the next rule.",
+        examples=[{"*@risk.example.com": "risk"}],
+    )
+    split: Literal["", "even", "proportional", "requests", "weights"] = Field(
+        default="",
+        description="Or: these costs are shared by all. even: the same for each; proportional: to direct cost; requests: to requests "
+        "served; weights: fixed.",
+    )
+    weights: dict[str, Decimal] = Field(default_factory=dict, description="Who bears how many parts.", examples=[{"risk": 2, "ads": 1}])
+    among: tuple[str, ...] = Field(default=(), description="Who shares; none: everyone with direct cost.", examples=[["risk", "ads"]])
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if sum(map(bool, (self.to, self.by, self.split))) != 1:
+            raise ValueError("a rule has one of `to`, `by` and `split`")
+        if bool(self.weights) != (self.split == "weights"):
+            raise ValueError('`weights` and split = "weights" go together')
+        if any(weight < 0 for weight in self.weights.values()) or (self.weights and not any(self.weights.values())):
+            raise ValueError("weights are not negative, and one of them is more than zero")
+        if (self.map and not self.by) or (self.among and self.split in ("", "weights")):
+            raise ValueError("`map` goes with `by`, and `among` with a `split` other than weights")
+        return self
+
+
+class Allocation(Strict):
+    """Who bears which costs."""
+
+    rules: tuple[AllocationRule, ...] = Field(
+        default=(), description="In order: the first rule that takes a cost allocates it. Without any, costs go to the team in their tags."
+    )
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        names = [rule.name for rule in self.rules]
+        if len(set(names)) < len(names):
+            raise ValueError("two rules have one name")
+        return self
 
 
 class Cost(Strict):
     """What the cost room is told: who owns what, what may be spent, what is to be watched."""
+
+    schedules: dict[Name, Schedule] = Field(
+        default_factory=dict, description="Office hours of machines and groups.", json_schema_extra=NAMES_ONLY
+    )
+    allocation: Allocation = Field(default=Allocation(), description="Who bears which costs.")

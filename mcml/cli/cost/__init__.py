@@ -1,6 +1,6 @@
 """`mcml cost`: bills and measured use in, answers out."""
 
-from mcml.cli.cost import ingest, prices, quarantine, report
+from mcml.cli.cost import ingest, prices, quarantine, report, schedule
 from mcml.cli.lazy import group
 
 app = group(
@@ -13,5 +13,5 @@ app = group(
         "mcml cost prices",
     ),
 )
-for verb in (ingest, report, prices, quarantine):
+for verb in (ingest, report, prices, quarantine, schedule):
     verb.register(app)

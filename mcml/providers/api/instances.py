@@ -12,7 +12,10 @@ InstanceState = Literal["pending", "running", "stopped", "interrupted", "termina
 
 @dataclass(frozen=True)
 class Instance:
-    """A machine: its type, where it is, what it does, since when, and whether it is spot."""
+    """A machine: its type, where it is, what it does, since when, whether it is spot, and the group it is a member of (empty: none).
+
+    A member is its group's: stopped alone, it would be replaced.
+    """
 
     id: str
     machine: str
@@ -21,6 +24,7 @@ class Instance:
     launched: datetime
     spot: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
+    group: str = ""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ _STATES: Mapping[str, InstanceState] = {
     "terminated": "terminated",
 }
 _TAKEN_AWAY = ("Server.SpotInstanceShutdown", "Server.SpotInstanceTermination", "Server.SpotInstanceStop")
+GROUP_TAG = "aws:autoscaling:groupName"
+"""https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html: on every member of an auto-scaling group."""
 LATER = "take another machine type, offer more, or try again later; limits: aws service-quotas list-service-quotas --service-code ec2"
 LOOK = "aws ec2 describe-instances   # in the target's region"
 
@@ -154,4 +156,5 @@ def to_instance(said: Mapping[str, Any]) -> Instance:
         said["LaunchTime"].astimezone(UTC),
         said.get("InstanceLifecycle") == "spot",
         tags_of(said.get("Tags")),
+        tags_of(said.get("Tags")).get(GROUP_TAG, ""),
     )

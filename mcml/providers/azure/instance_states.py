@@ -73,6 +73,7 @@ def to_instance(identity: str, machine: Any, state: InstanceState) -> Instance:
         said.time_created or datetime.fromtimestamp(0, UTC),
         is_spot(machine),
         dict(machine.tags or {}),
+        str(said.virtual_machine_scale_set.id or "").rpartition("/")[2] if said.virtual_machine_scale_set else "",
     )
 
 

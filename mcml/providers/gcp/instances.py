@@ -237,7 +237,13 @@ def _instance(place: Place, found: Any, preempted: datetime | None) -> Instance:
     if state == "stopped" and preempted is not None and preempted >= launched:
         state = "interrupted"
     where = f"{place.name}/{found.name}"
-    return Instance(where, last(found.machine_type), place.name, state, launched, _is_spot(found), dict(found.labels))
+    return Instance(where, last(found.machine_type), place.name, state, launched, _is_spot(found), dict(found.labels), _group(found))
+
+
+def _group(found: Any) -> str:
+    """Return the managed instance group that made a machine: https://cloud.google.com/compute/docs/instance-groups/getting-info-about-migs."""
+    maker = next((item.value for item in found.metadata.items if item.key == "created-by"), "")
+    return last(maker) if "/instanceGroupManagers/" in maker else ""
 
 
 def _is_spot(found: Any) -> bool:

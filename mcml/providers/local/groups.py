@@ -18,12 +18,11 @@ from mcml.core.files import read_json, write_json
 from mcml.providers.api.groups import Group, Groups
 from mcml.providers.api.instances import Instance
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.local.instances import LocalInstances
+from mcml.providers.local.instances import MEMBER_TAG, LocalInstances
 from mcml.providers.local.layout import LocalResource, locked, remove_folder, root_of, safe_name, write_resource
 from mcml.providers.local.machines import machine_named
 from mcml.providers.local.scope import lock_name, new_folder, new_resource, resources_in_scope
 
-MEMBER_TAG = "mcml-group"
 GROUP_FILE = "group.json"
 NO_TARGET = "_"
 """The folder of groups that belong to no target: no target can have this name."""

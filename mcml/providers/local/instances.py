@@ -38,6 +38,8 @@ LOCK = "instances"
 """One lock for all, for they share the machine's CPUs and the quota."""
 INSTANCE_FILE = "instance.json"
 IDLE = ("sleep", "infinity")
+MEMBER_TAG = "mcml-group"
+"""The tag that a member of a group carries: the group's name."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,7 @@ def _instance(about: LocalResource | None) -> Instance | None:
     if about is None or slot is None:
         return None
     launched = parse_rfc3339(slot.launched)
-    return Instance(about.id, slot.machine, about.region, _state(about.folder, slot), launched, slot.spot, dict(about.tags))
+    return Instance(about.id, slot.machine, about.region, _state(about.folder, slot), launched, slot.spot, dict(about.tags), about.tags.get(MEMBER_TAG, ""))
 
 
 def _no_instance(instance: str) -> NotFound:

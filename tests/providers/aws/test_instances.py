@@ -150,7 +150,9 @@ def test_what_is_asked_for() -> None:
 )
 def test_states(name: str, reason: str, state: InstanceState) -> None:
     said = {"InstanceId": "i-1", "InstanceType": "m5.large", "LaunchTime": NOON, "State": {"Name": name}, "StateReason": {"Code": reason}}
-    assert to_instance(said).state == state
+    assert (to_instance(said).state, to_instance(said).group) == (state, "")
+    member = to_instance(said | {"Tags": [{"Key": "aws:autoscaling:groupName", "Value": "workers"}]})
+    assert member.group == "workers"
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from azure.mgmt.compute.models import VirtualMachine
 
 from mcml.core.errors import InvalidRequest, NotFound, QuotaExceeded, Unavailable, Usage
 from mcml.providers.api.instances import Instances, SpotRequest
@@ -18,6 +19,7 @@ from mcml.providers.azure.instance_states import (
     last_change_is_eviction,
     offered_price,
     state_of,
+    to_instance,
 )
 from mcml.providers.azure.instances import AzureInstances
 from mcml.providers.azure.prices import newest, to_price
@@ -273,3 +275,10 @@ def test_rows_of_other_units_and_currencies_do_not_count() -> None:
     assert newest([row("m", 5.0, unitOfMeasure="1 Month")], now) is None
     assert newest([row("m", 5.0, effectiveStartDate=(now + timedelta(days=1)).isoformat())], now) is None
     assert to_price("m", "r", {"vCPUs": "2"}, [row("m", 5.0, currencyCode="EUR")], now).on_demand is None
+
+
+def test_a_machine_of_a_scale_set_says_so() -> None:
+    at = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute"
+    said = {"properties": {"virtualMachineScaleSet": {"id": f"{at}/virtualMachineScaleSets/workers"}}, "location": "westeurope"}
+    assert to_instance("one", VirtualMachine(said), "running").group == "workers"
+    assert to_instance("one", VirtualMachine({"properties": {}, "location": "x"}), "running").group == ""

@@ -67,6 +67,13 @@ def test_opened_from_a_context(stub: DiscoveryStub, world: ComputeWorld, make_co
     assert found.launched.utcoffset() is not None
 
 
+def test_a_member_of_a_managed_group_says_so(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
+    maker = "projects/7/zones/europe-west1-c/instanceGroupManagers/workers"
+    for name, value in (("member", maker), ("single", "projects/7/zones/europe-west1-c/somethingElse/x")):
+        world.add_instance("europe-west1-c", name, metadata={"items": [{"key": "created-by", "value": value}]})
+    assert {one.id: one.group for one in make().list()} == {"europe-west1-c/member": "workers", "europe-west1-c/single": ""}
+
+
 def test_listed_over_all_zones_and_pages(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
     for number in range(7):
         world.add_instance(("europe-west1-b", "us-central1-a")[number % 2], f"m{number}")

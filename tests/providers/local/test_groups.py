@@ -49,6 +49,7 @@ def test_members_are_instances_with_the_tags_of_the_group(ctx: ProviderContext) 
     define_group(ctx, "workers", "local-1x1", minimum=1, maximum=3, command=("sleep", "123"), tags={"team": "risk"})
     (member,) = open_instances(ctx).list({"team": "risk"})
     assert (member.machine, member.spot, member.zone, member.state) == ("local-1x1", False, "eu", "running")
+    assert member.group == "workers"
 
 
 def test_defined_again_it_takes_the_new_limits(ctx: ProviderContext) -> None:

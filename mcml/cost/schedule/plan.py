@@ -1,0 +1,204 @@
+"""What a schedule makes of what is there: stop, start, resize, or leave alone, and why. Pure: values in, a plan out.
+
+It is level-triggered: the plan follows from what is wanted now, what is there and what we stopped. Nothing is started that we did not
+stop, and a group gets back the size that it had. What somebody starts by hand while it is off stays on until the hours come and go again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Literal
+
+from mcml.core.clock import parse_rfc3339, rfc3339
+from mcml.core.plan import Plan, Step
+from mcml.cost.schedule.hours import Calendar
+from mcml.cost.schedule.idle import Idleness
+from mcml.store.ledger.exact import product, quotient
+
+KEEP_TAG = "mcml-keep-until"
+"""The tag of a machine or group that says until when it is not to be stopped: `2026-12-01`, or a time as in RFC 3339."""
+Kind = Literal["instance", "group"]
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A machine or a group on a target: whether it runs, how large it is (1 or 0 for a machine), how small it may be made.
+
+    `hourly` is what one machine costs an hour, None when nobody knows; `idle` what its signals say, None when nobody asked them.
+    """
+
+    target: str
+    kind: Kind
+    id: str
+    machine: str
+    size: int
+    floor: int = 0
+    tags: Mapping[str, str] = field(default_factory=dict)
+    hourly: Decimal | None = None
+    currency: str = ""
+    spot: bool = False
+    idle: Idleness | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is remembered by."""
+        return f"{self.target}/{self.kind}/{self.id}"
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What we stopped: its size before and after, when, by which schedule, and what an hour of it cost.
+
+    `done` is False while the stop is under way; `idle`: it was stopped within its hours, and stays off until the next ones begin.
+    """
+
+    key: str
+    schedule: str
+    size: int
+    left: int
+    at: datetime
+    hourly: Decimal | None = None
+    currency: str = ""
+    done: bool = True
+    idle: bool = False
+
+    def document(self) -> dict[str, object]:
+        """Return it as it is kept."""
+        hourly = None if self.hourly is None else str(self.hourly)
+        return {
+            "schedule": self.schedule, "size": self.size, "left": self.left, "at": rfc3339(self.at), "hourly": hourly,
+            "currency": self.currency, "done": self.done, "idle": self.idle,
+        }  # fmt: skip
+
+    @staticmethod
+    def of(key: str, content: Mapping[str, object]) -> "Stopped":
+        """Read it back."""
+        hourly = content["hourly"]
+        return Stopped(
+            key, str(content["schedule"]), int(str(content["size"])), int(str(content["left"])), parse_rfc3339(str(content["at"])),
+            None if hourly is None else Decimal(str(hourly)), str(content["currency"]), bool(content["done"]), bool(content["idle"]),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Somebody wants things on until a time: all of a schedule (`key` empty) or one."""
+
+    schedule: str
+    until: datetime
+    key: str = ""
+    who: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """What a schedule says now: whether it is on, why, since when, and what is kept."""
+
+    schedule: str
+    now: datetime
+    on: bool
+    why: str
+    since: datetime
+    keeps: tuple[Keep, ...]
+
+
+def plan(
+    name: str, calendar: Calendar, things: Iterable[Thing], stopped: Mapping[str, Stopped], keeps: Sequence[Keep], now: datetime
+) -> Plan:
+    """Return what a schedule does now, a step for each thing: `update` with the size wanted, or `keep` with the reason."""
+    moment = _Moment(name, now, calendar.is_on(now), calendar.why(now), _changed(calendar, now), tuple(keeps))
+    mine = {key: one for key, one in stopped.items() if one.schedule == name}
+    found = {thing.key: thing for thing in things}
+    return Plan("cost", tuple(_step(moment, found[key], mine.get(key)) for key in sorted(found)))
+
+
+def gone(name: str, things: Iterable[Thing], stopped: Mapping[str, Stopped], asked: Iterable[str]) -> list[str]:
+    """Return the keys of what we stopped and that is no more, of the targets that answered."""
+    there, targets = {thing.key for thing in things}, set(asked)
+    return [key for key, one in stopped.items() if one.schedule == name and key not in there and key.split("/")[0] in targets]
+
+
+def _step(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
+    held = _held(moment, thing)
+    if held:
+        return _up(thing, before, held)
+    return _within(moment, thing, before) if moment.on else _without(moment, thing, before)
+
+
+def _within(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
+    """Within its hours it is on, unless it idles."""
+    if thing.size > thing.floor and thing.idle is not None and thing.idle.idle and not thing.spot:
+        return _change(thing, thing.floor, thing.idle.why, idle=True)
+    if before and before.idle and before.at >= moment.since and thing.size <= before.left:
+        return _kept(thing, f"it was idle at {before.at:%H:%M} UTC: off until its next hours begin")
+    return _up(thing, before, moment.why)
+
+
+def _without(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
+    """Outside its hours it is off, unless somebody wants it on."""
+    if thing.size <= thing.floor:
+        return _kept(thing, f"{moment.why}; it is off" if not thing.size else f"{moment.why}; it is at its minimum of {thing.size}")
+    if thing.spot:
+        return _kept(thing, f"{moment.why}; a spot machine that is stopped may not come back: it is left alone")
+    if before and before.done and before.at >= moment.since:
+        return _kept(thing, f"{moment.why}; somebody turned it on since we turned it off: left alone until the next hours")
+    return _change(thing, thing.floor, moment.why)
+
+
+def _up(thing: Thing, before: Stopped | None, why: str) -> Step:
+    if before is None:
+        return _kept(thing, f"{why}; we did not turn it off" if thing.size <= thing.floor else why)
+    if thing.size > before.left or thing.size >= before.size:
+        return replace(_kept(thing, f"{why}; it is on again"), values={"key": thing.key, "forget": True})
+    return _change(thing, before.size, why)
+
+
+def _change(thing: Thing, size: int, why: str, *, idle: bool = False) -> Step:
+    values = {"key": thing.key, "from": thing.size, "to": size, "machine": thing.machine, "idle": idle}
+    return Step("update", thing.kind, thing.id, thing.target, why, values)
+
+
+def _kept(thing: Thing, why: str) -> Step:
+    return Step("keep", thing.kind, thing.id, thing.target, why, {"key": thing.key})
+
+
+def _held(moment: _Moment, thing: Thing) -> str:
+    """Say why a thing is to stay on although its hours are over; empty when it is not."""
+    for one in moment.keeps:
+        if one.schedule == moment.schedule and one.key in ("", thing.key) and one.until > moment.now:
+            said = "".join((f" by {one.who}" if one.who else "", f": {one.reason}" if one.reason else ""))
+            return f"kept on until {one.until:%Y-%m-%d %H:%M} UTC{said}"
+    said = next((value for key, value in thing.tags.items() if key.lower() == KEEP_TAG), "")
+    if not said:
+        return ""
+    until = keep_until(said)
+    if until is None:
+        return f"its tag {KEEP_TAG} says {said!r}, which is no time: it is not stopped"
+    return f"kept on until {until:%Y-%m-%d %H:%M} UTC by its tag {KEEP_TAG}" if until > moment.now else ""
+
+
+def keep_until(text: str) -> datetime | None:
+    """Read the tag of a thing that is kept: a day counts to its end (UTC); None for what is no time."""
+    try:
+        if len(text.strip()) == 10:
+            return datetime.combine(date.fromisoformat(text.strip()), time(tzinfo=UTC)) + timedelta(days=1)
+        return parse_rfc3339(text.strip().upper())
+    except ValueError:
+        return None
+
+
+def _changed(calendar: Calendar, now: datetime) -> datetime:
+    """Return when the hours began or ended last, at most 16 days ago: longer than any row of holidays."""
+    at = now - timedelta(days=16)
+    while (change := calendar.next_change(at)) and change <= now:
+        at = change
+    return at
+
+
+def saved(one: Stopped, now: datetime) -> tuple[Decimal, Decimal | None]:
+    """Return the machine-hours that were not run, and what they would have cost at the price of when it was stopped."""
+    seconds = max(int((now - one.at).total_seconds()), 0) * (one.size - one.left)
+    hours = quotient(Decimal(seconds), 3600, places=4)
+    return hours, None if one.hourly is None else quotient(product(one.hourly, seconds), 3600, places=6)

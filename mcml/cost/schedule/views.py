@@ -1,0 +1,95 @@
+"""What schedules look like: values of this folder in, documents out."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from mcml.core.plan import Plan, Step
+from mcml.core.schema_cost import Schedule
+from mcml.core.view import Block, Column, Document, State, Status, Table, listing
+from mcml.cost.schedule.hours import Calendar
+from mcml.cost.schedule.plan import Keep, Stopped
+from mcml.cost.schedule.run import Done
+
+LISTED = (
+    Column("name", "Schedule"), Column("now", "Now", "state"), Column("why", "Why"), Column("next_change", "Next change", "time"),
+    Column("hours", "Hours"), Column("zone", "Zone"), Column("off", "Off by it", "number"), Column("kept_until", "Kept on until", "time"),
+)  # fmt: skip
+STEPS = (
+    Column("what", "Does", "state"), Column("target", "Target"), Column("kind", "Kind"), Column("id", "Name"), Column("size", "Size"),
+    Column("saved", "Saved", "money"), Column("reason", "Why"),
+)  # fmt: skip
+
+
+def schedules(
+    known: Mapping[str, Schedule],
+    calendars: Mapping[str, Calendar],
+    stopped: Mapping[str, Stopped],
+    keeps: Sequence[Keep],
+    now: datetime,
+) -> Document:
+    """List the schedules: what each says now, until when, and how many things are off because of it."""
+    rows = [_listed(name, known[name], calendar, stopped, keeps, now) for name, calendar in calendars.items()]
+    return listing("CostSchedules", LISTED, rows, empty="no schedules; write one: [cost.schedules.office] in mcml.toml")
+
+
+def _listed(
+    name: str, schedule: Schedule, calendar: Calendar, stopped: Mapping[str, Stopped], keeps: Sequence[Keep], now: datetime
+) -> dict[str, object]:
+    on = calendar.is_on(now)
+    kept = max((one.until for one in keeps if one.schedule == name and not one.key and one.until > now), default=None)
+    return {
+        "name": name,
+        "now": State("on", "ok") if on else State("off", "idle"),
+        "why": calendar.why(now),
+        "next_change": calendar.next_change(now),
+        "hours": ", ".join(schedule.hours),
+        "zone": schedule.zone,
+        "holidays": schedule.holidays,
+        "match": dict(schedule.match),
+        "off": sum(one.schedule == name for one in stopped.values()),
+        "kept_until": kept,
+    }
+
+
+def passed(plans: Mapping[str, Plan], done: Sequence[Done] = (), *, dry_run: bool = False) -> Document:
+    """Show what a pass of the schedules did, or would do, to each thing."""
+    results = {(one.step.target, one.step.kind, one.step.name): one for one in done}
+    rows = [
+        _step(name, step, results.get((step.target, step.kind, step.name)), dry_run=dry_run)
+        for name, plan in plans.items()
+        for step in plan.steps
+    ]
+    changes = sum(len(plan.changes) for plan in plans.values())
+    failed = sum(one.error is not None for one in done)
+    said = f"{changes} to change" if dry_run else f"{changes - failed} changed" + (f", {failed} failed" if failed else "")
+    blocks: list[Block] = [Table(STEPS, rows, empty="no machine or group carries the tags of a schedule")]
+    if rows:
+        blocks.append(Status(State("schedules", "bad" if failed else "ok"), f"{said}, {len(rows) - changes} left as they are"))
+    return Document("CostSchedulePass", rows, tuple(blocks))
+
+
+def _step(schedule: str, step: Step, done: Done | None, *, dry_run: bool) -> dict[str, object]:
+    change = step.action == "update"
+    error = done.error if done else None
+    sizes = (step.values.get("from"), step.values.get("to"))
+    return {
+        "name": f"{step.target}/{step.name}",
+        "schedule": schedule,
+        "what": _verb(step, failed=error is not None, dry_run=dry_run),
+        "target": step.target,
+        "kind": step.kind,
+        "id": step.name,
+        "size": f"{sizes[0]} -> {sizes[1]}" if change else "",
+        "machine_hours": done.hours if done else None,
+        "saved": done.saved if done else None,
+        "currency": done.currency if done else "",
+        "reason": f"{error.message}: {error.why}" if error else step.reason,
+        "next_step": error.next_step if error else "",
+    }
+
+
+def _verb(step: Step, *, failed: bool, dry_run: bool) -> State:
+    if step.action == "keep":
+        return State("leave", "idle")
+    word = "on" if int(str(step.values["to"])) > int(str(step.values["from"])) else "off"
+    return State("failed", "bad") if failed else State(f"would turn {word}" if dry_run else f"turned {word}", "warn" if dry_run else "ok")
