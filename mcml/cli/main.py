@@ -60,7 +60,8 @@ def run() -> NoReturn:
     """Entry point of the `mcml` script."""
     gc.set_threshold(30_000)  # what is imported stays: to look through it time and again makes every start slower
     code = main(sys.argv[1:])
-    gc.freeze()  # the interpreter would look for rubbish in all that was imported before it ends: up to a tenth of a second
+    if "_duckdb" not in sys.modules:  # it counts what is left of it when the interpreter ends, and complains on stderr
+        gc.freeze()  # the interpreter would look for rubbish in all that was imported before it ends: up to a tenth of a second
     sys.exit(code)
 
 

@@ -25,6 +25,8 @@ class Output(StrEnum):
     table = "table"
     json = "json"
     yaml = "yaml"
+    html = "html"
+    markdown = "markdown"
     name = "name"
 
 
@@ -35,6 +37,8 @@ class RowsOutput(StrEnum):
     json = "json"
     yaml = "yaml"
     csv = "csv"
+    html = "html"
+    markdown = "markdown"
     name = "name"
 
 

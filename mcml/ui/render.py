@@ -1,4 +1,4 @@
-"""Show a document on stdout: as a table for a person, tab-separated for a pipe, or as JSON, YAML, CSV or names."""
+"""Show a document on stdout: as a table for a person, tab-separated for a pipe, or as JSON, YAML, CSV, names, HTML or Markdown."""
 
 import json
 from datetime import datetime
@@ -7,7 +7,7 @@ from mcml.core.view import Document
 from mcml.ui.streams import Streams
 from mcml.ui.values import exact, plain
 
-FORMATS = ("table", "json", "yaml", "name", "csv")
+FORMATS = ("table", "json", "yaml", "name", "csv", "html", "markdown")
 
 
 def show(document: Document, output: str, streams: Streams, now: datetime) -> None:
@@ -31,6 +31,14 @@ def rendered(document: Document, output: str, streams: Streams, now: datetime) -
         from mcml.ui.comma import write as write_csv
 
         return write_csv(document)
+    if output == "html":
+        from mcml.ui import html
+
+        return html.write(document, now)
+    if output == "markdown":
+        from mcml.ui import markdown
+
+        return markdown.render(document.blocks, level=2)
     if streams.out_is_terminal:
         from mcml.ui.terminal import draw
 

@@ -156,3 +156,13 @@ def test_amounts_in_json_are_text(project: Path) -> None:
     run(["cost", "ingest", str(write_csv(project / "bill.csv", [text_row(BilledCost=tiny, EffectiveCost=huge)]))], cwd=project)
     (item,) = json.loads(run(["cost", "report", "-o", "json"], cwd=project).out)["items"]
     assert (item["billed_cost"], item["effective_cost"]) == (tiny, huge)
+
+
+def test_a_report_as_a_page_and_nothing_on_stderr(project: Path) -> None:
+    done = run(["cost", "ingest", "--sample", "-q"], cwd=project)
+    page = run(["cost", "report", "-o", "html"], cwd=project)
+    text = run(["cost", "report", "-o", "markdown"], cwd=project)
+    assert (done.code, page.code, text.code) == (0, 0, 0)
+    assert (done.err, page.err, text.err) == ("", "", ""), "a library that counts its objects at the end of the process is no news"
+    assert page.out.startswith("<!doctype html>") and "18.0066386184" in page.out
+    assert "| Provider |" in text.out and "## Costs in USD" in text.out
