@@ -63,6 +63,20 @@ VALUES: dict[str, Any] = {
         "tracing": {"endpoint": "http://127.0.0.1:4318/v1/traces", "percent": 1},
     },
     "cost": {
+        "warehouse": {"provider": "gcp", "engine": "bigquery", "table": "acme-data.finops.focus", "price_per_tib": 6.25},
+        "anomalies": {"by": ["service"], "minimum": 10, "percent": 25},
+        "budgets": {
+            "risk": {
+                "amount": 2000,
+                "currency": "USD",
+                "per": "month",
+                "where": ["team=risk"],
+                "actual": [50, 80, 100],
+                "forecast": 100,
+                "burn": 2,
+                "incident": True,
+            }
+        },
         "allocation": {
             "rules": [
                 {
@@ -88,8 +102,8 @@ VALUES: dict[str, Any] = {
                 "idle": {
                     "lasts": "2h",
                     "signals": [
-                        {"metric": "CPUUtilization", "below": 5, "label": "InstanceId"},
-                        {"metric": "NetworkIn", "below": 100000, "label": "InstanceId"},
+                        {"metric": "AWS/EC2:CPUUtilization", "below": 5, "label": "InstanceId", "value": "id"},
+                        {"metric": "AWS/EC2:NetworkIn", "below": 100000, "label": "InstanceId"},
                     ],
                 },
             },

@@ -11,9 +11,12 @@ from mcml.core.schema_base import NAMES_ONLY, Name, Strict
 class IdleSignal(Strict):
     """A metric that says whether a machine does anything."""
 
-    metric: str = Field(description="The provider's own name of the metric.", examples=["CPUUtilization"])
+    metric: str = Field(description="The provider's own name of the metric.", examples=["AWS/EC2:CPUUtilization"])
     below: float = Field(description="It idles while every value is below this.", examples=[5])
-    label: str = Field(default="InstanceId", description="The label of the metric that holds the machine's id.")
+    label: str = Field(default="InstanceId", description="The label of the metric that says which machine it is of.")
+    value: Literal["id", "name"] = Field(
+        default="id", description="What stands in it: the machine's id as mcml shows it, or the part behind the last slash."
+    )
 
 
 class Idle(Strict):
@@ -93,6 +96,46 @@ class Allocation(Strict):
         return self
 
 
+class Anomalies(Strict):
+    """Which days are told as unusual."""
+
+    by: tuple[str, ...] = Field(default=("service",), description="What makes a scope: each is watched on its own.", examples=[["team"]])
+    minimum: float = Field(default=10, ge=0, description="Only what is off by more than this, in the currency of the costs.")
+    percent: float = Field(default=25, ge=0, description="And by more than this share of what was expected.")
+
+
+class Budget(Strict):
+    """What may be spent, over all clouds at once, and when to say so."""
+
+    amount: float = Field(gt=0, description="What may be spent in a period.", examples=[2000])
+    currency: str = Field(pattern="^[A-Z]{3}$", description="Costs in another currency are named and not counted.", examples=["USD"])
+    per: Literal["day", "week", "month", "quarter"] = Field(default="month", description="The period: of the calendar, in UTC.")
+    where: tuple[str, ...] = Field(
+        default=(), description="Which costs: conditions that all hold, as --where takes them.", examples=[["team=risk", "charge!=Tax"]]
+    )
+    actual: tuple[float, ...] = Field(default=(50, 80, 100), description="Alert when this share of it is spent, in percent.")
+    forecast: float = Field(default=100, ge=0, description="Alert when this share will be spent by the end, in percent; 0: never.")
+    burn: float = Field(
+        default=2, ge=0, description="Alert when the last day and the last seven both burned so many times the even pace; 0: never."
+    )
+    incident: bool = Field(default=False, description="An alert opens an incident.")
+
+
+class Warehouse(Strict):
+    """A table of costs in a company's warehouse, which `mcml cost report --engine warehouse` asks in place of the ledger."""
+
+    provider: Name = Field(description="Whose warehouse.", examples=["gcp"])
+    engine: Literal["bigquery", "athena", "duckdb"] = Field(description="Which SQL it speaks; duckdb: that of the provider local.")
+    table: str = Field(
+        pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){1,2}$",
+        description="A table with the columns of FOCUS, 1.0 or later: dataset.table, before it a project or a catalogue.",
+        examples=["acme-data.finops.focus"],
+    )
+    price_per_tib: Decimal | None = Field(
+        default=None, ge=0, description="What reading 1 TiB costs, in USD; shown before a query where the engine tells what it will read."
+    )
+
+
 class Cost(Strict):
     """What the cost room is told: who owns what, what may be spent, what is to be watched."""
 
@@ -100,3 +143,6 @@ class Cost(Strict):
         default_factory=dict, description="Office hours of machines and groups.", json_schema_extra=NAMES_ONLY
     )
     allocation: Allocation = Field(default=Allocation(), description="Who bears which costs.")
+    anomalies: Anomalies = Field(default=Anomalies(), description="Which days are told as unusual.")
+    budgets: dict[Name, Budget] = Field(default_factory=dict, description="What may be spent.", json_schema_extra=NAMES_ONLY)
+    warehouse: Warehouse | None = Field(default=None, description="A company's table of costs.")

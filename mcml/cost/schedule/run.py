@@ -94,7 +94,8 @@ def _idleness(site: Site, schedule: Schedule, instance: str, now: datetime) -> I
     found = []
     for signal in schedule.idle.signals:
         try:
-            points = site.metrics.query(SeriesQuery(signal.metric, {signal.label: instance}, "maximum"), window)
+            which = instance if signal.value == "id" else instance.rpartition("/")[2]
+            points = site.metrics.query(SeriesQuery(signal.metric, {signal.label: which}, "maximum"), window)
         except NotFound:
             return Idleness(False, f"there is no metric {signal.metric}")
         found.append(Signal(signal.metric, signal.below, points))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcml.core.errors import Unavailable
+from mcml.core.errors import NotFound, Unavailable
 from mcml.core.schema_cost import Schedule
 from mcml.cost.schedule import run
 from mcml.cost.schedule.hours import Calendar, parse
@@ -19,7 +19,7 @@ from mcml.cost.schedule.idle import Idleness, Signal, judge
 from mcml.cost.schedule.plan import Keep, Stopped, Thing, gone, keep_until, plan, saved
 from mcml.providers.api.groups import Group
 from mcml.providers.api.instances import Instance, MachinePrice
-from mcml.providers.api.metrics import Point
+from mcml.providers.api.metrics import Point, SeriesQuery, Window
 from mcml.store.db import Store
 
 OFFICE = Calendar((parse("mon-fri 08:00-18:00"),), "UTC")
@@ -239,6 +239,34 @@ def test_the_journal_tells_what_was_turned_off_and_what_it_saved(store: Store) -
         ("cost.turned_on", "eu-1", "workers", "4.000000"),
         ("cost.turned_on", "eu-1", "i-1", "1.000000"),
     ]
+
+
+class Dials:
+    """Metrics that are known by the label `name`; the busy one is only said to be of one machine."""
+
+    def query(self, series: SeriesQuery, window: Window) -> list[Point]:
+        if series.metric == "missing":
+            raise NotFound("no metric")
+        value = 9.0 if series.labels == {"name": "busy"} else 1.0
+        return [Point(window.start + window.step * step, value) for step in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("instance", "second", "idle", "why"),
+    [
+        ("zone/calm", "net", True, "idle for 2h: cpu below 5 and net below 5"),
+        ("zone/busy", "net", False, "cpu reached 9, the limit is 5"),
+        ("zone/calm", "missing", False, "there is no metric missing"),
+    ],
+)
+def test_the_signals_of_a_machine_are_asked_by_its_label(instance: str, second: str, idle: bool, why: str) -> None:
+    cloud = Cloud()
+    cloud.on = {instance: True, "zone/off": False}
+    site = run.Site("eu-1", cloud, None, Dials())  # type: ignore[arg-type]
+    signals = [{"metric": metric, "below": 5, "label": "name", "value": "name"} for metric in ("cpu", second)]
+    schedule = Schedule(hours=("daily 00:00-24:00",), zone="UTC", match={"a": "b"}, idle={"signals": signals})  # type: ignore[arg-type]
+    found = {thing.id: thing.idle for thing in run.look(site, schedule, DAY)}
+    assert found == {instance: Idleness(idle, why), "zone/off": None}
 
 
 def test_what_was_deleted_while_it_was_off_is_forgotten(store: Store) -> None:
