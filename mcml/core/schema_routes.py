@@ -31,7 +31,7 @@ class Burst(Strict):
     """When requests leave the first tier."""
 
     concurrency: Annotated[int, Field(strict=True, ge=1, le=2000)] = Field(
-        description="Requests under way on the first tier; further ones go to the next tiers.", examples=[8]
+        description="Requests under way on the first tier, counted by each router; further ones go to the next tiers.", examples=[8]
     )
     ceiling: Decimal | None = Field(
         default=None,
@@ -52,7 +52,9 @@ class Shadow(Strict):
 class Limit(Strict):
     """How many requests each client may send to the route; further ones are answered 429."""
 
-    requests: Annotated[int, Field(strict=True, ge=1)] = Field(description="Requests of one API key (without keys: of all clients).")
+    requests: Annotated[int, Field(strict=True, ge=1)] = Field(
+        description="Requests of one API key (without keys: of all clients), counted by each router for itself."
+    )
     per: Annotated[float, Field(strict=True, ge=0.05, le=86400)] = Field(
         default=1.0, description="Seconds in which so many requests are allowed."
     )

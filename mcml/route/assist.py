@@ -14,15 +14,15 @@ from mcml.core.process import free_port
 from mcml.core.report import Reporter
 from mcml.core.schema_routes import Route
 from mcml.core.secret import Secret
-from mcml.route import openapi
 from mcml.route.asking import Asker
-from mcml.route.board import Board
 from mcml.route.config.values import Aside, Front, StaticPage
 from mcml.route.decide import ROOM, models_of
 from mcml.route.feeds import Feed
 from mcml.route.helper import Heard, Helper
-from mcml.route.page import docs
 from mcml.route.shadow import Comparer, wanted
+from mcml.route.show import openapi
+from mcml.route.show.board import Board
+from mcml.route.show.page import docs
 from mcml.route.tally import Tally
 from mcml.route.validate import Signatures, SignatureSource, check
 
@@ -70,6 +70,11 @@ class Assistant:
         self._signatures.close()
         self._comparer.close()
         self._asker.close()
+
+    @property
+    def changes(self) -> int:
+        """How often the models' signatures have changed."""
+        return self._signatures.changes
 
     def around(self, front: Callable[[Mapping[str, Route]], Front]) -> Callable[[Mapping[str, Route]], Front]:
         """Return a source of the listener that also has what stands beside the path of a request."""

@@ -43,6 +43,9 @@ class Engine(Protocol):
     def apply(self, desired: Desired) -> None:
         """Bring the proxy to what is desired without losing a request; cheap when nothing changed."""
 
+    def changed(self) -> bool:
+        """Tell cheaply whether health or the configuration in force is another than at the last glance, or cannot be seen; never raises."""
+
     def observe(self) -> Observation:
         """Read counters, latencies and health. Raises Unavailable when the proxy does not answer."""
 

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import subprocess
 import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from mcml.core.errors import McmlError, Unavailable
@@ -19,9 +19,10 @@ from mcml.route.admin import Admin
 from mcml.route.config.evidence import EVIDENCE_FILE
 from mcml.route.config.listener import TRACING
 from mcml.route.engine import Desired
-from mcml.route.envoy_process import EnvoyProcess, start
+from mcml.route.envoy_check import Checker
+from mcml.route.envoy_process import LOG, EnvoyProcess, log_lines, start
 from mcml.route.listening import cannot_listen, require_free
-from mcml.route.observe import STATS_FILTER, Observation, parse
+from mcml.route.observe import GLANCE_FILTER, STATS_FILTER, Observation, parse
 from mcml.route.records import ENGINE_FILE, read_json_object
 
 START_SECONDS = 20.0
@@ -33,6 +34,16 @@ PRIVATE = ("limits", "keys", "sds", "sds-ca")  # a rate before the key that it i
 """Files of the listener that only their owner may read."""
 
 STATS_PATH = "/stats?" + urlencode({"format": "json", "histogram_buckets": "detailed", "filter": STATS_FILTER})
+GLANCE_PATH = "/stats?" + urlencode({"filter": GLANCE_FILTER})
+
+
+class _Made(NamedTuple):
+    """What a process is given, and from what it was made."""
+
+    desired: Desired
+    clusters: list[config.Json]
+    front: config.Front
+    table: config.Json
 
 
 class EnvoyEngine:
@@ -67,8 +78,9 @@ class EnvoyEngine:
         self._applied: Desired | None = None
         self._speakers: frozenset[str] = frozenset()  # backends whose cluster for gRPC Envoy has
         self._unsettled = 0.0
-        self._validated = ""
+        self._checker = Checker(binary, self.folder / "flat.json")
         self._admin: Admin | None = None
+        self._glanced = ""
         self._log_limits = config.Front("", 0, "").log_size, config.Front("", 0, "").logs_kept
 
     # --- start and end
@@ -88,15 +100,18 @@ class EnvoyEngine:
         self.admin_port = self.admin_port or free_port()
         require_free("router", self.host, self.port)
         require_free("Envoy admin", "127.0.0.1", self.admin_port)
-        self._write_all(desired)
         try:
+            self._write_all(self._make(desired))
             self._spawn()
             self._wait_ready()
+            self._checker.wait()
         except OSError as failed:
             raise self._not_started(f"cannot start {self._binary}: {failed}") from failed
         except BaseException:
             self._kill()
             raise
+        finally:
+            self._checker.close()
 
     def move(self, router: Router, desired: Desired) -> bool:
         """See `Engine.move`."""
@@ -123,7 +138,9 @@ class EnvoyEngine:
         Raises McmlError when the new one does not start; the old one serves on.
         """
         elder = self.process
-        self._write_all(desired)
+        made = self._make(desired)
+        self._checker.wait()  # the elder reads the same files
+        self._write_all(made)
         self._close_admin()
         try:
             self._spawn(elder)
@@ -182,7 +199,9 @@ class EnvoyEngine:
     def _wait_ready(self) -> None:
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
+            self._checker.look()
             if not self.alive():
+                self._checker.wait()  # it has better words
                 raise self._not_started("Envoy ended while it started")
             with suppress(Unavailable):
                 if self._is_live():
@@ -201,13 +220,14 @@ class EnvoyEngine:
         return False
 
     def _not_started(self, message: str) -> McmlError:
-        words = [line.split("] ")[-1] for line in self._log_lines()[-3:]]
-        return McmlError(message, why="\n".join(words), next_step=f"see {self.folder / 'envoy.log'}")
+        words = [line.split("] ")[-1] for line in log_lines(self.folder)[-3:]]
+        return McmlError(message, why="\n".join(words), next_step=f"see {self.folder / LOG}")
 
     def _check_listener(self) -> None:
         """An Envoy that could not listen is 'ready' all the same; on a busy machine it may also just not have come to it yet."""
         end = time.monotonic() + LISTEN_SECONDS
         while not self.observe().versions.get("lds"):
+            self._checker.look()
             if time.monotonic() > end:
                 raise cannot_listen("router", self.host, self.port, self.complaint())
             time.sleep(0.02)
@@ -271,21 +291,25 @@ class EnvoyEngine:
             self._versions, self._unsettled = {}, 0.0
         return False
 
-    def _write_all(self, desired: Desired) -> None:
-        """Write every file for a new process, after Envoy itself has checked them as one configuration."""
-        clusters = self._wanted(desired)
+    def _make(self, desired: Desired) -> _Made:
+        """Put together all that a new process is to be given, and let Envoy begin to check it as one configuration."""
+        clusters, front = self._wanted(desired), self._front(desired)
         self._speakers = config.speakers(cluster["name"] for cluster in clusters)
-        front = self._front(desired)
-        table, extensions, secrets = self._table(desired, front), config.resources(front), config.secrets(front)
+        table = self._table(desired, front)
+        extensions, secrets = config.resources(front), config.secrets(front)
         inline = {"extensions": list(extensions.values()), "secrets": list(secrets.values())}
-        self._validate(config.flatten(self._bootstrap(), self._listeners(front), clusters, table, **inline))
-        self._versions, self._in_force, self._applied = {}, {}, desired
-        self._clusters = {cluster["name"]: cluster for cluster in clusters}
-        self._routed = _named(table, front)
+        self._checker.begin(config.flatten(self._bootstrap(), self._listeners(front), clusters, table, **inline))
+        return _Made(desired, clusters, front, table)
+
+    def _write_all(self, made: _Made) -> None:
+        """Write every file for a new process."""
+        self._versions, self._in_force, self._applied = {}, {}, made.desired
+        self._clusters = {cluster["name"]: cluster for cluster in made.clusters}
+        self._routed = _named(made.table, made.front)
         write_json(self._xds / "bootstrap.json", self._bootstrap(), durable=False)
-        self._write_front(front)
-        self._write("cds", clusters)
-        self._write("rds", [table])
+        self._write_front(made.front)
+        self._write("cds", made.clusters)
+        self._write("rds", [made.table])
 
     def _write_front(self, front: config.Front) -> None:
         """Write the listener, and before it what it is going to look for; only we and Envoy may read what holds keys."""
@@ -312,18 +336,6 @@ class EnvoyEngine:
         """See `Engine.rewrite`."""
         self._versions = {}
 
-    def _validate(self, whole: config.Json) -> None:
-        """Let Envoy check a configuration. Raises McmlError with Envoy's own words."""
-        text = json.dumps(whole, sort_keys=True)
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        if digest == self._validated:
-            return
-        path = self.folder / "flat.json"
-        write_atomic(path, text.encode(), mode=0o600, durable=False)
-        validate(self._binary, path)
-        path.unlink()  # it holds keys
-        self._validated = digest
-
     def _wanted(self, desired: Desired) -> list[config.Json]:
         return config.all_clusters(desired.backends, desired.plans, desired.front, self._upstream)
 
@@ -348,6 +360,15 @@ class EnvoyEngine:
         self._admin = self._admin or Admin(self.admin_port)
         return self._admin
 
+    def changed(self) -> bool:
+        """See `Engine.changed`."""
+        if self._applied is None or any(self._in_force.get(name) != version for name, version in self._versions.items()):
+            return True
+        before, self._glanced = self._glanced, ""
+        with suppress(Unavailable, ValueError):
+            self._glanced = self._ask().get(GLANCE_PATH)
+        return self._glanced != before or not before
+
     def observe(self) -> Observation:
         """See `Engine.observe`."""
         observation = parse(self._ask().get("/clusters?format=json"), self._ask().get(STATS_PATH))
@@ -359,15 +380,8 @@ class EnvoyEngine:
 
     def complaint(self) -> str:
         """See `Engine.complaint`."""
-        lines = [line for line in self._log_lines() if "rejected" in line or "error adding listener" in line or "config" in line]
+        lines = [line for line in log_lines(self.folder) if "rejected" in line or "error adding listener" in line or "config" in line]
         return lines[-1].split("] ")[-1] if lines else ""
-
-    def _log_lines(self) -> list[str]:
-        with suppress(OSError), (self.folder / "envoy.log").open("rb") as log:
-            log.seek(0, 2)
-            log.seek(max(0, log.tell() - 16_384))
-            return log.read().decode(errors="replace").splitlines()
-        return []
 
     def tidy(self) -> None:
         """See `Engine.tidy`: an access log that is too large is set aside."""
@@ -377,15 +391,6 @@ class EnvoyEngine:
 
 def _listens(host: str) -> str:
     return "127.0.0.1" if host == "localhost" else host  # Envoy listens on addresses only
-
-
-def validate(binary: Path, path: Path) -> None:
-    """Let Envoy check one static configuration file (0.1 to 0.5 s). Raises McmlError with Envoy's own words."""
-    argv = [str(binary), "--mode", "validate", "-c", str(path), "--reject-unknown-dynamic-fields", "--log-level", "error"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
-    if done.returncode != 0:
-        words = (done.stderr or done.stdout).strip().splitlines()
-        raise McmlError("Envoy refuses the configuration", why=words[-1].split("] ")[-1] if words else "", next_step=f"see {path}")
 
 
 def _named(table: config.Json, front: config.Front) -> set[str]:

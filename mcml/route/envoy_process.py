@@ -18,6 +18,9 @@ HANDOVER_SECONDS = 60
 BASE_SECONDS = 10.0
 """How long Envoy may take to say by which number a younger one can find it."""
 
+LOG = "envoy.log"
+LOG_BYTES = 16_384
+
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Envoy puts what it shares with a younger one
 
 
@@ -88,10 +91,19 @@ def start(binary: Path, folder: Path, bootstrap: Path, *, heir: EnvoyProcess | N
         argv += ["--base-id", heir.base_id, "--restart-epoch", str(heir.epoch + 1)]
     _raise_file_limit()
     # Envoy asks the kernel to end it with its parent, but it is to outlive us
-    ref = spawn_orphan(argv, log=folder / "envoy.log", cwd=folder)
+    ref = spawn_orphan(argv, log=folder / LOG, cwd=folder)
     if heir is not None:
         return EnvoyProcess(ref, heir.base_id, heir.epoch + 1, (heir.ref, *heir.elders))
     return EnvoyProcess(ref, _base_id(said, ref))
+
+
+def log_lines(folder: Path) -> list[str]:
+    """Return the last lines of what Envoy said; none where it said nothing."""
+    with suppress(OSError), (folder / LOG).open("rb") as log:
+        log.seek(0, 2)
+        log.seek(max(0, log.tell() - LOG_BYTES))
+        return log.read().decode(errors="replace").splitlines()
+    return []
 
 
 def _base_id(said: Path, ref: ProcessRef) -> str:

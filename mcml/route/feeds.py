@@ -17,13 +17,26 @@ RETRY_SECONDS = (0.2, 5.0)
 """First and longest pause before a fact that could not be written is tried again."""
 
 
+def to_next_beat(period: float, lag: float = 0.0) -> float:
+    """Return the seconds until the next multiple of `period` (and `lag` after it) on the monotonic clock.
+
+    What looks now and then does it at the same moments: waking a machine's caches costs several times what is then done with them.
+    """
+    left = period - (time.monotonic() - lag) % period
+    return left if left > 0.1 * period else left + period  # a wait may end a little early
+
+
 class Feed(Generic[T]):
-    """The newest value of a callable that may be slow or fail; the last good one stays, and a failure is said once."""
+    """The newest value of a callable that may be slow or fail; the last good one stays, and a failure is said once.
+
+    A value that equals the one before does not replace it; `changes` counts those that did.
+    """
 
     def __init__(self, what: str, read: Callable[[], T], first: T, *, seconds: float, reporter: Reporter) -> None:
         self._what = what
         self._read = read
         self._value = first
+        self.changes = 0
         self._seconds = seconds
         self._reporter = reporter
         self._failing = False
@@ -53,14 +66,19 @@ class Feed(Generic[T]):
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._value = self._read()
+                self._take(self._read())
                 self._failing = False
             except Exception as failed:  # noqa: BLE001 - whatever a source raises, the router goes on with what it knows
                 if not self._failing:
                     self._reporter.note(f"cannot read the {self._what}, going on with those of before: {failed}")
                 self._failing = True
             self._read_once.set()
-            self._stop.wait(self._seconds)
+            self._stop.wait(to_next_beat(self._seconds))
+
+    def _take(self, found: T) -> None:
+        if found != self._value:
+            self._value = found
+            self.changes += 1
 
 
 class Courier:

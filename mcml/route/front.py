@@ -88,6 +88,11 @@ class FrontSource:
         self._keys.close()
         self._certificate.close()
 
+    @property
+    def changes(self) -> int:
+        """How often the keys or the certificate have changed."""
+        return self._keys.changes + self._certificate.changes
+
     def front(self, routes: Mapping[str, Route]) -> config.Front:
         """Return what the listener is to be now. Returns at once."""
         certified = self._certificate.value

@@ -1,4 +1,8 @@
-"""The control loop: five times a second look at the proxy, decide, tell it, and hand the facts on. It never waits for a database."""
+"""The control loop: look at the proxy, decide, tell it, and hand the facts on. It never waits for a database.
+
+Four times a second it glances at what must not wait (health, configuration, what people and files say); at the rest, with a whole turn,
+it looks once a second.
+"""
 
 import threading
 import time
@@ -14,20 +18,28 @@ from mcml.core.override import Override
 from mcml.core.price import PriceInfo
 from mcml.core.report import Reporter
 from mcml.core.schema_routes import Route, Router
-from mcml.route.board import Board
 from mcml.route.config import Front, speechless
 from mcml.route.credentials import Held
 from mcml.route.decide import ROOM, Outcome, Reading, State, group, turn
 from mcml.route.engine import Desired, Engine
-from mcml.route.feeds import Courier
+from mcml.route.feeds import Courier, to_next_beat
 from mcml.route.observe import Observation
 from mcml.route.records import DecisionLog, write_status
 from mcml.route.shadow import shadow_backends
+from mcml.route.show.board import Board
 from mcml.route.spend import read_spend, write_spend
 from mcml.route.status import status
 
-TICK = 0.2
-STATUS_SECONDS = 1.0
+TICK = 0.25
+TICK_LAG = 0.02
+"""Seconds that the loop comes after those who read for it, who begin at the same beat."""
+
+TICKS_A_TURN = 4
+"""A turn is taken at least every so many ticks, also when a glance shows nothing new."""
+
+STATUS_SECONDS = 0.9
+"""A little less than between two turns when nothing happens."""
+
 REWRITE_SECONDS = 30.0
 TIDY_SECONDS = 10.0
 HUNG_SECONDS = 10.0
@@ -45,6 +57,7 @@ class Sources:
     `routes`: what mcml.toml says now (None: what it said at first). `credentials`: those that the proxy has, by backend name; a backend
     that wants one waits until it is there. `front`: what the listener is to be, for these routes.
     `overrides`: what people changed at run time. `router`: where to listen, as mcml.toml says now.
+    `changes`: how often any of all this has changed (None: not counted, it may have).
     """
 
     backends: Callable[[], tuple[Backend, ...]]
@@ -54,6 +67,7 @@ class Sources:
     front: Callable[[Mapping[str, Route]], Front] = lambda _: Front("", 0, "")
     overrides: Callable[[], tuple[Override, ...]] = tuple
     router: Callable[[], Router] | None = None
+    changes: Callable[[], int] | None = None
 
 
 class Loop:
@@ -86,10 +100,12 @@ class Loop:
         self._log_failed_at = -LOG_QUIET_SECONDS
         self._rewrote_at = -REWRITE_SECONDS
         self._seen_at = time.monotonic()
+        self._idle_ticks = self._changes = 0
         self._told = self._tidied = 0.0
         self._said: set[str] = set()
         self._listens: Router | None = None if sources.router is None else sources.router()
         self.on_reload: Callable[[Mapping[str, Route]], object] = lambda _: None
+        self.on_router: Callable[[Router], object] = lambda _: None
 
     def start(self) -> None:
         """Start the proxy with every backend that is known; the first turn gives them weights. Raises what `Engine.start` raises."""
@@ -101,12 +117,22 @@ class Loop:
     def run(self, stop: threading.Event) -> None:
         """Take turns until `stop` is set."""
         while not stop.is_set():
-            began = time.monotonic()
             try:
-                self.turn(stop)
+                if self._has_news():
+                    self.turn(stop)
             except Exception as bug:  # noqa: BLE001 - a bug in a decision must not take the traffic down with it
                 self._say("turn", f"a turn of the control loop failed, the weights stay: {type(bug).__name__}: {bug}")
-            stop.wait(max(0.0, TICK - (time.monotonic() - began)))
+            stop.wait(to_next_beat(TICK, TICK_LAG))
+
+    def _has_news(self) -> bool:
+        """Tell whether a turn is worth its time now: something changed, a backend is on trial, or none was taken for a while."""
+        changes = None if self._sources.changes is None else self._sources.changes()
+        self._idle_ticks += 1
+        due = self._idle_ticks >= TICKS_A_TURN or any(one.health.place == "trial" for one in self._state.tracked.values())
+        if changes is None or changes != self._changes or due or self.engine.changed():
+            self._changes, self._idle_ticks = changes or 0, 0
+            return True
+        return False
 
     def turn(self, stop: threading.Event | None = None) -> None:
         """Take one turn: nothing that goes wrong in it ends the loop, and each trouble is said once."""
@@ -161,6 +187,7 @@ class Loop:
             if self.engine.move(router, self._desired(outcome, reading, self._state.routes)):
                 self._reporter.note("mcml.toml names another address; a new proxy has taken over there")
                 self.on_reload(self._routes)
+            self.on_router(router)
         except (McmlError, OSError) as failed:
             self._reporter.note(f"the router stays where it listens: {failed}")
             self._courier.post(Fact("route.settings_refused", ROOM, "", {"reason": str(failed)}, self._clock()))

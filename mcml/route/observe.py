@@ -9,13 +9,19 @@ from mcml.route.config.grpc import SUFFIX
 from mcml.route.measure import Counters, Histogram
 
 STATS_FILTER = (
-    r"^(cluster\.[^.]+\.(upstream_rq_(time|retry)|circuit_breakers\.default\.rq_open)|http\.route\.rds\..*|cluster_manager\.(cds\..*|warming_clusters)|listener_manager\.lds\..*"
+    r"^(cluster\.[^.]+\.(upstream_rq_(time|retry|429)|circuit_breakers\.default\.rq_open)"
+    r"|http\.route\.rds\..*|cluster_manager\.(cds\..*|warming_clusters)|listener_manager\.lds\..*"
     r"|http\.route\.downstream_rq_active|filesystem\.write_failed"
     r"|extension_config_discovery\.http_filter\.mcml\.(keys|limits)\.(version_text|update_rejected)"
     r"|.*sds\.(server|clients)\.(version_text|update_rejected))$"
 )
 """The statistics the router reads (a regular expression for `/stats?filter=`): a few kilobytes, where the whole page has hundreds."""
 
+GLANCE_FILTER = (
+    r"^(cluster\.[^.]+\.(membership_(healthy|total)|outlier_detection\.ejections_active)|filesystem\.write_failed"
+    r"|.*\.(version_text|update_rejected|update_failure))$"
+)
+"""Those of them that must not wait for the next turn; as text they are compared whole, and mean nothing by themselves."""
 
 TABLES = {
     "cds": "cluster_manager.cds",
@@ -134,7 +140,9 @@ def _seen(name: str, hosts: list[Any], values: Mapping[str, Any], latencies: His
     for host in hosts:
         for stat in host.get("stats", ()):
             totals[stat["name"]] = totals.get(stat["name"], 0) + int(stat.get("value", 0))
-    succeeded, failed = totals.get("rq_success", 0), totals.get("rq_error", 0)
+    # a 429 that no other backend could make good is a success to Envoy
+    busy = min(totals.get("rq_success", 0), int(values.get(f"cluster.{name}.upstream_rq_429", 0)))
+    succeeded, failed = totals.get("rq_success", 0) - busy, totals.get("rq_error", 0) + busy
     # `rq_error` also has what a retry hid from the client; `rq_total` lacks the attempts that found no connection
     counters = Counters(
         succeeded + failed, succeeded, failed, totals.get("cx_connect_fail", 0), totals.get("rq_timeout", 0), latencies

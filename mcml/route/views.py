@@ -1,20 +1,17 @@
 """Documents of the route room: pure functions from what the status and decision files hold."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from mcml.core.clock import parse_rfc3339
 from mcml.core.view import Block, Column, Document, Level, Pairs, Section, State, Status, Table, Text
-from mcml.route.modes import WORDS
 from mcml.route.override_views import subject
 from mcml.route.overrides import from_json
 from mcml.route.overrides import told as said_at
 
 if TYPE_CHECKING:
     from mcml.core.process import ProcessRef
-    from mcml.route.drill import Drill, DrillResult
     from mcml.route.records import Running
 
 OLD_SECONDS = 5.0
@@ -214,51 +211,3 @@ def stopped(ended: "ProcessRef", *, dry_run: bool = False) -> Document:
     word = State("would stop" if dry_run else "stopped", "idle")
     item = {"name": str(ended.pid), "pid": ended.pid, "stopped": not dry_run}
     return Document("RouterStopped", [item], (Status(word, f"pid {ended.pid}"),))
-
-
-def drill_plan(drill: "Drill", url: str) -> Document:
-    """Show what a drill would do."""
-    breaking = f"from halfway on the backend on {drill.target} is {WORDS[drill.mode]}" if drill.target else "no backend fails"
-    text = f"would send {drill.requests} requests to {drill.route} at {url} over {drill.concurrency} connections; {breaking}"
-    return Document("DrillPlan", [{"name": drill.route, "url": url, **_public(drill)}], (Text(text),))
-
-
-def _public(drill: "Drill") -> dict[str, object]:
-    return {key: value for key, value in asdict(drill).items() if key not in ("headers", "authority")}
-
-
-def drill(result: "DrillResult", broken: Sequence[str]) -> Document:
-    """Show what the clients saw of a drill; `broken` are the limits that it went past, in words."""
-    facts: list[tuple[str, object]] = [
-        ("requests sent", result.requests),
-        ("failed", result.failed),
-        ("answered by a second backend", result.retried),
-        ("requests per second", round(result.requests / result.seconds) if result.seconds else 0),
-    ]
-    if result.target:
-        facts.append((f"seconds until {result.target} had no traffic", _seconds(result.seconds_to_silence)))
-        facts.append((f"seconds until {result.target} had weight 0", _seconds(result.seconds_to_zero)))
-    if result.target and result.mode != "kill":
-        facts.append((f"seconds until {result.target} served again", _seconds(result.seconds_to_recover)))
-    facts += [(f"served by {name}", count) for name, count in result.served.items()]
-    columns = (
-        Column("name", "Phase"),
-        Column("requests", "Requests", "number"),
-        Column("failed", "Failed", "number"),
-        Column("p50_ms", "p50 ms", "number"),
-        Column("p99_ms", "p99 ms", "number"),
-    )
-    state = State("failed", "bad") if broken else State("passed")
-    blocks: list[Block] = [
-        Status(state, "; ".join(broken) or f"{result.failed} requests failed"),
-        Pairs(facts),
-        Table(columns, [asdict(phase) for phase in result.phases]),
-    ]
-    blocks += [Text(f"{count} x {error}") for error, count in result.errors.items()]
-    if result.target and result.mode == "kill":
-        blocks.append(Text(f"to bring the backend back: mcml deploy model {result.backend.partition('@')[0]}"))
-    return Document("DrillResult", [{"name": result.route, "passed": not broken, "broken": list(broken), **asdict(result)}], blocks)
-
-
-def _seconds(value: float | None) -> str:
-    return "not within the drill" if value is None else f"{value:.2f}"

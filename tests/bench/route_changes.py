@@ -13,7 +13,7 @@ from statistics import median
 
 import psutil
 
-from mcml.route.load import Sample
+from mcml.route.drill.load import Sample
 from tests.bench.load import post, run
 from tests.bench.route_peers import PATH
 from tests.bench.route_rig import (

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import partial
 from statistics import median
 
-from mcml.route.load import Request, Sample, run_load
+from mcml.route.drill.load import Request, Sample, run_load
 from tests.bench.route_rig import MODEL, ROOT, TARGETS, Project, Steady, about, load_average, project, quantile, serve, until, verdict
 from tests.bench.route_upstream import REQUEST
 

@@ -61,16 +61,6 @@ def drop(*names: str) -> Change:
     return change
 
 
-def clusters(name: str) -> Change:
-    """Take a setting out of every cluster."""
-
-    def change(files: dict[str, Json]) -> None:
-        for cluster in files["cds"]["resources"]:
-            cluster.pop(name, None)
-
-    return change
-
-
 def no_request_id(files: dict[str, Json]) -> None:
     """Make no request id."""
     found = manager(files)
@@ -184,7 +174,6 @@ def all_of(*changes: Change) -> Change:
 BARE = (
     drop("access_log", "early_header_mutation_extensions", "local_reply_config", "normalize_path", "merge_slashes"),
     without_filters("key", "limit", "cors", "rbac"),
-    clusters("track_cluster_stats"),
     no_request_id,
     no_answer_headers,
     no_retries,
@@ -200,7 +189,6 @@ def options(collector: int) -> dict[str, tuple[Change, tuple[str, ...]]]:
         "no access log": no_logs("file"),
         "no counters per key": no_logs("stats"),
         "access log of 6 fields": few_fields,
-        "no statistics per endpoint": clusters("track_cluster_stats"),
         "no statistics per route": route_counters,
         "only statistics that are read": read_statistics,
         "no API keys, no limits": without_filters("key", "mcml.limits", "local_ratelimit", "rbac"),

@@ -25,6 +25,7 @@ PINS = {
     "aiohttp": ("aiohttp==3.14.5", "uvloop==0.23.0"),
     "fastapi": ("fastapi==0.165.0", "httpx==0.28.1", "uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0"),
     "litellm": ("litellm[proxy]==1.105.3",),
+    "rcf": ("krcf==0.4.0", "numpy==2.4.6"),
 }
 DEBIAN = ("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1")
 """HAProxy is in no wheel: its Debian package with what it links, unpacked and not installed."""

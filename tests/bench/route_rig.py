@@ -26,7 +26,7 @@ from mcml.core.clock import parse_rfc3339
 from mcml.core.process import free_port, reference
 from mcml.providers.local.layout import usage_folder
 from mcml.providers.local.variant import Run, variant_folder, write_run
-from mcml.route.load import Request, Sample, run_load
+from mcml.route.drill.load import Request, Sample, run_load
 from mcml.route.records import Running, read_decisions, read_engine, read_running, read_status
 from tests.bench.route_upstream import REQUEST
 

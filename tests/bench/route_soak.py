@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from mcml.route.load import Sample
+from mcml.route.drill.load import Sample
 from tests.bench.route_rig import MODEL, TARGETS, Project, Steady, about, load_average, memory, project, serve, slope, verdict
 
 FAULTS = ("kill", "stop", "503", "429", "slow", "garbage", "reset")

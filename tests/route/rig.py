@@ -20,9 +20,10 @@ from mcml.core.price import PriceInfo
 from mcml.core.process import free_port
 from mcml.core.schema_routes import Route, Router
 from mcml.route.decide import FIRST_SIGHT
-from mcml.route.load import Request, Sample, run_load
+from mcml.route.drill.load import Request, Sample, run_load
+from mcml.route.parts import Setup
 from mcml.route.records import Running, read_running, read_status
-from mcml.route.serve import Setup, serve
+from mcml.route.serve import serve
 
 T = TypeVar("T")
 TARGETS = ("eu-1", "eu-2", "us-1")

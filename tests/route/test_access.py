@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcml.core.errors import Usage
+from mcml.core.errors import McmlError, Usage
 from mcml.core.secret import Secret
 from mcml.route import config
 from mcml.route.binary import find_envoy
 from mcml.route.config import Client, Front, Identity, Rate, RoutePlan, Spans, access
 from mcml.route.credentials import system_authorities
-from mcml.route.envoy import validate
+from mcml.route.envoy_check import validate
 from mcml.route.keys import parse_rate
 from tests.route.authority import Authority
 from tests.route.test_config import THREE, backend
@@ -56,10 +56,20 @@ def test_envoy_accepts_every_kind_of_listener(tmp_path: Path) -> None:
         Front("127.0.0.1", 0, "/dev/null", rates=(("fraud", Rate(3, 0.05)),)),
         front(WEB, cors=("https://app.example.com",), spans=Spans("https://collector.example.com/v1/traces", 0.5), identity=identity),
     ]
+    parts = {"credentials": [1, 3], "token_bucket": [1, 2, 3], "certificate_chain": [3], "sampling_percentage": [3]}
+    parts["allowed_clients"] = [0, 1, 3]
     for number, made in enumerate(variants):
         path = tmp_path / f"{number}.json"
-        path.write_text(json.dumps(whole(tmp_path, made)))
+        text = json.dumps(whole(tmp_path, made))
+        path.write_text(text)
         validate(find_envoy(), path)
+        there = {part for part in parts if f'"{part}": ' in text and f'"{part}": []' not in text}
+        assert there == {part for part, numbers in parts.items() if number in numbers}
+        for part in there:  # it looked there, too: also into what a running Envoy is told in files of their own
+            path.write_text(text.replace(f'"{part}": ', f'"{part}z": '))
+            with pytest.raises(McmlError, match="Envoy refuses") as refused:
+                validate(find_envoy(), path)
+            assert f"{part}z" in refused.value.why
 
 
 @given(st.lists(st.tuples(NAMES, st.lists(NAMES, max_size=2)), max_size=4, unique_by=lambda one: one[0]))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mcml.core.backend import Backend
 from mcml.core.credential import Credential, SigningKeys
+from mcml.core.errors import McmlError
 from mcml.core.secret import Secret
 from mcml.route import config
 from mcml.route.binary import find_envoy
@@ -20,7 +21,7 @@ from mcml.route.config.table import plan_routes
 from mcml.route.config.upstream import STRIPPED, STRIPPED_PREFIX, _quoted
 from mcml.route.config.values import Choice
 from mcml.route.credentials import _file, _write, system_authorities
-from mcml.route.envoy import validate
+from mcml.route.envoy_check import validate
 
 PLAIN = Backend("k8s", "fraud", "127.0.0.1", 9000, "local", "nowhere", version="1")
 SECURE = replace(PLAIN, target="secure", host="models.example.com", port=443, tls=True, path="/base")
@@ -55,8 +56,17 @@ def test_envoy_accepts_it(tmp_path: Path, backends: tuple[Backend, ...]) -> None
     listener = config.listener(config.Front("127.0.0.1", 8080, "/dev/null"), "/somewhere/xds")
     found = list(made(backends, str(tmp_path / "c")).values())
     path = tmp_path / "flat.json"
-    path.write_text(json.dumps(config.flatten(config.bootstrap(9901, "/somewhere/xds"), [listener], found, table)))
+    text = json.dumps(config.flatten(config.bootstrap(9901, "/somewhere/xds"), [listener], found, table))
+    path.write_text(text)
     validate(find_envoy(), path)
+    kinds = {"sigv4": "service_name", "bearer": "injected_credentials.generic.v3.Generic"}
+    parts = {"request_mutations", *(kinds[one.auth] for one in backends if one.auth != "none")}
+    for part in parts:  # it looked into every chain
+        assert part in text
+        path.write_text(text.replace(part, f"{part}z"))
+        with pytest.raises(McmlError, match="Envoy refuses") as refused:
+            validate(find_envoy(), path)
+        assert f"{part}z" in refused.value.why
 
 
 @given(st.lists(st.sampled_from(ALL), min_size=1, unique=True))

@@ -13,7 +13,7 @@ import pytest
 from mcml.core.clock import utc_now
 from mcml.core.override import Override
 from mcml.core.schema_routes import Route
-from mcml.route.load import Sample
+from mcml.route.drill.load import Sample
 from mcml.route.records import read_status
 from mcml.store import overrides
 from mcml.store.db import Store

@@ -58,6 +58,8 @@ def test_before_anything_runs(project: Path) -> None:
     assert (unknown.code, "did you mean 'fraud'?" in unknown.err) == (5, True)
     neither = run(["route", "drill", "fraud"], cwd=project)
     assert (neither.code, "either --kill TARGET, or --target with --mode, or --load-only" in neither.err) == (2, True)
+    half = run(["route", "drill", "fraud", "--load-only", "--cert", "client.pem"], cwd=project)
+    assert (half.code, "--cert and --key go together" in half.err) == (2, True)
 
 
 def test_mcml_toml_is_read_again_while_the_router_runs_and_a_broken_one_is_not_taken(project: Path) -> None:

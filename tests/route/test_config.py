@@ -12,7 +12,7 @@ from mcml.core.errors import McmlError
 from mcml.route import config
 from mcml.route.binary import find_envoy
 from mcml.route.config import RoutePlan
-from mcml.route.envoy import validate
+from mcml.route.envoy_check import validate
 
 
 def backend(target: str, port: int = 9000, *, model: str = "fraud", host: str = "127.0.0.1") -> Backend:
@@ -99,10 +99,6 @@ def test_failures_in_a_row_eject_and_a_passing_health_check_does_not_bring_back(
     assert detection["max_ejection_percent"] == 100
     assert detection["successful_active_health_check_uneject_host"] is False
     assert detection["split_external_local_origin_errors"] is False
-
-
-def test_what_retries_hide_is_counted_per_endpoint() -> None:
-    assert cluster()["track_cluster_stats"] == {"per_endpoint_stats": True}
 
 
 def test_each_attempt_goes_to_another_backend_and_keeps_the_whole_body() -> None:

@@ -17,14 +17,16 @@ from mcml.core.backend import Backend
 from mcml.core.errors import Usage
 from mcml.core.process import free_port
 from mcml.core.schema_routes import Limit, Route
+from mcml.core.secret import Secret
 from mcml.route.binary import find_envoy
 from mcml.route.config import Front
-from mcml.route.envoy import validate
+from mcml.route.envoy_check import validate
 from mcml.route.export.envoy import envoy
 from mcml.route.export.gateway_api import gateway_api
 from mcml.route.export.istio import istio, shares
 from mcml.route.export.replicas import Replicas, manifests
 from mcml.route.export.values import Exported, duration, lost, object_name
+from mcml.route.keys import KeyFile, digest
 from mcml.testing.cli import run
 from tests.pinned_environment import CannotInstall, installed
 from tests.route.rig import Upstream, ask, until
@@ -143,6 +145,33 @@ def test_routers_that_cannot_share_a_store_are_refused(url: str, says: str) -> N
     assert "secret@" not in str(refused.value) + refused.value.why + refused.value.next_step
 
 
+def _pod(wanted: Replicas) -> dict[str, Any]:
+    found: dict[str, Any] = next(one for one in manifests(wanted) if one["kind"] == "Deployment")["spec"]["template"]["spec"]
+    return found
+
+
+def test_api_keys_come_as_a_secret_and_a_new_one_arrives_without_a_restart(tmp_path: Path) -> None:
+    assert "keys" not in json.dumps(_pod(ROUTER))
+    pod = _pod(replace(ROUTER, keys="router-keys"))
+    assert {"name": "keys", "secret": {"secretName": "router-keys", "defaultMode": 0o440}} in pod["volumes"]
+    (container,) = pod["containers"]
+    assert {"name": "keys", "mountPath": "/keys", "readOnly": True} in container["volumeMounts"]
+    project, mounted = tmp_path / "project", tmp_path / "keys"
+    for folder in (project, mounted, tmp_path / "config"):
+        folder.mkdir()
+    (tmp_path / "config" / "mcml.toml").write_text("")
+    (mounted / "keys.json").write_text(json.dumps({digest("mcml_one"): "mcml_one"}))
+    setting_up, serves = container["command"][2].split("exec ")
+    assert serves.startswith("mcml route serve ")
+    for name in ("project", "keys/", "config"):
+        setting_up = setting_up.replace(f"/{name}", f"{tmp_path}/{name}")
+    subprocess.run(["/bin/sh", "-c", setting_up + "true"], check=True)
+    file = KeyFile(project / ".mcml" / "route")
+    assert file.read() == {digest("mcml_one"): Secret("mcml_one")}
+    (mounted / "keys.json").write_text(json.dumps({digest("mcml_two"): "mcml_two"}))
+    assert file.read() == {digest("mcml_two"): Secret("mcml_two")}
+
+
 TIERED = Route(model="fraud", pattern="active-passive", tiers=(("eu-1",), ("us-1",)))
 
 
@@ -200,6 +229,8 @@ def test_the_command(tmp_path: Path) -> None:
     router = run(["route", "export", "--to", "kubernetes", "--image", "i:1", "-o", "json"], cwd=tmp_path)
     kinds = [one["kind"] for one in json.loads(router.out)["items"]]
     assert kinds == ["ServiceAccount", "ConfigMap", "Deployment", "Service", "PodDisruptionBudget"]
+    keyed = run(["route", "export", "--to", "kubernetes", "--image", "i:1", "--keys-secret", "k", "-o", "json"], cwd=tmp_path)
+    assert '"secretName": "k"' in keyed.out
     for wrong, says in ((["--to", "helm"], "gateway-api, istio, envoy, kubernetes"), (["--to", "kubernetes"], "--image IMAGE")):
         refused = run(["route", "export", *wrong], cwd=tmp_path)
         assert (refused.code, says in refused.err) == (2, True), refused.err

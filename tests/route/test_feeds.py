@@ -4,10 +4,12 @@ import threading
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mcml.core.fact import Fact
 from mcml.route import feeds
-from mcml.route.feeds import Courier, Feed
+from mcml.route.feeds import Courier, Feed, to_next_beat
 from tests.route.rig import Told, until
 
 
@@ -113,3 +115,46 @@ def test_a_feed_that_was_never_started_can_be_closed() -> None:
     feed = Feed("prices", lambda: next(reads), 0, seconds=1.0, reporter=told)
     feed.close()
     assert (feed.value, list(reads), told.lines) == (0, [1], [])
+
+
+def test_only_a_value_that_differs_is_a_change() -> None:
+    read, counted = iter([[1], [1], [2], [2], [1]]), 0
+
+    def source() -> list[int]:
+        nonlocal counted
+        counted += 1
+        return next(read)  # then it fails, which changes nothing
+
+    first = [1]
+    feed = Feed("numbers", source, first, seconds=0.01, reporter=Told())
+    feed.start()
+    until(lambda: counted >= 7, 5, "it is not read")
+    feed.close()
+    assert feed.changes == 2
+    assert feed.value == [1]
+    assert feed.value is not first
+
+
+@given(period=st.floats(0.05, 60.0), lag=st.floats(0.0, 0.04))
+def test_beats_are_multiples_of_the_period(period: float, lag: float) -> None:
+    """Never at once (a wait may end a little early, and would be taken twice), never much later than a period."""
+    before = time.monotonic()
+    left = to_next_beat(period, lag)
+    after = time.monotonic()
+    assert 0.1 * period < left <= 1.1 * period
+    beats = [(at + left - lag) / period for at in (before, after)]
+    assert beats[0] - 1e-6 <= round(beats[1]) <= beats[1] + 1e-6 or round(beats[0]) != round(beats[1])
+
+
+def test_two_with_one_period_meet() -> None:
+    met: list[list[float]] = [[], []]
+    told = Told()
+    feeds_ = [Feed(f"f{n}", lambda n=n: met[n].append(time.monotonic()), None, seconds=0.2, reporter=told) for n in (0, 1)]  # type: ignore[misc]
+    for one in feeds_:
+        one.start()
+        time.sleep(0.07)
+    until(lambda: min(map(len, met)) >= 4, 10, "they are not read")
+    for one in feeds_:
+        one.close()
+    apart = [min(abs(a - b) for b in met[1]) for a in met[0][1:]]
+    assert sorted(apart)[0] < 0.03

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from mcml.core.process import free_port, port_is_taken
 from mcml.core.schema_routes import Limit, Route, Router, Tracing
 from mcml.route.access_log import ACCESS_LOG
-from mcml.route.serve import Wanted
+from mcml.route.parts import Wanted
+from mcml.route.records import read_running
 from tests.route.collector import Collector
 from tests.route.rig import TARGETS, Rig, Upstream, ask, until
 
@@ -176,3 +178,23 @@ def test_changes_of_the_listener_under_load_lose_no_request(front: Front) -> Non
         thread.join()
     assert set(statuses) == {200}
     assert not [line for line in front.rig.told.lines if "did not take" in line]
+
+
+def test_the_status_page_moves_to_another_port_and_stays_where_that_is_taken(front: Front) -> None:
+    before = front.rig.running.control_port
+    port = free_port()
+    front.change(control_port=port)
+
+    def moved() -> bool:
+        found = read_running(front.rig.folder)
+        return found is not None and found.control_port == port
+
+    until(moved, 20, "it does not move")
+    assert ask(port, "/healthz").status == 200
+    until(lambda: not port_is_taken(before), 10, "the old port is still held")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        front.change(control_port=taken.getsockname()[1])
+        until(lambda: any("cannot be listened on" in line for line in front.rig.told.lines), 20, "nothing is said")
+        assert moved()
+        assert ask(port, "/healthz").status == 200
+        front.change(control_port=port)

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from mcml.core.backend import Backend
+from mcml.core.errors import McmlError
 from mcml.route import config
 from mcml.route.binary import find_envoy
 from mcml.route.config import Choice, Overflow, Region, RoutePlan
 from mcml.route.config.replies import local_replies
-from mcml.route.envoy import validate
+from mcml.route.envoy_check import validate
 
 EU, US = "fraud@eu-1", "fraud@us-1"
 ORDER = (((EU, 100),), ((US, 100),))
@@ -59,6 +60,15 @@ def test_envoy_accepts_it(tmp_path: Path, names: list[str]) -> None:
     path = tmp_path / "flat.json"
     path.write_text(json.dumps(config.flatten(config.bootstrap(9901, "/x"), [config.listener(FRONT, "/x")], clusters, table)))
     validate(find_envoy(), path)
+    spoken = {name for name in config.clusters_of(table) if name.endswith("/grpc")}
+    assert bool(spoken) is (names != ["nobody"])
+    if not spoken:
+        return
+    fewer = [one for one in clusters if one["name"] not in spoken]
+    path.write_text(json.dumps(config.flatten(config.bootstrap(9901, "/x"), [config.listener(FRONT, "/x")], fewer, table)))
+    with pytest.raises(McmlError, match="Envoy refuses") as refused:  # it knows the table, and that all it names is there
+        validate(find_envoy(), path)
+    assert any(name in refused.value.why for name in spoken)
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -74,7 +84,7 @@ def test_calls_go_to_clusters_for_grpc_and_to_no_other(name: str) -> None:
 def test_the_second_cluster_keeps_every_guarantee_of_the_first() -> None:
     (eu, _, grpc, _), _ = made(BACKENDS, [PLAN])
     assert (eu["name"], grpc["name"]) == (EU, f"{EU}/grpc")
-    same = ("circuit_breakers", "outlier_detection", "track_cluster_stats", "connect_timeout", "dns_lookup_family", "type")
+    same = ("circuit_breakers", "outlier_detection", "connect_timeout", "dns_lookup_family", "type")
     assert {key: grpc[key] for key in same} == {key: eu[key] for key in same}
     (check,) = grpc["health_checks"]
     assert "http_health_check" not in check

@@ -157,7 +157,7 @@ def test_settings_that_change_while_calls_run_lose_none(tmp_path: Path) -> None:
     one = {"fraud": Route(protocol="grpc")}
     two = {**one, "public": Route(model="fraud", protocol="both")}
     rig = Rig(tmp_path / "route", upstreams(), routes=one)
-    from mcml.route.serve import Wanted as Settings
+    from mcml.route.parts import Wanted as Settings
 
     wanted = [one]
     rig.setup = replace(rig.setup, wanted=lambda: Settings(wanted[0], Router(port=0)))

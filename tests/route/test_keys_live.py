@@ -155,9 +155,14 @@ def test_a_rotation_lets_both_in_for_a_while_and_then_one(keyed: Keyed) -> None:
 
 
 def test_a_key_that_ends_is_refused_by_itself(keyed: Keyed) -> None:
+    other = keyed.add("lasting")
+    began = time.monotonic()
     text = keyed.desk().add(Wanted("short", lasts=timedelta(seconds=3))).text.reveal()
     keyed.wait(lambda: keyed.infer(text).status == 200)
     keyed.wait(lambda: keyed.infer(text).status == 401)
+    assert time.monotonic() - began > 2.9  # not before its end, and nobody took it back
+    assert "API key" in keyed.infer(text).json["error"]
+    assert keyed.infer(other).status == 200
 
 
 def test_a_key_of_another_machine_is_refused_until_its_text_is_here(keyed: Keyed, tmp_path: Path) -> None:

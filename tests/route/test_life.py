@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,10 @@ from mcml.core.schema_routes import Router
 from mcml.route import envoy, loop
 from mcml.route.binary import find_envoy
 from mcml.route.config import RoutePlan
+from mcml.route.drill.load import Request, Sample, run_load
 from mcml.route.engine import Desired
 from mcml.route.envoy import EnvoyEngine
 from mcml.route.envoy_process import SHARED_MEMORY
-from mcml.route.load import Request, Sample, run_load
 from mcml.route.records import read_decisions, read_engine, read_running
 from mcml.route.serve import serve
 from tests.route.rig import Rig, Upstream, until
@@ -177,16 +178,23 @@ def test_a_new_static_part_takes_over_without_losing_a_request(tmp_path: Path, m
     nothing_left(tmp_path)
 
 
+def _matches(path: Path) -> list[object]:
+    """Return what the routes of a route file match, in order; none of a broken one."""
+    with suppress(ValueError, KeyError):
+        return [one["match"] for host in json.loads(path.read_text())["resources"][0]["virtual_hosts"] for one in host["routes"]]
+    return []
+
+
 @pytest.mark.parametrize("broken", ["{", '{"version_info": "x", "resources": [{"@type": "type.googleapis.com/nonsense"}]}', ""])
 def test_a_broken_route_file_changes_nothing_and_is_mended(rig: Rig, broken: str) -> None:
     path = rig.folder / "xds" / "rds.json"
-    good = path.read_text()
+    good = _matches(path)
     scratch = rig.folder / "xds" / "scratch"
     scratch.write_text(broken)
     scratch.replace(path)
     until(lambda: any("did not take a configuration" in line for line in rig.told.lines), 5, f"nothing was said: {rig.told.lines}")
     assert rig.infer().status == 200
-    until(lambda: path.read_text() == good, 5, "the file was not written again")
+    until(lambda: _matches(path) == good, 5, "the file was not written again")
     rig.upstreams["eu-1"].kill()
     rig.fact("route.backend_down", "eu-1")
     until(lambda: rig.infer().backend != "fraud@eu-1", 3, "weights do not change any more")
@@ -195,6 +203,7 @@ def test_a_broken_route_file_changes_nothing_and_is_mended(rig: Rig, broken: str
 
 def test_a_foreign_route_file_that_is_valid_is_replaced(rig: Rig) -> None:
     path = rig.folder / "xds" / "rds.json"
+    ours = _matches(path)
     foreign = json.loads(path.read_text())
     foreign["version_info"] = "foreign"
     foreign["resources"][0]["virtual_hosts"][0]["routes"] = []
@@ -203,6 +212,10 @@ def test_a_foreign_route_file_that_is_valid_is_replaced(rig: Rig) -> None:
     scratch.replace(path)
     until(lambda: rig.infer().status == 404, 3, "Envoy did not take the file")
     until(lambda: rig.infer().status == 200, 8, "the routes were not written again")
+    assert ours == _matches(path) != []
+    assert json.loads(path.read_text())["version_info"] != "foreign"
+    assert rig.told_of("route.config_refused") == []  # Envoy took it: nothing was refused
+    assert {rig.infer().backend for _ in range(60)} == {"fraud@eu-1", "fraud@eu-2", "fraud@us-1"}
 
 
 def test_facts_wait_for_a_store_that_is_away(rig: Rig) -> None:

@@ -67,6 +67,15 @@ STATS = {
 }
 
 
+def test_a_429_that_reached_the_client_is_a_failed_attempt() -> None:
+    """One that a retry hid is in `rq_error` already."""
+    stats = [{"name": "cluster.fraud@eu-1.upstream_rq_429", "value": 7}, {"name": "cluster.fraud@eu-1.retry.upstream_rq_429", "value": 5}]
+    counters = parse(json.dumps(CLUSTERS), json.dumps({"stats": stats})).backends["fraud@eu-1"].counters
+    assert (counters.attempts, counters.succeeded, counters.failed) == (18, 3, 15)
+    stats = [{"name": "cluster.fraud@eu-2.upstream_rq_429", "value": 4}]  # the two pages are not of one moment
+    assert parse(json.dumps(CLUSTERS), json.dumps({"stats": stats})).backends["fraud@eu-2"].counters == Counters()
+
+
 def test_what_envoy_says() -> None:
     seen = parse(json.dumps(CLUSTERS), json.dumps(STATS))
     assert seen.versions == {"cds": "c1", "lds": "l1", "rds": "r1"}

@@ -13,7 +13,7 @@ import pytest
 from mcml.core.clock import utc_now
 from mcml.core.price import PriceInfo
 from mcml.core.schema_routes import Route
-from mcml.route.load import Sample
+from mcml.route.drill.load import Sample
 from tests.route.rig import Answer, Rig, Upstream, ask, until
 
 TIERS = [["eu-1", "eu-2"], ["us-1"]]

@@ -122,3 +122,47 @@ def test_a_credential_is_always_fresh_and_a_plain_backend_has_none() -> None:
         world.places.credential(near)
     world.places.forget()  # mcml.toml has changed, and no target was asked since
     assert world.places.credential(far).secret == Secret("token-4")
+
+
+class Showing(Provider):
+    """A provider that shows without being asked whether there is news."""
+
+    shown = 1
+    broken = False
+
+    def stamp(self) -> int:
+        if self.broken:
+            raise PermissionError("not yours")
+        return self.shown
+
+
+def test_one_that_shows_its_news_is_asked_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcml.cli.route.places.SHARE", 0)
+    world = World()
+    near = world.providers["near"] = Showing("near", "http://a:1")
+    for _ in range(5):
+        world.ask()
+    assert near.described == 1
+    near.version = "2"
+    assert world.ask()[0] == "fraud@near 1"  # a state that it does not show is not asked for
+    near.shown = 2
+    until(lambda: world.ask()[0] == "fraud@near 2", 5, "the news is not taken up")
+    assert near.described == 2
+    near.failing = Unavailable("cannot describe")
+    near.shown = 3
+    until(lambda: world.ask() and world.said, 5, "the failure is not said")
+    near.failing, near.version = None, "3"
+    until(lambda: world.ask()[0] == "fraud@near 3", 5, "one that failed is not asked again")
+    before = near.described
+    near.broken = True
+    world.ask()
+    assert near.described == before + 1  # it cannot show anything: ask
+
+
+def test_one_that_shows_nothing_new_is_asked_after_a_while_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcml.cli.route.places.LONGEST", 0.0)
+    world = World()
+    near = world.providers["near"] = Showing("near", "http://a:1")
+    for _ in range(5):
+        world.ask()
+    assert near.described == 5

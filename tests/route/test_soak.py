@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcml.route.load import Sample
+from mcml.route.drill.load import Sample
 from tests.bench import route_rig
 from tests.bench.route_rig import MODEL, TARGETS, about, quantile, slope
 from tests.bench.route_soak import Soaked, soak

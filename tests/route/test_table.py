@@ -12,7 +12,7 @@ from mcml.route import config
 from mcml.route.binary import find_envoy
 from mcml.route.config.grpc import speaking
 from mcml.route.config.table import OVERFLOW
-from mcml.route.envoy import validate
+from mcml.route.envoy_check import validate
 from tests.route.test_config import backend
 from tests.route.test_patterns import REGIONS, ROUTES, TARGETS, Case, all_up, burst, cases, one
 

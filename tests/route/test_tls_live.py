@@ -13,6 +13,7 @@ import pytest
 
 from mcml.core.errors import Usage
 from mcml.core.schema_routes import Router, Tls
+from mcml.route.drill.load import Request, run_load, tls_context
 from tests.route.authority import Authority
 from tests.route.rig import Rig, Upstream, until
 
@@ -159,6 +160,13 @@ def test_clients_need_a_certificate_of_the_right_authority(tmp_path: Path) -> No
         for context in (served.client(), served.client(certificate=stranger)):
             with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
                 served.ask(context)
+        port, authority_file = served.rig.running.port, str(authority.certificate)
+        for identity, statuses in ((one_of_ours, {200}), (stranger, {0}), (None, {0})):  # as `mcml route drill --cert --key` asks
+            shown = (str(identity[0]), str(identity[1])) if identity else None
+            load = Request("127.0.0.1", port, "/v2/models/fraud/infer", b"{}", authority=authority_file, identity=shown)
+            assert {one.status for one in run_load(load, requests=4, concurrency=2)} == statuses
+        with pytest.raises(Usage, match="the client certificate cannot be used"):
+            tls_context(authority_file, (str(one_of_ours[0]), str(stranger[1])))
         keys = [path for path in served.rig.folder.rglob("*") if path.is_file() and b"PRIVATE KEY" in path.read_bytes()]
         assert {(path.name, path.stat().st_mode & 0o777) for path in keys} == {("sds.json", 0o600)}
 

@@ -13,7 +13,7 @@ import pytest
 
 from mcml.core.backend import Backend
 from mcml.core.credential import Credential
-from mcml.core.process import free_port
+from mcml.core.process import free_port, port_is_taken
 from mcml.core.schema_routes import Route
 from mcml.route.binary import find_envoy
 from mcml.route.config.values import HTTP, TYPE, address, named
@@ -299,6 +299,7 @@ def test_http2_is_spoken_where_it_is_offered(tmp_path: Path) -> None:
     argv = [str(find_envoy()), "-c", str(tmp_path / "h2.json"), "--disable-hot-restart", "--concurrency", "1", "--log-level", "error"]
     with subprocess.Popen(argv) as backend:
         try:
+            until(lambda: port_is_taken(port), 20, "the backend does not start")
             rig = Rig(tmp_path / "route", [])
             rig.backends = [
                 Backend("h2", "fraud", "h2.example.com", 443, "x", "x", tls=True, authorities=str(authority.file), via=port)

@@ -1,4 +1,4 @@
-"""What a person and a program read: the state of the router, its reasons, a drill."""
+"""What a person and a program read: the state of the router, its reasons."""
 
 import re
 from dataclasses import replace
@@ -16,10 +16,8 @@ from mcml.core.view import Document, State, Status, Table, Text
 from mcml.route import views
 from mcml.route.decide import Decision, Tracked
 from mcml.route.decide import State as LoopState
-from mcml.route.drill import Drill, DrillResult, Phase
 from mcml.route.health import Health
 from mcml.route.measure import Counters, Window
-from mcml.route.modes import Limits
 from mcml.route.records import Running, decision_json
 from mcml.route.score import Inputs, weigh
 from mcml.route.status import status
@@ -129,29 +127,10 @@ def test_nothing_to_explain_yet() -> None:
     assert re.match("no decision was made yet", first(views.explain([], NOW), Text).text)
 
 
-def test_a_drill() -> None:
-    before = (Phase("before", 50, 0, 1.0, 2.0),)
-    result = DrillResult(
-        "fraud", "eu-1", "fraud@eu-1", 100, 2, 5, 2.0, before, {"fraud@us-1": 98}, 0.1, None, None, "kill", {"503: x": 2}
-    )
-    document = views.drill(result, Limits().broken(result))
-    assert first(document, Status).state == State("failed", "bad")
-    assert first(views.drill(result, Limits(2).broken(result)), Status).state == State("passed", "ok")
-    assert document.items[0]["passed"] is False
-    assert document.items[0]["seconds_to_zero"] is None
-    pairs = dict(document.blocks[1].pairs)  # type: ignore[union-attr]
-    assert pairs["seconds until eu-1 had weight 0"] == "not within the drill"
-    assert pairs["requests per second"] == 50
-    assert first(document, Table).rows[0]["name"] == "before"
-    assert document.blocks[-2:] == [Text("2 x 503: x"), Text("to bring the backend back: mcml deploy model fraud")]
-
-
 def test_plans() -> None:
     plan = views.plan(None, {"fraud": ["fraud@eu-1"], "empty": []}, "127.0.0.1:8080")
     assert [item["name"] for item in plan.items] == ["empty", "fraud"]
     assert first(plan, Table).rows[0]["backends"] == "none yet"
     assert "a router runs already" in first(views.plan(RUNNING, {}, ""), Text).text
-    assert "the backend on eu-1 is killed" in first(views.drill_plan(Drill("fraud", "eu-1", 10, 2), RUNNING.url), Text).text
-    assert "no backend fails" in first(views.drill_plan(Drill("fraud", "", 10, 2), RUNNING.url), Text).text
     assert views.serving(RUNNING).items[0]["url"] == "http://127.0.0.1:8080"
     assert views.stopped(ProcessRef(5, 1.0)).items[0] == {"name": "5", "pid": 5, "stopped": True}

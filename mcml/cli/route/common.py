@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from mcml.core.schema_routes import Router, Tls
     from mcml.cost.prices import PriceBook
     from mcml.route.keys import KeyDesk
+    from mcml.route.parts import Setup
     from mcml.route.records import Running
-    from mcml.route.serve import Setup
     from mcml.store.route_keys import RouteKey
 
 
@@ -55,7 +55,7 @@ def setup(session: Session, listen: "Callable[[Session], Router]") -> "Setup":
     `listen` says where to listen, from the session's settings, which are replaced when mcml.toml changes.
     """
     from mcml.cli.route.newest import Newest
-    from mcml.route.serve import Setup
+    from mcml.route.parts import Setup
 
     backends = Backends(session)
     prices = Prices(session, backends)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mcml.core.backend import Backend
-    from mcml.route.drill import Drill
-    from mcml.route.fault import Fault
-    from mcml.route.modes import Limits
+    from mcml.route.drill.fault import Fault
+    from mcml.route.drill.modes import Limits
+    from mcml.route.drill.run import Drill
 
 EXAMPLES = (
     "mcml route drill fraud --kill aws-use1                   # kill -9 one backend under load; exit 1 if a client saw an error",
@@ -54,6 +54,8 @@ def drill(
     max_p99: Annotated[float | None, typer.Option(min=0, help="Milliseconds of p99 while it fails.", show_default=False)] = None,
     max_eject: Annotated[float | None, typer.Option(min=0, help="Seconds until its weight is 0.", show_default=False)] = None,
     max_recover: Annotated[float | None, typer.Option(min=0, help="Seconds until it serves again.", show_default=False)] = None,
+    cert: Annotated[str, typer.Option("--cert", help="PEM file: a certificate for a router that wants one.", show_default=False)] = "",
+    key: Annotated[str, typer.Option("--key", help="PEM file: the private key of --cert.", show_default=False)] = "",
 ) -> Document:
     """Let a backend fail under load, and count errors.
 
@@ -62,18 +64,19 @@ def drill(
     a backend elsewhere, is made by a relay between the router and it for the time of the drill. A router that asks for keys takes one from
     the environment variable MCML_ROUTE_KEY. Exit 1 past a limit.
     """
-    from mcml.route import views
-    from mcml.route.modes import Limits
+    from mcml.route.drill import views
+    from mcml.route.drill.modes import Limits
 
     wanted = _wanted(route, kill or target, "kill" if kill else mode, requests, concurrency, load_only=load_only)
+    wanted = _identified(wanted, cert, key)
     if session.dry_run:
-        return views.drill_plan(wanted, common.running(session).url)
+        return views.plan(wanted, common.running(session).url)
     return _run(session, wanted, delay, Limits(max_errors, max_p99, max_eject, max_recover))
 
 
 def _wanted(route: str, target: str, mode: str, requests: int, concurrency: int, *, load_only: bool) -> "Drill":
-    from mcml.route.drill import Drill
-    from mcml.route.modes import WORDS
+    from mcml.route.drill.modes import WORDS
+    from mcml.route.drill.run import Drill
 
     if bool(target) == load_only:
         why = "either --kill TARGET, or --target with --mode, or --load-only"
@@ -84,11 +87,20 @@ def _wanted(route: str, target: str, mode: str, requests: int, concurrency: int,
     return Drill(route, target, requests, concurrency, mode, {"x-api-key": key} if key else {})
 
 
+def _identified(wanted: "Drill", cert: str, key: str) -> "Drill":
+    from dataclasses import replace
+
+    if bool(cert) != bool(key):
+        why = "a certificate is shown with its private key"
+        raise Usage("--cert and --key go together", why=why, next_step="mcml route drill --help")
+    return replace(wanted, identity=(cert, key) if cert else None)
+
+
 def _run(session: Session, wanted: "Drill", delay: float, limits: "Limits") -> Document:
     from dataclasses import replace
 
-    from mcml.route import views
-    from mcml.route.drill import check, run_drill
+    from mcml.route.drill import views
+    from mcml.route.drill.run import check, run_drill
 
     running, folder = common.running(session), common.folder(session)
     tls = common.listen(session, None, None).tls
@@ -105,14 +117,14 @@ def _run(session: Session, wanted: "Drill", delay: float, limits: "Limits") -> D
     broken = limits.broken(result)
     if broken:
         session.exit_code = exits.FAILED
-    return views.drill(result, broken)
+    return views.result(result, broken)
 
 
 @contextmanager
 def _fault(session: Session, wanted: "Drill", delay: float) -> "Iterator[Fault | None]":
     from mcml.core.errors import ProviderCannot
-    from mcml.route.fault import Killed, Stopped, through_relay
-    from mcml.route.victim import victim
+    from mcml.route.drill.fault import Killed, Stopped, through_relay
+    from mcml.route.drill.victim import victim
 
     if not wanted.target:
         yield None
@@ -132,7 +144,7 @@ def _fault(session: Session, wanted: "Drill", delay: float) -> "Iterator[Fault |
 
 
 def _backend(session: Session, wanted: "Drill") -> "Backend":
-    from mcml.route.drill import backend_of
+    from mcml.route.drill.run import backend_of
 
     name = backend_of(wanted, common.folder(session))
     for backend in common.Backends(session)():

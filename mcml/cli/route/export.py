@@ -18,6 +18,7 @@ EXAMPLES = (
     "mcml route export --to istio --gateway istio-system/public",
     "mcml route export --to envoy > envoy.json && envoy -c envoy.json",
     "mcml route export --to kubernetes --image registry.example.com/mcml:1 --secret mcml-router | kubectl apply -f -   # the router itself",
+    "kubectl create secret generic router-keys --from-file=.mcml/route/keys.json   # for: --keys-secret router-keys",
 )
 FORMATS = ("gateway-api", "istio", "envoy", "kubernetes")
 
@@ -37,15 +38,20 @@ def export(
     secret: Annotated[
         str, typer.Option(help="For kubernetes: Secret whose keys become environment variables.", show_default=False)
     ] = "",
+    keys_secret: Annotated[
+        str, typer.Option("--keys-secret", help="For kubernetes: Secret that holds .mcml/route/keys.json.", show_default=False)
+    ] = "",
 ) -> Document:
     """Write the routes for somebody else's gateway, or the router for Kubernetes.
 
     What a format cannot say is told on stderr. The manifests hold no secret; weights are those of now, or equal when no router runs.
+    Several routers share keys, drains and pins through the store, and the text of a key through --keys-secret. Each counts for itself: a
+    rate, a burst's concurrency and its ceiling are per router, so three replicas let through three times as much.
     """
     if to not in FORMATS:
         raise Usage(f"no format named {to!r}", why=f"formats: {', '.join(FORMATS)}", next_step="mcml route export --help")
     if to == "kubernetes":
-        return _replicas(session, image, replicas, namespace, secret)
+        return _replicas(session, image, replicas, namespace, secret, keys_secret)
     return _routes(session, to, namespace, gateway)
 
 
@@ -75,7 +81,7 @@ def _envoy(session: Session, routes: "list[Exported]") -> Document:
     return configuration(envoy(routes, front, software=metadata.version("mcml"), now=session.clock()))
 
 
-def _replicas(session: Session, image: str, replicas: int, namespace: str, secret: str) -> Document:
+def _replicas(session: Session, image: str, replicas: int, namespace: str, secret: str, keys: str) -> Document:
     from mcml.core.paths import CONFIG_NAME
     from mcml.route.export import views
     from mcml.route.export.replicas import Replicas, manifests
@@ -85,7 +91,7 @@ def _replicas(session: Session, image: str, replicas: int, namespace: str, secre
         raise Usage("which image?", why=why, next_step="mcml route export --to kubernetes --image IMAGE")
     text = (session.config.project / CONFIG_NAME).read_text(encoding="utf-8")
     settings = session.settings
-    wanted = Replicas(image, replicas, text, settings.store.url, settings.router.port or 8080, namespace, secret=secret)
+    wanted = Replicas(image, replicas, text, settings.store.url, settings.router.port or 8080, namespace, secret=secret, keys=keys)
     return views.manifests(manifests(wanted))
 
 

@@ -30,7 +30,7 @@ def add(
     session: Session,
     name: Annotated[str, typer.Argument(help="Who it is for; it stands in the access log.")],
     model: Models = None,
-    limit: Annotated[str, typer.Option("--limit", help="Most requests: 20/s, 600/m, 5/10s.", show_default=False)] = "",
+    limit: Annotated[str, typer.Option("--limit", help="Most requests, at each router: 20/s, 600/m, 5/10s.", show_default=False)] = "",
     expires: Annotated[str, typer.Option("--expires", help="How long it holds: 90d, 12h.", show_default=False)] = "",
 ) -> Document:
     """Make an API key.

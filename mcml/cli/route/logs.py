@@ -46,9 +46,9 @@ def logs(
     request as it ends (with -o json as JSON), until Ctrl-C or --timeout.
     """
     from mcml.core.when import moment
-    from mcml.route import evidence_views, log_views
     from mcml.route.access_log import ACCESS_LOG, Wanted, newest
     from mcml.route.config.evidence import EVIDENCE_FILE
+    from mcml.route.show import evidence_views, log_views
 
     if route and route not in session.settings.routes:
         raise unknown("route", route, session.settings.routes, next_step="mcml config show")
@@ -65,8 +65,8 @@ def _follow(session: Session, wanted: "Wanted", log: "Path") -> None:
     """Write a line for each request, until --timeout is over; Ctrl-C ends it, too, and is no failure."""
     import json
 
-    from mcml.route import log_views
     from mcml.route.access_log import ACCESS_LOG, follow
+    from mcml.route.show import log_views
 
     as_json = session.common.output == "json" or log.name != ACCESS_LOG
     common.running(session)

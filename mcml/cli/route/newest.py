@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from mcml.core.fact import Fact
     from mcml.core.schema_routes import Router
-    from mcml.route.serve import Wanted
+    from mcml.route.parts import Wanted
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
 
@@ -30,7 +30,7 @@ class Newest:
 
     def __call__(self) -> "Wanted":
         """Return the routes and the router of the newest good file."""
-        from mcml.route.serve import Wanted
+        from mcml.route.parts import Wanted
 
         stamp = self._stamp()
         if stamp == self._seen and stamp != self._taken:

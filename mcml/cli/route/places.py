@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from mcml.cli.session import Session
@@ -11,7 +11,7 @@ from mcml.core.credential import Credential
 from mcml.core.errors import McmlError, NotAuthenticated
 from mcml.deploy.backends import backends_of
 from mcml.providers.api.capability import MODEL_ENDPOINT
-from mcml.providers.api.endpoint import Endpoint, InvokeTarget, ModelEndpoint, Variant
+from mcml.providers.api.endpoint import Endpoint, InvokeTarget, ModelEndpoint, Stamped, Variant
 
 PATIENCE = 20.0
 """Seconds that the first question to a target may take before the others go on without it."""
@@ -37,6 +37,9 @@ class _Place:
     heard: bool = False
     failing: bool = False
     due: float = 0.0
+    shows: Stamped | None = None
+    stamp: Hashable = None
+    latest: float = 0.0
 
 
 class Places:
@@ -77,7 +80,7 @@ class Places:
         return found
 
     def _ask(self, target: str, place: _Place) -> None:
-        if (place.asking is None or not place.asking.is_alive()) and time.monotonic() >= place.due:
+        if (place.asking is None or not place.asking.is_alive()) and time.monotonic() >= place.due and _has_news(place):
             place.asking = threading.Thread(target=self._look, args=(target, place), name=f"places-{target}", daemon=True)
             place.asking.start()
 
@@ -85,6 +88,8 @@ class Places:
         began = time.monotonic()
         try:
             endpoint = place.endpoint = place.endpoint or self._session.open(MODEL_ENDPOINT, target)
+            place.shows = endpoint if isinstance(endpoint, Stamped) else None
+            place.stamp = _shown(place)
 
             def way(found: Endpoint, variant: Variant) -> InvokeTarget:
                 key = found.name, variant.version, variant.address, variant.grpc_port
@@ -99,4 +104,20 @@ class Places:
                 why = (failed.message + (f" ({failed.why})" if failed.why else "")) if isinstance(failed, McmlError) else repr(failed)
                 self._session.note(f"{target}: {why}")
             place.failing = True
-        place.due = time.monotonic() + min(LONGEST, SHARE * (time.monotonic() - began))
+        now = time.monotonic()
+        place.due, place.latest = now + min(LONGEST, SHARE * (now - began)), now + LONGEST
+
+
+def _has_news(place: _Place) -> bool:
+    """Tell whether asking a target may bring something new; most can only be asked, one on this machine shows it."""
+    if place.failing or place.stamp is None or time.monotonic() >= place.latest:
+        return True
+    return _shown(place) != place.stamp
+
+
+def _shown(place: _Place) -> Hashable:
+    """Return what a target shows without being asked; None when it shows nothing."""
+    try:
+        return place.shows.stamp() if place.shows else None
+    except OSError:
+        return None  # asking will say what is wrong

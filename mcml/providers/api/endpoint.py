@@ -1,9 +1,9 @@
 """ModelEndpoint: a model behind an address, in one or more versions that share its traffic."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from mcml.core.credential import Credential, SigningKeys
 from mcml.core.secret import Secret
@@ -102,3 +102,11 @@ class ModelEndpoint(Protocol):
 
     def delete(self, name: str, version: str = "") -> bool:
         """Stop and remove one version, or the whole endpoint; False when it was gone. Never touches a process that is not ours."""
+
+
+@runtime_checkable
+class Stamped(Protocol):
+    """What a ModelEndpoint may have besides, where it costs next to nothing: the router then asks `describe` only when there is news."""
+
+    def stamp(self) -> Hashable:
+        """Return a value that is another one once a version, its address or its share of the traffic has changed; not for a mere state."""

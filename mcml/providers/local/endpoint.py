@@ -35,6 +35,7 @@ from mcml.providers.local.variant import (
     read_weights,
     runs_of,
     runs_on,
+    stamp_of,
     variant_folder,
     write_run,
     write_weights,
@@ -60,6 +61,10 @@ class LocalModelEndpoint:
         names = [safe_name(name, "model")] if name else models_on(self.root, self.target)
         found = (self._describe(model) for model in names)
         return [endpoint for endpoint in found if endpoint is not None]
+
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """See `Stamped.stamp`."""
+        return stamp_of(self.root, self.target)
 
     def create(self, request: EndpointRequest) -> Endpoint:
         """Start a version and return when it is ready.

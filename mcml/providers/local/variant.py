@@ -1,6 +1,8 @@
 """One version of a model on a local target, as it is written down: `run.json`, its port and process, and its share of the traffic."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -105,6 +107,24 @@ def runs_on(root: Path, target: str) -> Iterator[tuple[str, Run]]:
     for model in models_on(root, target):
         for run in runs_of(root, target, model):
             yield model, run
+
+
+def stamp_of(root: Path, target: str) -> tuple[tuple[str, int, int], ...]:
+    """Return which files say what runs on a target, each with its inode and time of change (ns): a file is only ever replaced."""
+    found = []
+    for model in _folders(root / "endpoints" / safe_name(target, "target")):
+        files = [f"{model}/{WEIGHTS_FILE}", *(f"{version}/{RUN_FILE}" for version in _folders(f"{model}/versions"))]
+        for file in files:
+            with suppress(FileNotFoundError):
+                said = os.stat(file)  # noqa: PTH116 - twice a second for every model
+                found.append((file, said.st_ino, said.st_mtime_ns))
+    return tuple(sorted(found))
+
+
+def _folders(parent: Path | str) -> list[str]:
+    with suppress(FileNotFoundError), os.scandir(parent) as entries:
+        return [entry.path for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+    return []
 
 
 def read_weights(root: Path, target: str, model: str, versions: Sequence[str]) -> dict[str, int]:

@@ -54,7 +54,6 @@ def _cluster(name: str, members: Sequence[Backend], upstream: Upstream) -> Json:
         },
         **({"health_checks": [_health_check(first)]} if probed(first) else {}),
         "outlier_detection": _outlier_detection(),
-        "track_cluster_stats": {"per_endpoint_stats": True},
     }
 
 

@@ -263,13 +263,22 @@ def _retries(plan: RoutePlan, choice: Choice) -> Json:
 
 def clusters_of(table: Any) -> set[str]:
     """Return the clusters that a route table names, wherever in it they stand."""
-    if isinstance(table, list):
-        return {name for one in table for name in clusters_of(one)}
-    if not isinstance(table, dict):
-        return set()
-    found = {name for value in table.values() for name in clusters_of(value)}
-    found |= {table[key] for key in ("cluster", "cluster_name", "default_cluster") if isinstance(table.get(key), str)}
-    return found | {one["name"] for one in table.get("weighted_clusters", {}).get("clusters", ())}
+    found: set[str] = set()
+    _find_clusters(table, found)
+    return found
+
+
+def _find_clusters(value: Any, found: set[str]) -> None:
+    if isinstance(value, list):
+        for one in value:
+            _find_clusters(one, found)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            if isinstance(one, dict | list):
+                _find_clusters(one, found)
+            elif key in ("cluster", "cluster_name", "default_cluster"):
+                found.add(one)
+        found |= {one["name"] for one in value.get("weighted_clusters", {}).get("clusters", ())}
 
 
 def _server_routes(software: str, ready: bool) -> list[Json]:

@@ -10,6 +10,10 @@ Json = dict[str, Any]
 
 LABEL = "app.kubernetes.io/name"
 FOLDER = "/project"
+STATE = f"{FOLDER}/.mcml/route"
+KEYS_FILE = "keys.json"
+"""The name of the file of API keys (mcml.route.keys), in a router's folder and in the Secret."""
+
 GRACE_SECONDS = 40
 """Longer than the router takes to drain."""
 
@@ -18,7 +22,8 @@ GRACE_SECONDS = 40
 class Replicas:
     """What to run: an image that holds mcml, how often, the text of mcml.toml, and the Secret with what the environment must hold.
 
-    `secret` names a Secret of yours: its keys become environment variables (PGPASSWORD, cloud credentials).
+    `secret` names a Secret of yours: its keys become environment variables (PGPASSWORD, cloud credentials). `keys` names one that holds the
+    file of API keys of the machine where they were made, as `keys.json`; a change of it arrives in the routers that run.
     """
 
     image: str
@@ -29,6 +34,7 @@ class Replicas:
     namespace: str = "default"
     name: str = "mcml-router"
     secret: str = ""
+    keys: str = ""
     annotations: dict[str, str] = field(default_factory=dict)
 
 
@@ -88,6 +94,7 @@ def _deployment(wanted: Replicas) -> Json:
             {"name": "config", "configMap": {"name": wanted.name}},
             {"name": "state", "emptyDir": {}},
             {"name": "tmp", "emptyDir": {}},
+            *([{"name": "keys", "secret": {"secretName": wanted.keys, "defaultMode": 0o440}}] if wanted.keys else []),
         ],
     }
     return {
@@ -100,7 +107,10 @@ def _deployment(wanted: Replicas) -> Json:
 
 def _container(wanted: Replicas) -> Json:
     # the file is mounted as a folder, not as one file: only then a change of the ConfigMap arrives
-    link = f"ln -sf /config/mcml.toml {FOLDER}/mcml.toml && exec mcml route serve --host 0.0.0.0 --port {wanted.port}"
+    link = f"ln -sf /config/mcml.toml {FOLDER}/mcml.toml && "
+    if wanted.keys:
+        link += f"mkdir -p {STATE} && ln -sf /keys/{KEYS_FILE} {STATE}/{KEYS_FILE} && "
+    link += f"exec mcml route serve --host 0.0.0.0 --port {wanted.port}"
     container: Json = {
         "name": "router",
         "image": wanted.image,
@@ -118,6 +128,7 @@ def _container(wanted: Replicas) -> Json:
             {"name": "config", "mountPath": "/config", "readOnly": True},
             {"name": "state", "mountPath": FOLDER},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - in the container
+            *([{"name": "keys", "mountPath": "/keys", "readOnly": True}] if wanted.keys else []),
         ],
     }
     if wanted.secret:

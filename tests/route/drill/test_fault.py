@@ -14,10 +14,10 @@ from mcml.core.clock import utc_now
 from mcml.core.errors import ProviderCannot, Unavailable, Usage
 from mcml.core.report import Silent
 from mcml.core.schema_routes import Router, Tls
-from mcml.route.drill import Drill, DrillResult, Phase, run_drill
-from mcml.route.fault import DRILL_FILE, check, rerouted, through_relay
-from mcml.route.modes import WORDS, Limits, Mode
-from mcml.route.relay import Relay
+from mcml.route.drill.fault import DRILL_FILE, check, rerouted, through_relay
+from mcml.route.drill.modes import WORDS, Limits, Mode
+from mcml.route.drill.relay import Relay
+from mcml.route.drill.run import Drill, DrillResult, Phase, run_drill
 from tests.route import clouds
 from tests.route.authority import Authority
 from tests.route.clouds import Cloud
@@ -146,7 +146,7 @@ def test_the_router_goes_back_when_a_drill_dies(tmp_path: Path) -> None:
 
 
 def test_a_router_that_does_not_take_the_relay_up_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcml.route.fault.SWITCH_SECONDS", 0.2)
+    monkeypatch.setattr("mcml.route.drill.fault.SWITCH_SECONDS", 0.2)
     (tmp_path / "status.json").write_text(json.dumps({"routes": [{"route": "fraud", "backends": []}]}))
     with pytest.raises(Unavailable, match="does not reach fraud@eu-1"), through_relay(tmp_path, BACKEND, "reset", delay=1.0):
         pytest.fail("the drill began")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from mcml.route.drill import DrillResult
+    from mcml.route.drill.run import DrillResult
 
 Mode = Literal["ok", "kill", "stop", "503", "429", "slow", "garbage", "reset", "tls"]
 """ok: not at all; the others as `WORDS` says."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.process import free_port
-from mcml.route.load import Request, percentile, run_load
+from mcml.route.drill.load import Request, percentile, run_load
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-mcml-backend: m@a\r\nx-mcml-attempts: 2\r\n\r\n{}"
 

@@ -13,10 +13,10 @@ from mcml.core.errors import NotFound, ProviderCannot, Unavailable
 from mcml.core.fact import Fact
 from mcml.core.process import free_port, is_alive
 from mcml.core.report import Silent
-from mcml.route.drill import Drill, Phase, run_drill, summarise
-from mcml.route.fault import Killed
-from mcml.route.load import Sample
-from mcml.route.victim import listener, victim
+from mcml.route.drill.fault import Killed
+from mcml.route.drill.load import Sample
+from mcml.route.drill.run import Drill, Phase, run_drill, summarise
+from mcml.route.drill.victim import listener, victim
 from tests.route.rig import Rig, until
 
 LISTEN = "import socket,sys,time; s=socket.create_server(('127.0.0.1', int(sys.argv[1]))); print('ready', flush=True); time.sleep(60)"

@@ -13,9 +13,9 @@ from mcml.core.backend import Backend
 from mcml.core.errors import ProviderCannot, Unavailable, Usage
 from mcml.core.files import read_json, write_json
 from mcml.core.process import ProcessRef, is_alive, reference
-from mcml.route.modes import Mode
+from mcml.route.drill.modes import Mode
+from mcml.route.drill.relay import Relay
 from mcml.route.records import read_status
-from mcml.route.relay import Relay
 
 DRILL_FILE = "drill.json"
 SWITCH_SECONDS = 15.0

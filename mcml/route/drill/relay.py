@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from mcml.core.errors import Unavailable
-from mcml.route.modes import Mode
+from mcml.route.drill.modes import Mode
 
 CHUNK = 65_536
 GARBAGE = b"\x00\xff not a protocol \xfe\r\n" * 8

@@ -14,10 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mcml.core.errors import Conflict, Unavailable
 from mcml.route.ask import ask as ask_json
-from mcml.route.board import Board
-from mcml.route.control import Control, FrontStats, Pages, is_local
-from mcml.route.metrics import METRICS
 from mcml.route.records import DECISIONS_FILE
+from mcml.route.show.board import Board
+from mcml.route.show.control import Control, FrontStats, Pages, is_local
+from mcml.route.show.metrics import METRICS
 from tests.route.rig import Answer, Rig, ask, until
 from tests.route.seen import NOW, backend, status
 

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mcml.core.errors import Usage
+
 if TYPE_CHECKING:
     import ssl
 
@@ -35,7 +37,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent: POST `body` as JSON to `path` on `host:port`; over TLS when `authority` names a PEM file of whom to believe."""
+    """What is sent: POST `body` as JSON to `path` on `host:port`; over TLS when `authority` names a PEM file of whom to believe.
+
+    `identity`: PEM files of the certificate that we show, and of its key.
+    """
 
     host: str
     port: int
@@ -43,6 +48,7 @@ class Request:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     authority: str = ""
+    identity: tuple[str, str] | None = None
 
     @property
     def wire(self) -> bytes:
@@ -55,16 +61,25 @@ class Request:
     @property
     def tls(self) -> "ssl.SSLContext | None":
         """How to speak TLS; None: not at all. The name in the certificate is not compared: we connect to our own machine."""
-        return tls_context(self.authority) if self.authority else None
+        return tls_context(self.authority, self.identity) if self.authority else None
 
 
-def tls_context(authority: str) -> "ssl.SSLContext":
-    """Return what trusts the certificates of a PEM file, also one that is no authority; names are not compared."""
+def tls_context(authority: str, identity: tuple[str, str] | None = None) -> "ssl.SSLContext":
+    """Return what trusts the certificates of a PEM file, also one that is no authority; names are not compared.
+
+    Raises Usage when the files of `identity` cannot be read, or do not belong together.
+    """
     import ssl
 
     context = ssl.create_default_context(cafile=authority)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.check_hostname = False
+    if identity:
+        try:
+            context.load_cert_chain(*identity)
+        except (OSError, ssl.SSLError) as broken:
+            why = f"{broken.strerror or broken} ({identity[0]}, {identity[1]})"
+            raise Usage("the client certificate cannot be used", why=why, next_step="--cert and --key name two PEM files") from broken
     return context
 
 

@@ -8,8 +8,8 @@ import pytest
 from mcml.core.process import ProcessRef
 from mcml.core.view import Table
 from mcml.route import views
-from mcml.route.history import History
 from mcml.route.records import Running
+from mcml.route.show.history import History
 from mcml.ui.piped import write
 from mcml.ui.terminal import draw
 from tests.route.seen import NOW, backend, status

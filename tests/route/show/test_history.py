@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from mcml.route.history import FIELDS, SECONDS, STEP, History
+from mcml.route.show.history import FIELDS, SECONDS, STEP, History
 from tests.route.seen import NOW, backend, status
 
 

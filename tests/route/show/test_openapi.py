@@ -6,11 +6,12 @@ from typing import Any
 import jsonschema
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 
 from mcml.core.schema_routes import Route
 from mcml.core.v2 import zero_request
-from mcml.route.openapi import document
-from mcml.route.page import docs
+from mcml.route.show.openapi import document
+from mcml.route.show.page import docs
 from tests.route.rig import Rig, ask, until
 
 SIGNATURE: dict[str, Any] = {
@@ -39,7 +40,14 @@ def made(*, keys: bool = False, signatures: dict[str, Any] | None = None) -> dic
 @pytest.mark.parametrize("keys", [False, True])
 @pytest.mark.parametrize("signatures", [None, {}, {"fraud": (SIGNATURE, {**SIGNATURE, "inputs": []})}], ids=["one", "none", "two"])
 def test_it_is_valid(keys: bool, signatures: dict[str, Any] | None) -> None:
-    validate(json.loads(json.dumps(made(keys=keys, signatures=signatures))), cls=OpenAPIV31SpecValidator)
+    said = json.loads(json.dumps(made(keys=keys, signatures=signatures)))
+    validate(said, cls=OpenAPIV31SpecValidator)
+    assert said["openapi"] == "3.1.0"
+    assert ("securitySchemes" in said["components"]) is keys
+    assert "post" in said["paths"]["/v2/models/fraud/infer"]
+    said["paths"]["/v2/models/fraud/infer"]["post"]["responses"] = []
+    with pytest.raises(OpenAPIValidationError):  # it would have seen it
+        validate(said, cls=OpenAPIV31SpecValidator)
 
 
 def request_schema(name: str = "fraud") -> dict[str, Any]:

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from mcml.core.clock import rfc3339
 from mcml.core.override import Override
-from mcml.route.board import Board
-from mcml.route.control import Control, Pages
-from mcml.route.history import History
 from mcml.route.overrides import to_json
-from mcml.route.page import html
-from mcml.route.page.plots import Line, nice, plot
-from mcml.route.page.topology import topology
+from mcml.route.show.board import Board
+from mcml.route.show.control import Control, Pages
+from mcml.route.show.history import History
+from mcml.route.show.page import html
+from mcml.route.show.page.plots import Line, nice, plot
+from mcml.route.show.page.topology import topology
 from tests.route.seen import NOW, backend, status
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), "")

@@ -14,8 +14,8 @@ from mcml.core.when import span
 from mcml.route.override_views import subject
 from mcml.route.overrides import from_json
 from mcml.route.overrides import told as changed
-from mcml.route.page.plots import SLOTS, Line, plot
-from mcml.route.page.topology import MARKS, topology
+from mcml.route.show.page.plots import SLOTS, Line, plot
+from mcml.route.show.page.topology import MARKS, topology
 
 OPEN_ROUTES = 6
 """Routes that are unfolded at first."""

@@ -2,7 +2,7 @@
 
     /            the status page (`?part=main`: the part that changes)      /status      what `mcml route status` reads
     /history     the last 15 minutes (`?since=SECONDS&most=N`)              /decisions   the last ones (`?route=NAME&most=N`)
-    /metrics     Prometheus (mcml.route.metrics)                            /healthz     200 while the control loop looks, else 503
+    /metrics     Prometheus (mcml.route.show.metrics)                            /healthz     200 while the control loop looks, else 503
 
 A page of a stranger must not read it through the browser of somebody who sits here: a Host that is not of this machine is refused (DNS
 rebinding), there is no CORS, and nothing is changed by any request.
@@ -22,10 +22,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from mcml.core.clock import Clock, parse_rfc3339
 from mcml.core.errors import Conflict, Unavailable
 from mcml.route.admin import Admin
-from mcml.route.board import Board
-from mcml.route.metrics import CONTENT_TYPE, FRONT_FILTER, Snapshot, render
 from mcml.route.observe import read_stats
 from mcml.route.records import read_decisions, read_running
+from mcml.route.show.board import Board
+from mcml.route.show.metrics import CONTENT_TYPE, FRONT_FILTER, Snapshot, render
 
 OLD_SECONDS = 5.0
 SOCKET_SECONDS = 15.0
@@ -86,7 +86,7 @@ class Pages:
         return read_decisions(self.folder, route=route)[-most:] if most > 0 else []
 
     def _page(self, query: Query) -> Page:
-        from mcml.route.page import html
+        from mcml.route.show.page import html
 
         body = html.body(self.board.told, self.board.history.json(values=PAGE_VALUES), self._decisions("", SHOWN_DECISIONS), self.clock())
         return Page(200, "text/html; charset=utf-8", body if query.get("part") == "main" else html.whole(body, self.url()), html.policy())

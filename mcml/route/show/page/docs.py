@@ -7,7 +7,7 @@ from hashlib import sha256
 from html import escape
 from typing import Any
 
-from mcml.route.page.html import asset
+from mcml.route.show.page.html import asset
 
 MOST_EXAMPLE = 1200
 """Characters of an example that are shown."""

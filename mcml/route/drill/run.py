@@ -17,9 +17,9 @@ from mcml.core.fact import Fact
 from mcml.core.report import Reporter
 from mcml.core.v2 import zero_request
 from mcml.route.decide import ROOM
-from mcml.route.fault import Fault
-from mcml.route.load import Request, Sample, percentile, run_load, tls_context
-from mcml.route.modes import WORDS, Mode
+from mcml.route.drill.fault import Fault
+from mcml.route.drill.load import Request, Sample, percentile, run_load, tls_context
+from mcml.route.drill.modes import WORDS, Mode
 from mcml.route.records import Running, read_decisions, read_status
 
 ZERO_SECONDS = 10.0
@@ -36,7 +36,8 @@ TRICKLE = 20
 class Drill:
     """What to do: the route, the target whose backend fails from halfway on (empty: none), how, and the load.
 
-    `headers` go with every request; `authority` is the certificate of a router that speaks TLS (a PEM file).
+    `headers` go with every request; `authority` is the certificate of a router that speaks TLS (a PEM file),
+    `identity` the PEM files of a certificate, and of its key, to show to one that asks its clients for one.
     """
 
     route: str
@@ -46,6 +47,7 @@ class Drill:
     mode: Mode = "kill"
     headers: Mapping[str, str] = field(default_factory=dict)
     authority: str = ""
+    identity: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def backend_of(drill: Drill, folder: Path) -> str:
 def _connection(drill: Drill, running: Running, port: int | None) -> http.client.HTTPConnection:
     if not running.tls:
         return http.client.HTTPConnection(running.address, port, timeout=30.0)
-    return http.client.HTTPSConnection(running.address, port, timeout=30.0, context=tls_context(drill.authority))
+    return http.client.HTTPSConnection(running.address, port, timeout=30.0, context=tls_context(drill.authority, drill.identity))
 
 
 def _request(drill: Drill, running: Running) -> Request:
@@ -191,7 +193,8 @@ def _request(drill: Drill, running: Running) -> Request:
         raise Unavailable(f"the router at {running.url} does not answer", why=str(failed), next_step="mcml route status") from failed
     finally:
         connection.close()
-    return Request(running.address, running.port, f"{path}/infer", _body(drill.route, answer.status, body), drill.headers, drill.authority)
+    sent = _body(drill.route, answer.status, body)
+    return Request(running.address, running.port, f"{path}/infer", sent, drill.headers, drill.authority, drill.identity)
 
 
 def _body(route: str, status: int, metadata: bytes) -> bytes:
