@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from mcml.core.clock import Clock, utc_now
 from mcml.core.errors import NotFound
@@ -31,25 +32,30 @@ def record(store: Store, fact: Fact, *, clock: Clock = utc_now) -> Entry:
     Every long-running command writes its facts through this; when it returns, the incident is on disk. Raises Unavailable.
     """
     with store.writing() as connection:
-        cause = journal.append(connection, fact)
-        if not signals(cause):
-            return cause
-        known = incidents.select_states(connection, UNRESOLVED)
-        recently = Query(since=cause.at - REOPEN_WITHIN, kinds=("incident.resolved",), target=cause.target)
-        for entry in journal.read(connection, recently):
-            identifier = entry.facts.get("incident")
-            ended = incidents.find(connection, identifier) if isinstance(identifier, int) else None
-            known += [ended] if ended else []
-        for change in react(cause, known):
-            if change.incident.id:
-                incidents.save(connection, change.incident)
-                stored = change.incident
-            else:
-                # None: a writer that does not take the store's lock was faster; its incident has the key, ours is not needed.
-                stored = incidents.insert_once(connection, change.incident) or change.incident
-            if stored.id:
-                journal.append(connection, _fact(replace(change, incident=stored), ITSELF, clock, cause=cause.seq))
+        return record_within(connection, fact, clock=clock)
+
+
+def record_within(connection: Any, fact: Fact, *, clock: Clock = utc_now) -> Entry:
+    """Do the same within the write transaction of somebody who keeps more than the fact in it."""
+    cause = journal.append(connection, fact)
+    if not signals(cause):
         return cause
+    known = incidents.select_states(connection, UNRESOLVED)
+    recently = Query(since=cause.at - REOPEN_WITHIN, kinds=("incident.resolved",), target=cause.target)
+    for entry in journal.read(connection, recently):
+        identifier = entry.facts.get("incident")
+        ended = incidents.find(connection, identifier) if isinstance(identifier, int) else None
+        known += [ended] if ended else []
+    for change in react(cause, known):
+        if change.incident.id:
+            incidents.save(connection, change.incident)
+            stored = change.incident
+        else:
+            # None: a writer that does not take the store's lock was faster; its incident has the key, ours is not needed.
+            stored = incidents.insert_once(connection, change.incident) or change.incident
+        if stored.id:
+            journal.append(connection, _fact(replace(change, incident=stored), ITSELF, clock, cause=cause.seq))
+    return cause
 
 
 def concerns(store: Store, fact: Fact) -> bool:

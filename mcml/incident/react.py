@@ -3,6 +3,8 @@
     route.backend_down   opens `backend_down:MODEL@TARGET`       route.backend_up   ends it
     deploy.failed        opens `deploy_failed:MODEL@TARGET`      deploy.finished    ends it
                                                                  deploy.deleted     ends both: there is nothing left to be down
+    cost.budget_alerted  opens `budget:NAME`, when the budget    cost.budget_recovered  ends it, when no alert of it is on
+                         asks for incidents
 
 The rules, for every key:
 - A sign of trouble opens an incident; while one is unresolved, further signs are notes on it (and raise its severity, never lower it).
@@ -122,12 +124,27 @@ def _deploy_deleted(fact: Fact | Entry) -> tuple[Signal, ...]:
     return tuple(Signal(f"{alert}:{subject}", False, f"{subject} was deleted") for alert in ("backend_down", "deploy_failed"))
 
 
+def _budget_alerted(fact: Fact | Entry) -> tuple[Signal, ...]:
+    if fact.facts.get("incident") is not True:
+        return ()
+    name, text = _word(fact.facts, "budget") or "?", _word(fact.facts, "text") or "no reason given"
+    severity: Severity = "error" if fact.facts.get("over") is True else "warning"
+    return (Signal(f"budget:{name}", True, f"budget {name}: {text}", f"budget {name}: {text}", severity),)
+
+
+def _budget_recovered(fact: Fact | Entry) -> tuple[Signal, ...]:
+    name = _word(fact.facts, "budget") or "?"
+    return () if fact.facts.get("on") else (Signal(f"budget:{name}", False, f"budget {name}: no alert is on"),)
+
+
 _READERS: Mapping[str, Callable[[Fact | Entry], tuple[Signal, ...]]] = {
     "route.backend_down": _backend_down,
     "route.backend_up": _backend_up,
     "deploy.failed": _deploy_failed,
     "deploy.finished": _deploy_finished,
     "deploy.deleted": _deploy_deleted,
+    "cost.budget_alerted": _budget_alerted,
+    "cost.budget_recovered": _budget_recovered,
 }
 
 

@@ -1,0 +1,1 @@
+"""What is unusual: a detector for streams of measurements, and one for what each day costs."""

@@ -1,0 +1,113 @@
+"""Budgets as they are asked for and remembered: an alert is told once when it comes on and once when it goes off."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from mcml.core.clock import Clock, utc_now
+from mcml.core.fact import Fact
+from mcml.core.schema_cost import Budget
+from mcml.cost.budget.standing import ASKED, Change, Standing, changes, period, stand
+from mcml.store import documents, journal
+from mcml.store.db import Store
+from mcml.store.ledger.book import Ledger, Scope
+from mcml.store.ledger.dimensions import parse
+from mcml.store.ledger.exact import plain
+
+KIND = "cost.budget"
+"""The kind of the documents: which alerts of a budget are on."""
+HISTORY = timedelta(days=366)
+
+Append = Callable[[Any, Fact], object]
+"""How a fact gets into the journal, within the transaction that it is given: alone, or with what it does to incidents."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a budget stands, and what was told of it just now."""
+
+    standing: Standing
+    changes: tuple[Change, ...] = ()
+
+
+def look(ledger: Ledger, store: Store, budgets: Mapping[str, Budget], now: datetime) -> list[Standing]:
+    """Return how each budget stands. Raises Usage for a condition that cannot be read."""
+    with store.reading() as connection:
+        known = {kept.key: kept for kept in documents.every(connection, KIND)}
+    return [_stand(ledger, name, budget, now, _on(known.get(name))) for name, budget in budgets.items()]
+
+
+def check(
+    ledger: Ledger,
+    store: Store,
+    budgets: Mapping[str, Budget],
+    clock: Clock = utc_now,
+    append: Append = journal.append,
+    *,
+    dry_run: bool = False,
+) -> list[Told]:
+    """Tell the journal of every alert that came on or went off since the last check.
+
+    Facts and memory of a budget are one transaction: whoever is killed in between, or checks at the same time, tells nothing twice and
+    loses nothing. `append` is used for budgets with `incident = true`.
+    """
+    appends = {name: append if budget.incident else journal.append for name, budget in budgets.items()}
+    return [_checked(ledger, store, name, budget, clock, appends[name], dry_run=dry_run) for name, budget in budgets.items()]
+
+
+def _checked(ledger: Ledger, store: Store, name: str, budget: Budget, clock: Clock, append: Append, *, dry_run: bool) -> Told:
+    """Look and tell; when another check was faster, look again: what this one saw is older."""
+    while True:
+        with store.reading() as connection:
+            seen = documents.get(connection, KIND, name)
+        standing = _stand(ledger, name, budget, clock(), _on(seen))
+        found = tuple(changes(standing, _on(seen), str(seen.content["period"]) if seen else standing.start.isoformat()))
+        if dry_run or not found or _keep(store, standing, found, seen, clock(), append):
+            return Told(standing, found)
+
+
+def _keep(store: Store, standing: Standing, found: Sequence[Change], seen: documents.Kept | None, at: datetime, append: Append) -> bool:
+    """Keep which alerts are on, and tell of the changes; False when it is no longer as it was seen."""
+    content = {"on": {alert.name: alert.text for alert in standing.alerts}, "period": standing.start.isoformat()}
+    with store.writing() as connection:
+        kept = documents.get(connection, KIND, standing.name)
+        if (kept.revision if kept else 0) != (seen.revision if seen else 0):
+            return False
+        documents.put(connection, KIND, standing.name, content, at, after=kept.revision if kept else 0)
+        for change in found:
+            append(connection, _fact(standing, change, at))
+    return True
+
+
+def _on(kept: documents.Kept | None) -> Mapping[str, str]:
+    return kept.content["on"] if kept else {}
+
+
+def _stand(ledger: Ledger, name: str, budget: Budget, now: datetime, on: Mapping[str, str]) -> Standing:
+    today = now.astimezone(UTC).date()
+    start, end = period(budget, today)
+    filters = tuple(parse(text) for text in budget.where)
+    scope = Scope(_midnight(start) - HISTORY, _midnight(end), filters=filters)
+    return stand(name, budget, (start, end), today, ledger.totals(ASKED, scope), on)
+
+
+def _fact(standing: Standing, change: Change, at: datetime) -> Fact:
+    facts = {
+        "budget": standing.name,
+        "alert": change.name,
+        "text": change.text,
+        "period": standing.start.isoformat(),
+        "amount": plain(standing.amount),
+        "spent": plain(standing.spent),
+        "forecast": None if standing.forecast is None else plain(standing.forecast),
+        "currency": standing.budget.currency,
+        "over": standing.level == "over",
+        "on": [alert.name for alert in standing.alerts],
+        "incident": standing.budget.incident,
+    }
+    return Fact("cost.budget_alerted" if change.on else "cost.budget_recovered", "cost", facts=facts, at=at)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
