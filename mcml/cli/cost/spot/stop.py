@@ -1,0 +1,29 @@
+"""`mcml cost spot stop`."""
+
+from typing import Annotated
+
+import typer
+
+from mcml.cli.options import command
+from mcml.cli.session import Session
+from mcml.core.view import Document
+
+EXAMPLES = ("mcml cost spot stop train", "mcml cost spot stop train --dry-run")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to its word."""
+    command(app, "stop", examples=EXAMPLES, changes=True)(stop)
+
+
+def stop(session: Session, name: Annotated[str, typer.Argument(help="A spot job.")]) -> Document:
+    """Stop a spot job and its machine; what its checkpoints hold stays where they are. Whoever looks after it leaves off."""
+    from mcml.cli.cost.spot import supervisor
+    from mcml.cost.spot import views
+
+    record = supervisor.known(session, name)
+    if (record.state != "running" and not record.leaving) or session.dry_run:
+        return views.jobs([record], {})
+    session.confirm(f"Stop the spot job {name}, {record.saved:.0%} done?")
+    at_work = supervisor.of(session, record.order)
+    return views.jobs([at_work.end(at_work.resume(name), "stopped")], {})

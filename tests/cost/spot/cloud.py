@@ -1,0 +1,127 @@
+"""A cloud for tests: spot comes and goes by a script, machines do the work of one job, and time moves when somebody sleeps."""
+
+import builtins
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from mcml.core.errors import NotFound, QuotaExceeded, Unavailable
+from mcml.providers.api.instances import Instance, MachinePrice, SpotRequest
+
+BEGAN = datetime(2026, 5, 1, tzinfo=UTC)
+FALLBACK = "od-1"
+
+
+class Killed(BaseException):
+    """The process of mcml is killed here; nothing catches it."""
+
+
+@dataclass
+class Cloud:
+    """`up[minute]` says whether spot is to be had. The job needs `work` seconds, a machine `restart` before it works, and it saves after
+    every `checkpoint` seconds. `calls` counts what was asked for; the call whose number is in `kills` is done, and kills who asked."""
+
+    up: Sequence[bool]
+    work: int
+    restart: int
+    checkpoint: int
+    kills: frozenset[int] = frozenset()
+    silent: frozenset[int] = frozenset()
+    now: datetime = BEGAN
+    saved: float = 0.0
+    calls: int = 0
+    machines: dict[str, Instance] = field(default_factory=dict)
+    tokens: dict[str, str] = field(default_factory=dict)
+    busy: dict[str, int] = field(default_factory=dict)
+    paid: Decimal = Decimal(0)
+    most: int = 0
+
+    def __post_init__(self) -> None:
+        self.machines[FALLBACK] = Instance(FALLBACK, "m1", "z", "stopped", BEGAN)
+
+    def clock(self) -> datetime:
+        """The time."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass, a second after the other."""
+        for _ in range(max(1, round(seconds))):
+            self._second()
+
+    def there(self) -> bool:
+        """Is spot to be had now?"""
+        minute = int((self.now - BEGAN).total_seconds() // 60)
+        return self.up[min(minute, len(self.up) - 1)]
+
+    def running(self) -> builtins.list[Instance]:
+        """The machines that run."""
+        return [one for one in self.machines.values() if one.state == "running"]
+
+    def _second(self) -> None:
+        self.now += timedelta(seconds=1)
+        for one in self.running():
+            if one.spot and not self.there():
+                self.machines[one.id] = replace(one, state="interrupted")
+                continue
+            self.paid += Decimal(3 if not one.spot else 1)
+            self.busy[one.id] = self.busy.get(one.id, -self.restart) + 1
+            done = self.busy[one.id]
+            if done > 0 and (done % self.checkpoint == 0 or self.saved * self.work + done % self.checkpoint >= self.work):
+                self.saved = min(1.0, self.saved + (done % self.checkpoint or self.checkpoint) / self.work)
+            if self.saved >= 1 - 1e-9:
+                self.saved = 1.0
+                self.machines[one.id] = replace(one, state="terminated" if one.spot else "stopped")
+
+    def _called(self, *, before: bool) -> None:
+        if before:
+            self.calls += 1
+            if self.calls in self.silent:
+                raise Unavailable("the cloud does not answer")
+        elif self.calls in self.kills:
+            raise Killed
+
+    def list(self, tags: Mapping[str, str] | None = None) -> builtins.list[Instance]:
+        """The machines with these tags."""
+        return [one for one in self.machines.values() if (tags or {}).items() <= one.tags.items()]
+
+    def prices(self, machines: Sequence[str] = ()) -> builtins.list[MachinePrice]:
+        """3600 and 10800 an hour: 1 and 3 a second."""
+        spot, on_demand = Decimal(3600), Decimal(10800)
+        return [MachinePrice(name, "r", Decimal(1), Decimal(1), on_demand, spot, "USD", self.now) for name in machines]
+
+    def request_spot(self, request: SpotRequest) -> Instance:
+        """Start one, or return that of the token."""
+        self._called(before=True)
+        if request.token not in self.tokens:
+            if not self.there():
+                raise QuotaExceeded("no spot is to be had")
+            name = f"spot-{len(self.tokens)}"
+            self.tokens[request.token] = name
+            self.machines[name] = Instance(name, request.machine, "z", "running", self.now, True, dict(request.tags))
+        self.most = max(self.most, len(self.running()))
+        self._called(before=False)
+        return self.machines[self.tokens[request.token]]
+
+    def start(self, instance: str) -> Instance:
+        """Start the fallback."""
+        self._called(before=True)
+        if self.machines[instance].state != "running":
+            self.busy.pop(instance, None)
+            self.machines[instance] = replace(self.machines[instance], state="running", launched=self.now)
+        self.most = max(self.most, len(self.running()))
+        self._called(before=False)
+        return self.machines[instance]
+
+    def stop(self, instance: str) -> Instance:
+        """Stop one."""
+        self._called(before=True)
+        if instance not in self.machines:
+            raise NotFound(instance)
+        self.machines[instance] = replace(self.machines[instance], state="stopped")
+        self._called(before=False)
+        return self.machines[instance]
+
+    def resize(self, instance: str, machine: str) -> Instance:
+        """Not asked for."""
+        raise NotImplementedError

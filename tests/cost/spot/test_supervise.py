@@ -1,0 +1,295 @@
+"""A supervised job in a cloud by script: in time on any market, whoever is killed when, and nothing is left running."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, Unavailable
+from mcml.core.report import Silent
+from mcml.cost.spot import market
+from mcml.cost.spot.job import Choice
+from mcml.cost.spot.market import Memory, ranked
+from mcml.cost.spot.order import Candidate, Fallback, Order, Record, read
+from mcml.cost.spot.supervise import Site, Supervisor
+from mcml.providers.api.instances import Instance, SpotRequest
+from mcml.providers.api.inventory import Blocker, Resource
+from mcml.store.db import Store
+from tests.cost.spot.cloud import BEGAN, FALLBACK, Cloud, Killed
+
+PLACES = (Candidate("eu-1", "m1"), Candidate("eu-1", "m2"))
+ORDER = Order(("train",), PLACES, Fallback("eu-1", FALLBACK), 3600, 7200, 60, 120, 60, "progress")
+
+
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""A job writes its state down hundreds of times, each with fsync."""
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, Store(f"sqlite:///{folder}/mcml.db") as store:
+        yield store
+
+
+def cloud(up: list[bool], kills: frozenset[int] = frozenset(), silent: frozenset[int] = frozenset(), order: Order = ORDER) -> Cloud:
+    return Cloud(up, order.work, order.restart, order.checkpoint, kills, silent)
+
+
+def supervisor(store: Store, place: Cloud) -> Supervisor:
+    return Supervisor(store, {"eu-1": Site(place, "local", "r")}, lambda: place.saved, place.clock, Silent(), place.sleep)
+
+
+def finished(store: Store, place: Cloud, order: Order = ORDER) -> Record:
+    """Run a job to its end, by as many mcml as are killed on the way; a minute passes until somebody starts the next one."""
+    begun = False
+    for _ in range(100):
+        at_work = supervisor(store, place)
+        try:
+            if not begun:
+                at_work.begin("train", order)
+                begun = True
+            return at_work.run(at_work.resume("train"))
+        except Killed:
+            place.sleep(60)
+    raise AssertionError("it never ends")
+
+
+def events(store: Store) -> list[str]:
+    return [entry.kind.removeprefix("cost.spot_") for entry in store.entries()]
+
+
+def test_spot_that_stays_is_kept_to_the_end_and_saves_two_thirds(store: Store) -> None:
+    place = cloud([True])
+    record = finished(store, place)
+    assert (record.state, record.late, record.interruptions, record.on_demand_seconds) == ("done", False, 0, 0)
+    assert record.cost == pytest.approx(Decimal(3660), abs=120)  # 1 a second, and up to a tick until it is noticed
+    assert place.running() == []
+    assert events(store) == ["started", "moved", "ended"]
+    told = store.entries()[-1].facts
+    assert (told["done"], told["currency"], told["on_demand_cost"]) == (1.0, "USD", "10980")
+    assert Decimal(str(told["saved"])) == Decimal("10980") - Decimal(str(told["cost"]))
+
+
+def test_without_spot_it_waits_while_it_can_and_ends_on_demand_in_time(store: Store) -> None:
+    place = cloud([False])
+    record = finished(store, place)
+    assert (record.state, record.late, record.spot_seconds) == ("done", False, 0)
+    assert record.ended is not None
+    assert record.ended <= record.due
+    assert record.on_demand_seconds < 3600 + 60 + 120 + 60
+    assert market.every(store)["eu-1/m1"].refused >= 1
+
+
+def test_an_interruption_falls_back_in_time_and_comes_back_to_spot(store: Store) -> None:
+    quick = replace(ORDER, restart=4, checkpoint=6)
+    place = cloud([True] * 20 + [False] * 70 + [True] * 100, order=quick)
+    record = finished(store, place, quick)
+    assert (record.state, record.late, record.interruptions) == ("done", False, 1)
+    assert record.on_demand_seconds > 0
+    assert record.switches >= 1, "from on demand back to spot"
+    kinds = events(store)
+    assert kinds[:3] == ["started", "moved", "interrupted"]
+    assert kinds[-1] == "ended"
+    interrupted = next(entry.facts for entry in store.entries() if entry.kind == "cost.spot_interrupted")
+    assert (interrupted["place"], interrupted["job"]) == ("eu-1/m1", "train")
+    assert Decimal(str(interrupted["cost"])) == pytest.approx(Decimal(1260), abs=120)
+    memory = market.every(store)["eu-1/m1"]
+    assert (memory.interrupted, len(memory.interruptions), [price for _, price in memory.prices]) == (1, 1, [Decimal(3600)])
+
+
+@pytest.mark.slow
+@given(
+    spells=st.lists(st.integers(1, 30), min_size=1, max_size=20),
+    first=st.booleans(),
+    kills=st.frozensets(st.integers(1, 40), max_size=3),
+    silent=st.frozensets(st.integers(1, 40), max_size=3),
+)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_on_any_market_it_ends_in_time_and_leaves_nothing_running(
+    spells: list[int], first: bool, kills: frozenset[int], silent: frozenset[int]
+) -> None:
+    """mcml is killed right after some calls, before it hears the answer; others are not answered. The deadline allows for both."""
+    up = [first ^ bool(number % 2) for number, spell in enumerate(spells) for _ in range(spell)]
+    place = cloud(up, kills=kills, silent=silent - kills)
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, Store(f"sqlite:///{folder}/mcml.db") as store:
+        record = finished(store, place, replace(ORDER, restart=ORDER.restart + 60 * (len(kills) + len(silent))))
+        assert (record.state, record.late, place.running()) == ("done", False, [])
+        assert record.ended is not None
+        assert record.ended <= record.due
+        assert place.most <= 2
+        assert len(place.tokens) <= record.attempt
+        assert float(record.cost) >= float(place.paid) * 0.9 - 200
+        assert float(record.cost) <= float(place.paid) + 3 * 60 * (4 + len(kills) + len(silent) + record.interruptions)
+
+
+def test_a_command_that_never_saves_is_given_up(store: Store) -> None:
+    place = cloud([True])
+
+    def fails(seconds: float) -> None:
+        place.sleep(seconds)
+        for one in place.running():
+            place.machines[one.id] = replace(one, state="terminated")
+
+    at_work = replace(supervisor(store, place), sleep=fails)
+    record = at_work.run(at_work.begin("train", ORDER))
+    assert (record.state, record.failures, len(place.tokens), place.running()) == ("failed", 3, 3, [])
+
+
+def test_a_stop_from_elsewhere_ends_it_and_a_second_one_who_looks_after_it_leaves_off(store: Store) -> None:
+    place = cloud([True])
+    first, second = supervisor(store, place), supervisor(store, place)
+    record = first.look(first.begin("train", ORDER))
+    taken_up = second.look(second.resume("train"))
+    with pytest.raises(Conflict, match="changed meanwhile"):
+        first.look(record)
+    third = supervisor(store, place)
+    third.end(third.resume("train"), "stopped")
+    assert place.running() == []
+    place.request_spot(SpotRequest("m1", "asked for meanwhile", tags={"mcml-spot-job": "train"}))
+    assert len(place.running()) == 1
+    assert second.run(taken_up).state == "stopped"
+    assert place.running() == []
+
+
+@dataclass
+class Outage:
+    """A cloud that answers nothing from a moment on."""
+
+    place: Cloud
+    since: datetime
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the cloud does, or a way to be refused."""
+        if self.place.now < self.since:
+            return getattr(self.place, name)
+        raise Unavailable("the cloud does not answer")
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_cloud_that_goes_silent_with_the_job_on_it_does_not_make_it_late(store: Store, *, stays: bool) -> None:
+    """Its machine is lost too, or works on unheard; either way no price, no list, no request and no stop is answered there any more."""
+    place = cloud([True] * 20 + [stays] * 200)
+    order = replace(ORDER, fallback=Fallback("us-1", FALLBACK))
+    sites = {"eu-1": Site(Outage(place, BEGAN + timedelta(minutes=20)), "local", "r"), "us-1": Site(place, "local", "r")}
+    at_work = replace(supervisor(store, place), sites=sites)
+    record = at_work.run(at_work.begin("train", order))
+    assert (record.state, record.late) == ("done", False)
+    assert (record.on_demand_seconds > 0) is not stays
+    if not stays:
+        assert [one.target for one in record.leaving] == ["eu-1"], "what could not be stopped is not forgotten, once"
+        sites["eu-1"] = sites["us-1"]
+        assert at_work.run(record).leaving == ()
+
+
+class Once(Cloud):
+    """A cloud whose spot machines are never stopped, only deleted; it is its own inventory."""
+
+    def stop(self, instance: str) -> Instance:
+        """Stop one that is on demand."""
+        if self.machines[instance].spot:
+            raise InvalidRequest("a spot machine that was asked for once is not stopped")
+        return super().stop(instance)
+
+    def find_by_tag(self, tags: Mapping[str, str]) -> list[Resource]:
+        """The machines with these tags, by the names that an inventory has for them."""
+        return [Resource("instance", f"arn:instance/{one.id}", "r", one.tags) for one in self.list(tags)]
+
+    def blockers(self, resources: Sequence[Resource]) -> list[Blocker]:
+        """None."""
+        return []
+
+    def delete(self, resource: Resource) -> bool:
+        """Delete one."""
+        del self.machines[resource.id.rpartition("/")[2]]
+        return True
+
+
+def test_a_machine_that_its_cloud_never_stops_is_deleted_or_said_to_run_on(store: Store) -> None:
+    place = Once([True], ORDER.work, ORDER.restart, ORDER.checkpoint)
+    at_work = replace(supervisor(store, place), sites={"eu-1": Site(place, "local", "r", place)})
+    at_work.end(at_work.look(at_work.begin("train", ORDER)), "stopped")
+    assert list(place.machines) == [FALLBACK]
+
+    place.sleep(60)
+    told: list[str] = []
+    alone = replace(supervisor(store, place), reporter=Told(told))
+    alone.end(alone.look(alone.begin("train", ORDER)), "stopped")
+    assert len(place.running()) == 1
+    assert any("still runs" in sentence for sentence in told)
+
+
+class Told(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    def note(self, text: str) -> None:
+        """Keep it."""
+        self._told.append(text)
+
+
+def test_an_end_that_was_cut_off_is_made_whole(store: Store) -> None:
+    place = cloud([True], silent=frozenset({2}))
+    at_work = supervisor(store, place)
+    record = at_work.look(at_work.begin("train", ORDER))
+    assert at_work.end(record, "stopped").leaving != ()
+    assert len(place.running()) == 1
+    later = supervisor(store, place)
+    assert later.run(later.resume("train")).state == "stopped"
+    assert place.running() == []
+
+
+def test_what_cannot_be_kept_is_refused_before_anything_is_started(store: Store) -> None:
+    place = cloud([True])
+    wrong: list[tuple[Order, type[McmlError]]] = [
+        (replace(ORDER, deadline=3600), InvalidRequest),
+        (replace(ORDER, fallback=Fallback("eu-1", "none")), NotFound),
+    ]
+    for order, error in wrong:
+        with pytest.raises(error):
+            supervisor(store, place).begin("train", order)
+    place.machines[FALLBACK] = replace(place.machines[FALLBACK], spot=True)
+    with pytest.raises(InvalidRequest, match="spot machine"):
+        supervisor(store, place).begin("train", ORDER)
+    assert (events(store), place.tokens) == ([], {})
+
+
+def test_the_same_name_twice_is_a_conflict_while_the_first_runs(store: Store) -> None:
+    place = cloud([True])
+    supervisor(store, place).begin("train", ORDER)
+    with pytest.raises(Conflict, match="runs already"):
+        supervisor(store, place).begin("train", ORDER)
+
+
+def test_a_place_that_is_taken_away_often_is_asked_later_than_a_dearer_calm_one() -> None:
+    prices = {"eu-1/m1": Decimal("1.00"), "eu-1/m2": Decimal("1.05")}
+    often = Memory(seconds=7200, interrupted=30)
+    assert [one.machine for one in ranked(ORDER, prices, {})] == ["m1", "m2"]
+    assert [one.machine for one in ranked(ORDER, prices, {"eu-1/m1": often, "eu-1/m2": Memory()})] == ["m2", "m1"]
+    assert [one.machine for one in ranked(ORDER, {"eu-1/m2": Decimal(9)}, {})] == ["m2"]
+
+
+def test_a_record_is_read_back_as_it_was_written(store: Store) -> None:
+    place = cloud([True])
+    at_work = supervisor(store, place)
+    record = at_work.look(at_work.begin("train", ORDER))
+    assert record.place is not None
+    assert record.place.choice == Choice.SPOT
+    assert supervisor(store, place).resume("train") == record
+    with pytest.raises(InvalidRequest, match="cannot be read"):
+        read({"name": "train"})
+
+
+def test_nothing_is_known_of_a_job_that_was_never_begun(store: Store) -> None:
+    with pytest.raises(NotFound):
+        supervisor(store, cloud([True])).resume("train")
+
+
