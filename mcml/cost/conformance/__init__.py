@@ -1,0 +1,1 @@
+"""The rules of FOCUS, and the verdicts on the rows of an export or of the ledger."""

@@ -1,0 +1,37 @@
+"""Judge files or the ledger by the rules of a version of FOCUS."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mcml.cost.conformance import judge
+from mcml.cost.conformance.rules import RuleSet, load, version_of
+from mcml.cost.conformance.views import Judged
+from mcml.store.ledger import conformance
+from mcml.store.ledger.book import Ledger, Scope
+
+RENAMED = {"ProviderName": "ServiceProviderName", "PublisherName": "x_PublisherName"}
+"""Columns of FOCUS 1.2 that the ledger, which has those of 1.4, keeps under another name."""
+
+
+def of_files(paths: Sequence[Path], version: str = "", supports: Sequence[str] = ()) -> Judged:
+    """Judge the files of one export, by default by the version that its columns tell.
+
+    Raises NotFound, InvalidRequest, Conflict (a file cannot be read), Usage (no such version or criterion).
+    """
+    with conformance.files(paths) as data:
+        return _judged(data, load(version or version_of(data.columns)), supports)
+
+
+def of_ledger(ledger: Ledger, scope: Scope, version: str = "", supports: Sequence[str] = ()) -> Judged:
+    """Judge the rows of the ledger, by default as FOCUS 1.4, under the names that the version's columns have there. Raises Usage."""
+    rules = load(version or "1.4")
+    with conformance.book(ledger, {name: RENAMED.get(name, name) for name in rules.columns}, scope) as data:
+        return _judged(data, rules, supports)
+
+
+def _judged(data: conformance.Data, rules: RuleSet, supports: Sequence[str]) -> Judged:
+    scanned = data.scan(judge.checks(rules))
+    criteria = judge.supported(rules, supports, scanned.filled)
+    verdicts = judge.judge(rules, scanned, criteria, values_only=data.values_only)
+    untold = [name for name in rules.columns if not scanned.filled.get(name)] if data.values_only else []
+    return Judged(rules, criteria, scanned, verdicts, untold)

@@ -1,0 +1,1 @@
+"""The questions that the FOCUS use case library asks of a bill, and what the ledger answers."""
