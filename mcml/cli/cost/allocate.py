@@ -1,0 +1,49 @@
+"""`mcml cost allocate`."""
+
+from typing import Annotated
+
+import typer
+
+from mcml.cli.cost import common
+from mcml.cli.options import command
+from mcml.cli.session import Session
+from mcml.core.view import Document
+
+EXAMPLES = (
+    "mcml cost allocate --month 2026-10",
+    "mcml cost allocate --month 2026-10 --explain",
+    "mcml cost allocate --last month --without risk      # what would be saved if this team left",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to its word."""
+    command(app, "allocate", examples=EXAMPLES)(allocate)
+
+
+def allocate(
+    session: Session,
+    where: common.Where = None,
+    since: Annotated[str, typer.Option("--since", help="30m, 7d, today, 2026-11-01: charges that start then or later.")] = "",
+    until: Annotated[str, typer.Option("--until", help="The same; charges that start before.")] = "",
+    month: common.Month = "",
+    last: common.Last = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Say which rule took which costs, and to whom they went.")] = False,
+    without: Annotated[str, typer.Option("--without", help="What would be saved if this team or project left.", show_default=False)] = "",
+) -> Document:
+    """Say who bears which costs, by the rules in [cost.allocation] of mcml.toml, every cent once.
+
+    Shared cost is split by a rule's driver; what no rule takes is a line of its own. Without rules, costs go to the team in their tags.
+    """
+    from mcml.cost.allocate import lines, rules, share, views
+
+    scope = common.chosen(session, where, since, until, month, last)
+    ordered = rules.read(session.settings.cost.allocation)
+    ledger = common.ledger(session)
+    groups = ledger.totals(rules.dimensions(ordered), scope)
+    if without:
+        return views.departure(lines.departure(ordered, groups, without))
+    allocated = share.allocate(ordered, groups)
+    borne = lines.statement(allocated)
+    shown = views.explained(rules.dimensions(ordered), borne, allocated) if explain else views.allocation(borne)
+    return common.sourced(ledger, shown, all=scope)

@@ -1,0 +1,44 @@
+"""`mcml cost forecast`."""
+
+from typing import Annotated
+
+import typer
+
+from mcml.cli.cost import common
+from mcml.cli.options import command
+from mcml.cli.session import Session
+from mcml.core.view import Document
+
+EXAMPLES = ("mcml cost forecast", "mcml cost forecast --by team", "mcml cost forecast --where provider=AWS -o json")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to its word."""
+    command(app, "forecast", examples=EXAMPLES)(forecast)
+
+
+def forecast(
+    session: Session,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            help="One forecast for each of these (repeatable, or with commas; default: one a currency).",
+            autocompletion=common.complete_dimension,
+            show_default=False,
+        ),
+    ] = None,
+    where: common.Where = None,
+) -> Document:
+    """Forecast what this month will cost: what is booked, usage to come by weekday, and the fees that come every month.
+
+    The range is how wrong such forecasts were on the ledger's own past. With less than four weeks of history it refuses.
+    """
+    from mcml.cost.forecast import views
+    from mcml.cost.forecast.months import this_month
+    from mcml.cost.forecast.series import ASKED
+    from mcml.store.ledger.book import Scope
+
+    names = common.names(by, ())
+    groups = common.ledger(session).totals((*names, *ASKED), Scope(filters=common.filters(where)))
+    return views.forecast(names, this_month(groups, session.clock().date()))

@@ -1,0 +1,153 @@
+"""What an allocation looks like."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from mcml.core.view import Block, Column, Document, Section, State, Status, Table
+from mcml.cost.allocate.lines import Departure, Line
+from mcml.cost.allocate.rules import UNALLOCATED
+from mcml.cost.allocate.share import Allocated, Portion, Taken
+from mcml.cost.views import conditions
+from mcml.store.ledger.book import Group
+from mcml.store.ledger.exact import tidy, total
+
+NO_RULE = "(no rule)"
+EMPTY = "no costs in this span; bring some in with: mcml cost ingest"
+COLUMNS = (
+    Column("name", "Bearer"),
+    Column("direct_cost", "Direct", "money"),
+    Column("shared_cost", "Shared", "money"),
+    Column("rounded_effective_cost", "Effective", "money"),
+    Column("share_percent", "Share", "percent"),
+)
+TAKEN = (
+    Column("name", "Rule"),
+    Column("rows", "Rows", "number"),
+    Column("billed_cost", "Billed", "money"),
+    Column("effective_cost", "Effective", "money"),
+    Column("bearers", "Borne by"),
+)
+
+
+TAKEN_SHOWN = 20
+"""Kinds of cost a currency on the screen; JSON has all."""
+
+
+def allocation(lines: Sequence[Line]) -> Document:
+    """Show who bears what, a table a currency."""
+    return Document("CostAllocation", [_item(line) for line in lines], _borne(lines) or [Table([], [], empty=EMPTY)])
+
+
+def explained(names: Sequence[str], lines: Sequence[Line], allocated: Allocated) -> Document:
+    """Show who bears what, which rule took which costs, by the dimensions `names` that the rules look at, and to whom they went."""
+    items = [_taken(names, allocated, taken) for taken in allocated.taken]
+    blocks = _borne(lines)
+    for currency in dict.fromkeys(line.currency for line in lines):
+        rules = [{**item, "bearers": ", ".join(_bearers(allocated, taken))} for item, taken in zip(items, allocated.taken, strict=True)]
+        mine = [rule for rule in rules if rule["currency"] == currency]
+        blocks.append(Section(f"What each rule took in {currency}", (Table(TAKEN, mine),)))
+        kinds = [_kind(names, taken, group) for taken in allocated.taken if taken.currency == currency for group in taken.groups]
+        dearest = sorted(kinds, key=lambda kind: -abs(kind["effective_cost"]))[:TAKEN_SHOWN]
+        columns = TAKEN[0], *(Column(name, name.capitalize()) for name in names), *TAKEN[1:4]
+        blocks.append(Section(f"Which costs, the dearest in {currency}", (Table(columns, dearest),)))
+    return Document("CostAllocationRules", items, blocks or [Table([], [], empty=EMPTY)])
+
+
+def _borne(lines: Sequence[Line]) -> list[Block]:
+    blocks: list[Block] = []
+    for currency, mine in groupby(lines, key=lambda line: line.currency):
+        found = list(mine)
+        rows = [_item(line) for line in found]
+        if len(rows) > 1:
+            rows.append({"name": "all", **_sums(found)})
+        blocks.append(Section(f"Who bears the cost in {currency}", (Table(COLUMNS, rows),)))
+        nobody = [line.share for line in found if line.bearer == UNALLOCATED and line.share and line.share > 0]
+        blocks += [Status(State("unallocated", "warn"), f"{share} % of {currency} is borne by nobody") for share in nobody]
+    return blocks
+
+
+def _sums(lines: Sequence[Line]) -> dict[str, object]:
+    amounts = {"direct_cost": "direct", "shared_cost": "shared", "rounded_effective_cost": "rounded"}
+    return {key: total(getattr(line, name) for line in lines) for key, name in amounts.items()}
+
+
+def _item(line: Line) -> dict[str, object]:
+    return {
+        "name": line.bearer,
+        "currency": line.currency,
+        "direct_cost": line.direct,
+        "shared_cost": line.shared,
+        "billed_cost": line.billed,
+        "effective_cost": line.effective,
+        "rounded_effective_cost": line.rounded,
+        "share_percent": line.share,
+        "portions": [_portion(portion) for portion in line.portions],
+    }
+
+
+def _portion(portion: Portion) -> dict[str, object]:
+    return {
+        "rule": portion.rule or None,
+        "shared": portion.shared,
+        "billed_cost": portion.billed,
+        "effective_cost": portion.effective,
+        "rows": portion.rows,
+        "allocated_method_id": portion.method_id,
+        "allocated_method_details": portion.method_details,
+    }
+
+
+def _taken(names: Sequence[str], allocated: Allocated, taken: Taken) -> dict[str, object]:
+    return {
+        "name": taken.rule or NO_RULE,
+        "currency": taken.currency,
+        "rows": taken.rows,
+        "billed_cost": taken.billed,
+        "effective_cost": taken.effective,
+        "bearers": [portion.bearer for portion in _portions(allocated, taken)],
+        "costs": [
+            {"where": conditions(names, group.key), "rows": group.rows, "effective_cost": tidy(group.effective)} for group in taken.groups
+        ],
+    }
+
+
+def _kind(names: Sequence[str], taken: Taken, group: Group) -> dict[str, Any]:
+    amounts = {"rows": group.rows, "billed_cost": tidy(group.billed), "effective_cost": tidy(group.effective)}
+    return {"name": taken.rule or NO_RULE, **dict(zip(names, group.key, strict=True)), **amounts}
+
+
+def _portions(allocated: Allocated, taken: Taken) -> list[Portion]:
+    return [portion for portion in allocated.portions if (portion.currency, portion.rule) == (taken.currency, taken.rule)]
+
+
+def _bearers(allocated: Allocated, taken: Taken) -> list[str]:
+    found = _portions(allocated, taken)
+    return [portion.bearer if portion.ratio is None else f"{portion.bearer} {portion.ratio:.1%}" for portion in found]
+
+
+def departure(found: Sequence[Departure]) -> Document:
+    """Show what would be saved if somebody left, and who would bear the rest."""
+    items: list[Mapping[str, object]] = [
+        {
+            "name": each.bearer,
+            "currency": each.currency,
+            "direct_cost_saved": each.saved,
+            "shared_cost_not_saved": each.stays,
+            "others_bear_more": dict(each.others),
+        }
+        for each in found
+    ]
+    columns = (
+        Column("name", "Without"),
+        Column("currency", "Currency"),
+        Column("direct_cost_saved", "Saved: direct cost", "money"),
+        Column("shared_cost_not_saved", "Not saved: shared cost", "money"),
+    )
+    blocks: list[Block] = [Table(columns, items)]
+    for each in found:
+        rows = [{"bearer": bearer, "more": more} for bearer, more in each.others]
+        if rows:
+            title = f"Who would bear it instead, in {each.currency}"
+            blocks.append(Section(title, (Table((Column("bearer", "Bearer"), Column("more", "More", "money")), rows),)))
+    return Document("CostDeparture", items, blocks)
