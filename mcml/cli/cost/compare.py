@@ -1,0 +1,47 @@
+"""`mcml cost compare`."""
+
+from typing import Annotated
+
+import typer
+
+from mcml.cli.completion import complete_model
+from mcml.cli.cost import common
+from mcml.cli.options import command
+from mcml.cli.session import Session
+
+EXAMPLES = ("mcml cost compare fraud", "mcml cost compare fraud --machine e2-standard-4 --limit 5", "mcml cost compare fraud -o json")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to its word."""
+    command(app, "compare", examples=EXAMPLES)(compare)
+
+
+def compare(
+    session: Session,
+    model: Annotated[str, typer.Argument(help="The model.", autocompletion=complete_model, show_default=False)],
+    machine: Annotated[str, typer.Option("--machine", help="Price this machine type instead of what it holds now.")] = "",
+    since: Annotated[str, typer.Option("--since", help="Requests and their cost since then.")] = "30d",
+    limit: Annotated[int, typer.Option("--limit", min=0, help="Show the so many cheapest regions (0: all); JSON has all.")] = 20,
+) -> None:
+    """Set a model's places side by side: what it costs on each target, and an hour of its size in every region with a price."""
+    from mcml.cli.cost import held
+    from mcml.cost import compare as places
+    from mcml.cost import compare_views
+    from mcml.cost.live import merged
+    from mcml.store.ledger.units import model_costs
+
+    asked = held.ask(session)
+    mine = [each for each in merged(asked.given.values()) if each.model == model]
+    costs = model_costs(common.ledger(session), ("model", "target"), common.scope(session, since, ""))
+    here = places.here(model, _targets(session, model), mine, costs)
+    holdings = [places.Holding(places.Size(machine))] if machine else places.holdings(mine)
+    there = places.there(holdings, lambda sku: held.everywhere(session, sku))
+    session.show(compare_views.comparison(model, here, there, limit=limit))
+    asked.raise_failures("asking the target", next_step=f"mcml cost compare {model}")
+
+
+def _targets(session: Session, model: str) -> dict[str, tuple[str, str]]:
+    settings = session.settings
+    named = settings.models[model].targets if model in settings.models else ()
+    return {name: (settings.targets[name].provider, settings.targets[name].region) for name in named}

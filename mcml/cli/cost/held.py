@@ -1,0 +1,62 @@
+"""What runs on the project's targets, for the verbs that price it: all targets are asked at once."""
+
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from mcml.cli.session import Session
+from mcml.core.fanout import Answers, ask_all
+
+if TYPE_CHECKING:
+    from mcml.cost.live import Doors, Held, Place, PriceOf
+    from mcml.providers.api.billing import UnitPrice
+    from mcml.providers.api.capability import Capability
+
+T = TypeVar("T")
+
+
+def ask(session: Session, provider: str = "") -> "Answers[list[Held]]":
+    """Ask every target (of one provider) what runs there. Raises Usage for a wrong setting; what a cloud cannot do is in the answers."""
+    from mcml.store.catalogue import price_book
+
+    price_of = price_book(session.store)
+    places = [place for place in _places(session) if provider in ("", place.provider)]
+    return ask_all({place.target: partial(_ask, session, place, price_of) for place in places})
+
+
+def everywhere(session: Session, sku: str) -> "list[tuple[str, UnitPrice]]":
+    """Return the newest price of a SKU in every region where one is known, with its provider."""
+    from mcml.store import catalogue
+
+    return [(each.provider, each.price) for each in catalogue.everywhere(session.store, sku)]
+
+
+def _ask(session: Session, place: "Place", price_of: "PriceOf") -> "list[Held]":
+    from mcml.cost.live import look
+
+    return look(place, _doors(session, place), price_of, session.clock())
+
+
+def _places(session: Session) -> "list[Place]":
+    from mcml.cost.live import Place
+
+    return [Place(target.provider, name, target.region, target.cluster) for name, target in session.settings.targets.items()]
+
+
+def _doors(session: Session, place: "Place") -> "Doors":
+    from mcml.cost.live import Doors
+    from mcml.providers.api import capability
+
+    return Doors(
+        instances=_door(session, capability.INSTANCES, place),
+        groups=_door(session, capability.GROUPS, place),
+        cluster=_door(session, capability.CLUSTER, place) if place.cluster else None,
+        endpoints=_door(session, capability.MODEL_ENDPOINT, place),
+        metrics=_door(session, capability.METRICS, place),
+    )
+
+
+def _door(session: Session, capability: "Capability[T]", place: "Place") -> T | None:
+    from mcml.providers import discovery
+
+    offered = discovery.spec(place.provider).offer(capability).support.usable
+    return session.open(capability, place.target) if offered else None

@@ -1,0 +1,56 @@
+"""`mcml cost model`."""
+
+from typing import Annotated
+
+import typer
+
+from mcml.cli.completion import complete_model
+from mcml.cli.cost import common
+from mcml.cli.options import command
+from mcml.cli.session import Session
+from mcml.core.errors import Usage
+from mcml.core.view import Document
+
+EXAMPLES = (
+    "mcml cost model",
+    "mcml cost model fraud --by target,version --since 7d",
+    "mcml cost model --shared requests --month 2026-10 -o json",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to its word."""
+    command(app, "model", examples=EXAMPLES)(model_cost)
+
+
+def model_cost(
+    session: Session,
+    model: Annotated[str, typer.Argument(help="Only this model; all when left out.", autocompletion=complete_model)] = "",
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", help="Also by target, version, environment ...", autocompletion=common.complete_dimension, show_default=False),
+    ] = None,
+    shared: Annotated[
+        str, typer.Option("--shared", help="How what carries no model is shared among the models: by cost, requests, or none of it.")
+    ] = "cost",
+    where: common.Where = None,
+    since: Annotated[str, typer.Option("--since", help="30m, 7d, today, 2026-11-01: charges that start then or later.")] = "",
+    until: Annotated[str, typer.Option("--until", help="The same; charges that start before.")] = "",
+    month: common.Month = "",
+    last: common.Last = "",
+) -> Document:
+    """Show what a request costs: its usage alone, and fully loaded.
+
+    Usage is what was metered with the requests: what one request more adds. Loaded is everything that carries the model and its share of
+    what carries none; all lines together are the bill of the span. Idle is what was held while nobody asked.
+    """
+    from mcml.cost import unit, unit_views
+    from mcml.store.ledger.units import model_costs
+
+    driver = next((each for each in unit.DRIVERS if each == shared), None)
+    if driver is None:
+        raise Usage(f"cannot share by {shared!r}", why=f"choose one of {', '.join(unit.DRIVERS)}", next_step="mcml cost model --help")
+    chosen = tuple(dict.fromkeys((unit.MODEL, *common.names(by, ()))))
+    scope = common.chosen(session, where, since, until, month, last)
+    tables = unit.build(model_costs(common.ledger(session), chosen, scope), driver)
+    return unit_views.units(chosen, unit.of_model(tables, model) if model else tables)
