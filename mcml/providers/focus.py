@@ -11,7 +11,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
 
 from mcml.core.errors import InvalidRequest, Unavailable
@@ -19,6 +19,9 @@ from mcml.providers.api.billing import Period
 
 Row = dict[str, object]
 PIECE_BYTES = 1 << 20
+SCALE = 24
+"""Decimals of money in the ledger: real bills carry as many."""
+EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN)
 COSTS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")
 NUMBERS = frozenset(
     (*COSTS, "ListUnitPrice", "ContractedUnitPrice", "PricingQuantity", "ConsumedQuantity", "CommitmentDiscountQuantity",
@@ -88,14 +91,18 @@ def _value(column: str, text: str) -> object:
 
 
 def number(column: str, text: str) -> Decimal:
-    """Return a number with all its digits. Raises InvalidRequest."""
+    """Return a number with all its digits; one with an exponent (`1.2e-07`) is a printed float, and keeps `SCALE` decimals of them.
+
+    Raises InvalidRequest.
+    """
     try:
         found = Decimal(text)
     except InvalidOperation:
         found = Decimal("NaN")
     if not found.is_finite():
         raise InvalidRequest(f"the bill says {column} {text[:60]!r}", why="that is no number")
-    return found
+    printed = "e" in text.lower() and int(found.as_tuple().exponent) < -SCALE
+    return found.quantize(Decimal(1).scaleb(-SCALE), context=EXACT) if printed else found
 
 
 def moment(column: str, text: str) -> datetime:

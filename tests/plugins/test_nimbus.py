@@ -94,6 +94,14 @@ def test_data_goes_there_and_back(mcml: Run, bin_: Path, tmp_path: Path) -> None
     assert mcml("data", "cat", "nimbus://models/fraud/model.onnx").stdout == "weights" * 1000
 
 
+def test_its_bill_is_one_like_the_others(mcml: Run, tmp_path: Path) -> None:
+    (tmp_path / "receipt.csv").write_text("day,what,nimbles,price\n2026-05-01,rain,3,0.5\n2026-05-02,hail,1,0.25\n")
+    (booked,) = json.loads(mcml("cost", "ingest", "receipt.csv", "-o", "json").stdout)["items"]
+    assert (booked["origin"], booked["rows"]) == ("receipt.csv", 2)
+    items = json.loads(mcml("cost", "report", "--by", "provider,service", "-o", "json").stdout)["items"]
+    assert {item["name"]: item["billed_cost"] for item in items} == {"Nimbus/rain": "1.5", "Nimbus/hail": "0.25"}
+
+
 def test_the_shell_completes_it(mcml: Run) -> None:
     """As the generated scripts ask: typer's protocol."""
 

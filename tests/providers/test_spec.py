@@ -42,8 +42,8 @@ def offer_of(name: str, capability: Capability[object]) -> tuple[ProviderSpec, O
     return provider, provider.offer(capability)
 
 
-def test_there_are_eighteen_capabilities() -> None:
-    assert len({capability.name for capability in ALL}) == len(ALL) == 18
+def test_there_are_nineteen_capabilities() -> None:
+    assert len({capability.name for capability in ALL}) == len(ALL) == 19
     assert all(capability.summary for capability in ALL)
 
 

@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from mcml.providers.api.alarms import Alarms
+from mcml.providers.api.bill_formats import BillFormats
 from mcml.providers.api.billing import Billing
 from mcml.providers.api.buckets import Buckets
 from mcml.providers.api.cluster import Cluster
@@ -81,8 +82,9 @@ JOBS = Capability[Jobs]("Jobs", "run something to its end")
 WAREHOUSE = Capability[Warehouse]("Warehouse", "load tables and query them with SQL")
 DATA_ASSETS = Capability[DataAssets]("DataAssets", "data sets by name and version, as pointers into buckets")
 COMPUTES = Capability[Computes]("Computes", "pools of machines that jobs run on")
+BILL_FORMATS = Capability[BillFormats]("BillFormats", "bills in the provider's own columns, as files, read as FOCUS")
 
 ALL: tuple[Capability[object], ...] = (
     IDENTITY, OBJECT_STORE, BUCKETS, CLUSTER, MODEL_ENDPOINT, BILLING, METRICS, INSTANCES,
-    GROUPS, SNAPSHOTS, INVENTORY, DATABASE, REGISTRY, ALARMS, JOBS, WAREHOUSE, DATA_ASSETS, COMPUTES,
+    GROUPS, SNAPSHOTS, INVENTORY, DATABASE, REGISTRY, ALARMS, JOBS, WAREHOUSE, DATA_ASSETS, COMPUTES, BILL_FORMATS,
 )  # fmt: skip

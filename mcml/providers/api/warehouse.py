@@ -51,5 +51,8 @@ class Warehouse(Protocol):
     def query(self, sql: str, parameters: Mapping[str, object] | Sequence[object] = ()) -> QueryResult:
         """Run one SELECT with parameters. Raises InvalidRequest (with the engine's message), NotFound."""
 
+    def estimate(self, sql: str, parameters: Mapping[str, object] | Sequence[object] = ()) -> int | None:
+        """Return the bytes that a query would read, without running it; None where the engine tells afterwards only. Raises as `query`."""
+
     def datasets(self, name: str = "") -> list[Dataset]:
         """Return the data sets, or those of one name in any case (NotAuthenticated where its tables are not for us to see)."""

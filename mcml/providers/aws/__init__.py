@@ -55,6 +55,7 @@ spec = ProviderSpec(
             f"{_HERE}.billing:open_billing",
             "exports in Parquet go through `mcml data cp` and `mcml cost ingest`; Cost Explorer knows sums by service and usage type only",
         ),
+        "BillFormats": Offer(Support.FULL, f"{_HERE}.bill_formats:open_bill_formats"),
     },
     schemes=("s3",),
 )

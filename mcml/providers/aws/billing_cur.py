@@ -122,6 +122,7 @@ def _row(
         **_price(record, measured=usage and not unused),
         **_commitment(record, "Unused" if unused else "Used" if kind in COMMITTED else None),
         "x_RecordType": kind, "x_UsageType": record.get("line_item_usage_type") or None, "x_Source": "billed", "x_From": "AWS Data Exports",
+        **({} if kind in CATEGORY or kind in DISCOUNTS else {"x_Diagnostic": f"line type {kind!r} is not known: booked as an adjustment"}),
     }
 
 

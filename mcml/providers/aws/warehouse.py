@@ -82,6 +82,10 @@ class AthenaWarehouse:
         answer = athena.run(self.session, "the query failed", text, literals)
         return QueryResult(tuple(name for name, _ in answer.columns), tuple(answer.rows()), answer.scanned_bytes)
 
+    def estimate(self, sql: str, parameters: Mapping[str, object] | Sequence[object] = ()) -> int | None:  # noqa: ARG002 - not told
+        """None: Athena tells the bytes when it has read them."""
+        return None
+
     def datasets(self, name: str = "") -> list[Dataset]:
         """Return the databases of the catalogue with their tables, by name; or that of one name."""
 

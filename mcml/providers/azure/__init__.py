@@ -47,6 +47,11 @@ spec = ProviderSpec(
             f"{_HERE}.billing:open_billing",
             "exports in Parquet go through `mcml data cp` and `mcml cost ingest`; the query API knows sums, no quantities or list prices",
         ),
+        "BillFormats": Offer(
+            Support.PARTIAL,
+            f"{_HERE}.bill_formats:open_bill_formats",
+            "ActualCost or AmortizedCost of a month (EA, MCA), one of the two; list prices only where the file has their cost",
+        ),
         "Instances": Offer(
             Support.PARTIAL,
             f"{_HERE}.instances:open_instances",

@@ -30,6 +30,7 @@ spec = ProviderSpec(
             f"{_HERE}.billing:open_billing",
             "needs the billing export to BigQuery (billing_table); a commitment's fee is not spread over what it covers",
         ),
+        "BillFormats": Offer(Support.FULL, f"{_HERE}.bill_formats:open_bill_formats"),
         "Warehouse": Offer(
             Support.PARTIAL,
             f"{_HERE}.warehouse:open_warehouse",

@@ -101,6 +101,20 @@ def job_error(doing: str, job: Any, session: Session, next_step: str = "") -> Mc
     return kind(doing, why=why, next_step=step)
 
 
+def look(session: Session, sql: str, given: Mapping[str, object] | Sequence[object] = ()) -> Any:
+    """Try a query without running it and return the job, which says how many bytes it would read. Raises as `ask`."""
+    from google.cloud import bigquery
+
+    options = {"project": session.project(), "job_retry": None, **session.options}
+    values = bigquery_values.parameters(given)
+    trial = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False, query_parameters=values, use_legacy_sql=False)
+    looked = session.call("the query failed", lambda: session.bigquery.query(sql, job_config=trial, **options))
+    if looked.statement_type != "SELECT":
+        why = "a query only reads; tables are changed by loading"
+        raise InvalidRequest(f"{looked.statement_type or 'this'} is not for a query", why=why, next_step="mcml data load --help")
+    return looked
+
+
 def ask(session: Session, sql: str, given: Mapping[str, object] | Sequence[object] = (), *, exact: bool = False) -> Answer:
     """Run a SELECT and return its answer, of which no row was fetched yet.
 
@@ -111,14 +125,9 @@ def ask(session: Session, sql: str, given: Mapping[str, object] | Sequence[objec
     from google.cloud import bigquery
 
     doing, values = "the query failed", bigquery_values.parameters(given)
-    settings = {"query_parameters": values, "use_legacy_sql": False}
     options = {"project": session.project(), "job_retry": None, **session.options}
-    trial = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False, **settings)
-    looked = session.call(doing, lambda: session.bigquery.query(sql, job_config=trial, **options))
-    if looked.statement_type != "SELECT":
-        why = "a query only reads; tables are changed by loading"
-        raise InvalidRequest(f"{looked.statement_type or 'this'} is not for a query", why=why, next_step="mcml data load --help")
-    config = bigquery.QueryJobConfig(job_timeout_ms=int(QUERY_SECONDS * 1000), **settings)
+    looked = look(session, sql, given)
+    config = bigquery.QueryJobConfig(job_timeout_ms=int(QUERY_SECONDS * 1000), query_parameters=values, use_legacy_sql=False)
     location = looked.location or None
 
     def start(job_id: str) -> Any:

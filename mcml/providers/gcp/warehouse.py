@@ -77,6 +77,10 @@ class BigQueryWarehouse:
         rows = tuple(row for page in answer.pages() for row in page)
         return QueryResult(tuple(field.name for field in answer.columns), rows, answer.scanned_bytes)
 
+    def estimate(self, sql: str, parameters: Mapping[str, object] | Sequence[object] = ()) -> int | None:
+        """Return the bytes that BigQuery will bill, of its dry run, which costs nothing. Raises InvalidRequest, NotFound."""
+        return jobs.look(self._session, sql, parameters).total_bytes_processed  # type: ignore[no-any-return]
+
     def datasets(self, name: str = "") -> list[Dataset]:
         """Return the data sets of the project with their tables and views, by name; or those of one name, whose case BigQuery minds."""
         session, project = self._session, self._session.project()

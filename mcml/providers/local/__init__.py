@@ -32,5 +32,6 @@ spec = ProviderSpec(
         "Computes": Offer(
             Support.PARTIAL, f"{_HERE}.computes:open_computes", "a machine is a share of this one; a spot machine is never taken away"
         ),
+        "BillFormats": Offer(Support.IMPOSSIBLE, note="it has no bills but its own FOCUS rows"),
     },
 )

@@ -38,12 +38,16 @@ METERS: dict[Sku, str] = {"vcpu-hour": "CPU time", "gib-hour": "memory held"}
 
 
 class HourUse(NamedTuple):
-    """What a run used in one hour: CPU in hours, memory in GiB-hours, requests served. `hour` counts hours since the epoch."""
+    """What a run used in one hour: CPU in hours, memory in GiB-hours, requests served, those of them that it failed (5xx).
+
+    `hour` counts hours since the epoch.
+    """
 
     hour: int
     cpu: Fraction
     memory: Fraction
     requests: int
+    failed: int
 
 
 def open_billing(ctx: ProviderContext) -> "LocalBilling":
@@ -117,6 +121,7 @@ class LocalBilling:
             **dict.fromkeys(("PricingQuantity", "ConsumedQuantity"), quantity),
             **dict.fromkeys(("PricingUnit", "ConsumedUnit"), UNITS[sku]),
             "x_Requests": Decimal(use.requests) if sku == "vcpu-hour" else None,
+            "x_Failed": Decimal(use.failed) if sku == "vcpu-hour" else None,
             "x_Source": "measured",
         }
 
@@ -126,12 +131,16 @@ def by_hour(used: Iterable[Segment]) -> list[HourUse]:
     cpu: defaultdict[int, int | Fraction] = defaultdict(int)  # whole numbers as long as no hour cuts them: fractions are slow
     memory: defaultdict[int, int] = defaultdict(int)
     requests: defaultdict[int, int] = defaultdict(int)
+    failed: defaultdict[int, int] = defaultdict(int)
     for segment in used:
         for hour, part, whole in _cut(segment.start, segment.end):
             cpu[hour] += segment.cpu if part == whole else Fraction(segment.cpu * part, whole)
             memory[hour] += segment.rss * part
         requests[hour] += segment.requests  # whole requests: they count where they were reported
-    return [HourUse(hour, Fraction(cpu[hour]) / HOUR, Fraction(memory[hour], GIB * HOUR), requests[hour]) for hour in sorted(cpu)]
+        failed[hour] += segment.errors
+    return [
+        HourUse(hour, Fraction(cpu[hour]) / HOUR, Fraction(memory[hour], GIB * HOUR), requests[hour], failed[hour]) for hour in sorted(cpu)
+    ]
 
 
 def _cut(start: int, end: int) -> Iterator[tuple[int, int, int]]:

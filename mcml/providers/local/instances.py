@@ -233,7 +233,8 @@ def _instance(about: LocalResource | None) -> Instance | None:
     if about is None or slot is None:
         return None
     launched = parse_rfc3339(slot.launched)
-    return Instance(about.id, slot.machine, about.region, _state(about.folder, slot), launched, slot.spot, dict(about.tags), about.tags.get(MEMBER_TAG, ""))
+    group = about.tags.get(MEMBER_TAG, "")
+    return Instance(about.id, slot.machine, about.region, _state(about.folder, slot), launched, slot.spot, dict(about.tags), group)
 
 
 def _no_instance(instance: str) -> NotFound:

@@ -93,6 +93,10 @@ class LocalWarehouse:
             except duckdb.Error as failed:
                 raise InvalidRequest("the query failed", why=str(failed).strip(), next_step="mcml data query --help") from failed
 
+    def estimate(self, sql: str, parameters: Mapping[str, object] | Sequence[object] = ()) -> int | None:  # noqa: ARG002 - not told
+        """None: DuckDB tells no bytes."""
+        return None
+
     def datasets(self, name: str = "") -> list[Dataset]:
         """Return the data sets with their tables, by name; or those of one name."""
         with self._open_to_read() as db:

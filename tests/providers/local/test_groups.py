@@ -11,8 +11,8 @@ import pytest
 from mcml.core.errors import InvalidRequest, NotFound, QuotaExceeded
 from mcml.providers.api.groups import Groups
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.local.groups import MEMBER_TAG, define_group, delete_group, open_groups
-from mcml.providers.local.instances import open_instances
+from mcml.providers.local.groups import define_group, delete_group, open_groups
+from mcml.providers.local.instances import MEMBER_TAG, open_instances
 from mcml.testing.contracts.groups import GroupsContract
 from tests.providers.local.conftest import MakeContext, Processes
 

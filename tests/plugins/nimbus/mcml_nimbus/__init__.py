@@ -12,6 +12,7 @@ spec = ProviderSpec(
         "Identity": Offer(Support.FULL, "mcml_nimbus.identity:open_identity"),
         "ObjectStore": Offer(Support.FULL, "mcml_nimbus.objects:open_object_store"),
         "Buckets": Offer(Support.PARTIAL, "mcml_nimbus.buckets:open_buckets", "nothing expires, and nothing is encrypted"),
+        "BillFormats": Offer(Support.FULL, "mcml_nimbus.bills:open_bill_formats"),
         "Registry": Offer(Support.IMPOSSIBLE, note="a nimbus keeps no images"),
     },
     schemes=("nimbus",),

@@ -4,15 +4,18 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from mcml_nimbus.bills import open_bill_formats
 from mcml_nimbus.buckets import open_buckets
 from mcml_nimbus.identity import open_identity
 from mcml_nimbus.objects import open_object_store
 from mcml_nimbus.settings import Settings
 
+from mcml.providers.api.bill_formats import BillFormats, Record
 from mcml.providers.api.buckets import Buckets
 from mcml.providers.api.identity import Identity
 from mcml.providers.api.object_store import ObjectStore
 from mcml.providers.api.spec import ProviderContext
+from mcml.testing.contracts.bill_formats import BillFormatsContract
 from mcml.testing.contracts.buckets import BucketsContract
 from mcml.testing.contracts.identity import IdentityContract
 from mcml.testing.contracts.object_store import ObjectStoreContract
@@ -27,6 +30,16 @@ class TestIdentity(IdentityContract):
     @pytest.fixture
     def identity(self, ctx: ProviderContext) -> Identity:
         return open_identity(ctx)
+
+
+class TestBillFormats(BillFormatsContract):
+    @pytest.fixture
+    def formats(self, ctx: ProviderContext) -> BillFormats:
+        return open_bill_formats(ctx)
+
+    @pytest.fixture
+    def records(self) -> list[Record]:
+        return [{"day": "2026-05-01", "what": "rain", "nimbles": "3", "price": "0.5"}]
 
 
 class TestObjectStore(ObjectStoreContract):

@@ -1,6 +1,6 @@
 """bqemulator 1.4.0 in a process of its own: `python launcher.py`; ends when its stdin does. Runs in the emulator's own environment.
 
-Five things that BigQuery documents and the emulator does otherwise are put right here, because loads cannot be tested without them:
+Six things that BigQuery documents and the emulator does otherwise are put right here, because loads cannot be tested without them:
 
 - a job id is used once (409 the second time), uploads keep the id that the client gave
   (https://cloud.google.com/bigquery/docs/running-jobs#generate-jobid);
@@ -8,7 +8,9 @@ Five things that BigQuery documents and the emulator does otherwise are put righ
   (https://cloud.google.com/bigquery/docs/reference/rest/v2/Job#JobConfigurationLoad);
 - columns go by name where sourceColumnMatch, autodetect or the format says so; what has no column in the table refuses the load;
 - outputRows counts the rows of the load, and an URI that stands for nothing is `notFound`;
-- a dry run of a script or an export runs nothing (https://cloud.google.com/bigquery/docs/running-queries#dry-run).
+- a dry run of a script or an export runs nothing (https://cloud.google.com/bigquery/docs/running-queries#dry-run);
+- BIGNUMERIC can be a column, and a cast to it keeps 24 decimals and not 5, of the 38 that BigQuery has
+  (https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#decimal_types): DuckDB has no wider decimals.
 
 What stays unlike BigQuery is named at the tests.
 """
@@ -25,7 +27,10 @@ from bqemulator.catalog.etag import generate_etag
 from bqemulator.catalog.models import JobMeta, TableMeta, TableSchema
 from bqemulator.domain.errors import AlreadyExistsError, NotFoundError, ResourceRef, resource_not_found
 from bqemulator.jobs import executor
+from bqemulator.storage import type_map
 from bqemulator.storage.type_map import bq_schema_to_duckdb_columns, duckdb_type_to_bq_field
+from sqlglot import exp
+from sqlglot.generators.duckdb import DuckDBGenerator
 
 READERS = {"CSV": "read_csv", "NEWLINE_DELIMITED_JSON": "read_json", "PARQUET": "read_parquet"}
 
@@ -178,6 +183,8 @@ def put_right() -> None:
     jobs._dry_run_response = only_looking(jobs._dry_run_response)
     upload._load_configuration_from_envelope = with_the_id(upload._load_configuration_from_envelope)
     upload._run_load = run_upload
+    type_map._BQ_TO_DUCKDB["BIGNUMERIC"] = "DECIMAL(38, 24)"
+    DuckDBGenerator.TYPE_PARAM_SETTINGS = {**DuckDBGenerator.TYPE_PARAM_SETTINGS, exp.DType.BIGDECIMAL: ((38, 24), (38, 38))}
 
 
 def end_with_stdin() -> None:

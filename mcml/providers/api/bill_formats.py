@@ -1,0 +1,34 @@
+"""Bill formats: the files in which a provider tells costs in its own columns, and how each becomes rows of FOCUS; no account is needed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from mcml.providers.api.billing import FocusRow
+
+Record = Mapping[str, object]
+"""One record of a file: the file's own column names to texts; None for null, and dict and list of the same where the file nests them.
+
+Numbers and times are texts too, as the file has them (a binary float in the digits that tell it from every other), so no digit is lost.
+"""
+
+
+class BillFormat(Protocol):
+    """One format of a provider's bills. Importing it imports no SDK."""
+
+    @property
+    def name(self) -> str:
+        """Return what people call it: `AWS Cost and Usage Report`."""
+
+    def recognises(self, header: Sequence[str]) -> bool:
+        """Tell by the column names whether a file is of this format; where values are nested, only the outer names are there."""
+
+    def rows(self, records: Iterable[Record]) -> Iterable[FocusRow]:
+        """Yield the FOCUS rows of the records of one delivery, which may be several files, in order.
+
+        The records' money is all there: a kind of line that is not known is an Adjustment with an `x_Diagnostic`. Raises InvalidRequest
+        for a number or a time that is none, and for a column without which a record's money would be read wrongly.
+        """
+
+
+BillFormats = Sequence[BillFormat]
+"""What a provider offers."""

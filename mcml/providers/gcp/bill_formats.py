@@ -1,0 +1,110 @@
+"""Cloud Billing's export out of BigQuery as a file: JSON lines or Parquet (nested as the table is), or CSV, its records flattened; pure.
+
+`bq extract` writes the first two: https://cloud.google.com/bigquery/docs/exporting-data. A CSV cannot nest: its columns are `service.id` or
+`service_id`, and what repeats (labels, credits, tags) is JSON text, as TO_JSON_STRING writes it.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from mcml.core.errors import InvalidRequest
+from mcml.providers.api.bill_formats import BillFormats, Record
+from mcml.providers.api.billing import FocusRow
+from mcml.providers.api.spec import ProviderContext
+from mcml.providers.focus import NULLS, moment, number
+from mcml.providers.gcp.billing_rows import focus_rows
+
+STRUCTS = ("consumption_model", "invoice", "location", "price", "project", "resource", "service", "sku", "usage")
+LISTS = ("labels", "credits", "tags", "system_labels", "ancestors")
+TIMES = ("usage_start_time", "usage_end_time", "export_time")
+NUMBERS = ("cost", "cost_at_list")
+INNER_NUMBERS: Mapping[str, tuple[str, ...]] = {
+    "usage": ("amount", "amount_in_pricing_units"),
+    "price": ("list_price", "effective_price", "tier_start_amount"),
+}
+REQUIRED = ("billing_account_id", "usage_start_time", "usage_end_time", "cost", "currency")
+
+
+def open_bill_formats(ctx: ProviderContext) -> BillFormats:  # noqa: ARG001 - a file needs no account
+    """Return the formats of Google's bills."""
+    return (BillingExport(),)
+
+
+class BillingExport:
+    """The standard and the detailed export."""
+
+    name = "Google Cloud billing export"
+
+    def recognises(self, header: Sequence[str]) -> bool:
+        """The columns without which no row of it can be read."""
+        return {"billing_account_id", "usage_start_time", "cost"} <= set(header)
+
+    def rows(self, records: Iterable[Record]) -> Iterator[FocusRow]:
+        """Yield a charge, and each credit that stands by itself, of each row; see billing_rows."""
+        for record in records:
+            for row in focus_rows(_typed(record)):
+                yield {**row, "x_Source": "billed", "x_From": "Cloud Billing export"}
+
+
+@cache
+def _place(name: str) -> tuple[str, str]:
+    """Return the record and the field that a flattened column is of: `project_labels` is labels in project; '' for a plain column."""
+    outer, dot, inner = name.partition(".")
+    if dot:
+        return outer, inner
+    if name in (*TIMES, *STRUCTS, *LISTS):
+        return "", name
+    return next(((struct, name[len(struct) + 1 :]) for struct in STRUCTS if name.startswith(f"{struct}_")), ("", name))
+
+
+def _typed(record: Record) -> dict[str, Any]:
+    """Return a row as BigQuery would give it: nested, with numbers and times. Raises InvalidRequest for what is none."""
+    found: dict[str, Any] = {}
+    for name, said in record.items():
+        value = _unfolded(name, said)
+        if value is not None:
+            outer, inner = _place(name)
+            target = found.setdefault(outer, {}) if outer else found
+            target[inner] = value
+    missing = [name for name in REQUIRED if name not in found]
+    if missing:
+        why = "an export's rows have billing_account_id, usage_start_time, usage_end_time, cost and currency"
+        raise InvalidRequest(f"the row has no {', '.join(missing)}", why=why, next_step="export the table again with all columns")
+    for name in TIMES:
+        if name in found:
+            found[name] = moment(name, str(found[name]).replace(" UTC", "+00:00"))
+    for name in NUMBERS:
+        if name in found:
+            found[name] = number(name, str(found[name]))
+    for outer, names in INNER_NUMBERS.items():
+        inside = found.get(outer, {})
+        inside |= {name: number(f"{outer}.{name}", str(inside[name])) for name in names if inside.get(name) is not None}
+    found["credits"] = [_credit(credit) for credit in found.get("credits", ())]
+    return found
+
+
+def _credit(credit: Mapping[str, Any]) -> dict[str, Any]:
+    told = credit.get("amount")
+    return {**credit, "amount": None if told is None else number("credits.amount", str(told))}
+
+
+def _unfolded(name: str, said: object) -> Any:
+    """Return what a column says: JSON text of what is nested is read, null is None. Raises InvalidRequest for JSON that is none."""
+    if not isinstance(said, str):
+        return said
+    text = said.strip()
+    if text in NULLS:
+        return None
+    last = _place(name)[1].rpartition(".")[2]
+    if name not in STRUCTS and last not in LISTS:
+        return text
+    try:
+        value = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict if name in STRUCTS else list):
+        raise InvalidRequest(f"the export says {name} {text[:60]!r}", why="that is no JSON of what is nested there")
+    return value
