@@ -125,7 +125,10 @@ class Warehouse(Strict):
     """A table of costs in a company's warehouse, which `mcml cost report --engine warehouse` asks in place of the ledger."""
 
     provider: Name = Field(description="Whose warehouse.", examples=["gcp"])
-    engine: Literal["bigquery", "athena", "duckdb"] = Field(description="Which SQL it speaks; duckdb: that of the provider local.")
+    engine: Literal["bigquery", "athena", "duckdb"] = Field(
+        description="Which SQL it speaks. BigQuery's is proven against the ledger on its emulator, DuckDB's on the provider local; "
+        "Athena's is translated and parsed in the tests, and was not run there."
+    )
     table: str = Field(
         pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){1,2}$",
         description="A table with the columns of FOCUS, 1.0 or later: dataset.table, before it a project or a catalogue.",

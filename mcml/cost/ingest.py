@@ -1,15 +1,17 @@
 """Ingest: files, the shipped sample, or a provider's bill into the ledger; one fact a currency into the journal."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 from mcml.core.fact import Fact
 from mcml.core.report import Reporter
-from mcml.providers.api.billing import Billing, FocusRow, Period
+from mcml.cost.bills import Bill
+from mcml.providers.api.billing import Billing, Period
 from mcml.store import prices
 from mcml.store.db import Store
+from mcml.store.ledger.bills import Window
 from mcml.store.ledger.exact import plain, total
 from mcml.store.ledger.intake import Ingested, Intake
 from mcml.store.ledger.manifest import Delivery
@@ -28,14 +30,21 @@ def ingest_files(intake: Intake, store: Store, paths: Sequence[Path], reporter: 
     return _told(intake, store, intake.files(paths, origin=origin), reporter, name)
 
 
+def ingest_bill(intake: Intake, store: Store, bill: Bill, reporter: Reporter) -> Ingested:
+    """Book a provider's bill in its own format as one delivery, like `ingest_files`. Raises what `Bill.rows` and `Intake.rows` raise."""
+    reporter.start(bill.name, bill.format.name)
+    return _told(intake, store, intake.rows(bill.rows(), origin=bill.name), reporter, bill.name)
+
+
 def ingest_sample(intake: Intake, store: Store, reporter: Reporter) -> Ingested:
     """Book the real, anonymised bill that ships with mcml: 1,000 FOCUS 1.0 rows of three clouds (September 2024; see samples/NOTICE)."""
     return ingest_files(intake, store, [SAMPLE], reporter, origin=SAMPLE_NAME)
 
 
 def ingest_provider(intake: Intake, store: Store, billing: Billing, provider: str, period: Period, reporter: Reporter) -> Ingested:
-    """Book the bill of a provider's account over whole months, and write its unit prices into the catalogue.
+    """Book a provider's charges of a period, whatever bill they are on, and write its unit prices into the catalogue.
 
+    What the ledger has of other charges on the same bills stays: a late one of May on June's bill, when June is fetched.
     Raises what the provider raises (NotAuthenticated, Unavailable), and then nothing is booked.
     """
     reporter.start(provider, "asking for the bill")
@@ -43,22 +52,12 @@ def ingest_provider(intake: Intake, store: Store, billing: Billing, provider: st
         unit_prices = billing.unit_prices()
         with store.writing() as connection:
             prices.record(connection, provider, unit_prices)
-    return _told(intake, store, intake.rows(_of_whole_months(billing.rows(period), period.start), origin=provider), reporter, provider)
-
-
-def _of_whole_months(rows: Iterable[FocusRow], start: datetime) -> Iterator[FocusRow]:
-    """Leave out what is on the bill of a month before the first: that month was not fetched whole, and would be replaced by this little.
-
-    Google's invoice months end at midnight in California, so its charges of the first hours in UTC are on the bill of the month before.
-    """
-    for row in rows:
-        billed = row.get("BillingPeriodStart")
-        if not isinstance(billed, datetime) or billed >= start:
-            yield row
+    done = intake.rows(billing.rows(period), origin=provider, window=Window(period.start, period.end))
+    return _told(intake, store, done, reporter, provider)
 
 
 def whole_months(since: datetime, now: datetime) -> Period:
-    """Return the period from the first day of `since`'s month to now: bills are replaced by the month, so months are fetched whole."""
+    """Return the period from the first day of `since`'s month to now: taxes and fees of a month are dated at its beginning."""
     return Period(since.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0), now)
 
 

@@ -5,7 +5,7 @@ invoice says, where a yearly fee falls on one day.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
@@ -23,7 +23,10 @@ DAYS_DRAWN = 30
 
 @dataclass(frozen=True)
 class Line:
-    """One row of the report. `sources` is its effective cost by where the rows come from (billed, measured, estimate)."""
+    """One row of the report. `sources` is its effective cost by where the rows come from (billed, measured, estimate).
+
+    `others`: how many lines it stands for, 0 when it is one itself.
+    """
 
     key: tuple[str | None, ...]
     billed: Decimal
@@ -36,6 +39,7 @@ class Line:
     first: datetime
     last: datetime
     ingested: datetime
+    others: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,17 @@ def dimensions_to_ask(by: Sequence[str]) -> tuple[str, ...]:
     return (*by, SOURCE)
 
 
-def build(by: Sequence[str], groups: Iterable[Group], daily: Iterable[Group] = ()) -> Report:
-    """Fold groups (by `dimensions_to_ask(by)`) and days (by `day`) of the ledger into a report."""
+def build(by: Sequence[str], groups: Iterable[Group], daily: Iterable[Group] = (), *, limit: int = 0) -> Report:
+    """Fold groups (by `dimensions_to_ask(by)`) and days (by `day`) of the ledger into a report.
+
+    Beyond `limit` lines a currency (0: no limit) the cheapest are folded into one that says how many they are.
+    """
     days = list(daily)
     tables = []
     for currency, found in groupby(sorted(groups, key=lambda group: group.currency), key=lambda group: group.currency):
         mine = list(found)
         billed, effective = (tidy(total(amounts)) for amounts in zip(*((group.billed, group.effective) for group in mine), strict=True))
-        lines = _ordered(by, [_line(key, several, effective) for key, several in _split(mine, slice(-1)).items()])
+        lines = _ordered(by, _folded(by, mine, effective, limit))
         sources = tuple(_source(key[0], several, effective) for key, several in sorted(_split(mine, slice(-1, None)).items()))
         drawn = _days([group for group in days if group.currency == currency])
         tables.append(CurrencyTable(currency, lines, billed, effective, sources, drawn))
@@ -95,6 +102,23 @@ def _split(groups: Iterable[Group], part: slice) -> dict[tuple[str | None, ...],
     for group in groups:
         found.setdefault(group.key[part], []).append(group)
     return found
+
+
+def _folded(by: Sequence[str], groups: Sequence[Group], whole: Decimal, limit: int) -> list[Line]:
+    """Return a line a key; all but the `limit` dearest (0: no limit) are folded into one."""
+    found = _split(groups, slice(-1))
+    if not limit or len(found) <= limit:
+        return [_line(key, several, whole) for key, several in found.items()]
+    dearest = sorted(found, key=lambda key: (-total(group.effective for group in found[key]), tuple(part or "" for part in key)))
+    rest = dearest[limit:]
+    name = (others(len(rest)), *[None] * (len(by) - 1))
+    folded = _line(name, [group for key in rest for group in found[key]], whole)
+    return [*(_line(key, found[key], whole) for key in dearest[:limit]), replace(folded, others=len(rest))]
+
+
+def others(count: int) -> str:
+    """Name the line that stands for so many."""
+    return f"{count} others" if count > 1 else "1 other"
 
 
 def _source(source: str | None, groups: Sequence[Group], whole: Decimal) -> SourceShare:
@@ -127,10 +151,10 @@ def per_thousand(cost: Decimal, requests: int) -> Decimal:
 
 
 def _ordered(by: Sequence[str], lines: list[Line]) -> tuple[Line, ...]:
-    """Order by time where the report begins with one, else dearest first."""
+    """Order by time where the report begins with one, else dearest first; the folded line is last."""
     if by and by[0] in TIMES:
-        return tuple(sorted(lines, key=lambda line: (line.key[0] or "", -line.effective, -line.billed)))
-    return tuple(sorted(lines, key=lambda line: (-line.effective, -line.billed, tuple(part or "" for part in line.key))))
+        return tuple(sorted(lines, key=lambda line: (line.others, line.key[0] or "", -line.effective, -line.billed)))
+    return tuple(sorted(lines, key=lambda line: (line.others, -line.effective, -line.billed, tuple(part or "" for part in line.key))))
 
 
 def _days(groups: Sequence[Group]) -> tuple[tuple[str, Decimal | None], ...]:

@@ -1,18 +1,27 @@
 """What costs look like: values of this room in, documents out. Amounts stay Decimal, so JSON holds them to the last digit."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from mcml.core.view import Block, Column, Document, Section, Series, State, Status, Table
+from mcml.core.view import Block, Column, Document, Level, Section, Series, State, Status, Table
+from mcml.cost.movers import Move, MoveTable
 from mcml.cost.report import CurrencyTable, Line, Report
-from mcml.store.ledger.book import Refused
+from mcml.cost.span import Span
+from mcml.store.ledger.book import Group, Refused
+from mcml.store.ledger.cover import ESTIMATE
+from mcml.store.ledger.dimensions import Filter
+from mcml.store.ledger.exact import percent, tidy, total
 from mcml.store.ledger.intake import Ingested
 from mcml.store.ledger.manifest import Delivery
+from mcml.store.ledger.rows import Behind
 
 if TYPE_CHECKING:
     from mcml.store.prices import CataloguePrice  # loads SQLAlchemy, which a report does not need
 
+NO_ERRORS: Mapping[str, Decimal] = MappingProxyType({})
 EMPTY = "no costs in this span; bring some in with: mcml cost ingest --provider local, or mcml cost ingest --sample"
 MONEY = (
     Column("billed_cost", "Billed", "money"),
@@ -22,10 +31,13 @@ MONEY = (
 UNIT = (Column("requests", "Requests", "number"), Column("cost_per_thousand_requests", "Per 1,000", "money"))
 
 
-def cost_report(report: Report, waiting: Sequence[Delivery] = ()) -> Document:
-    """Show one table a currency, and below it where the numbers come from and how old they are."""
+def cost_report(report: Report, waiting: Sequence[Delivery] = (), errors: Mapping[str, Decimal] = NO_ERRORS) -> Document:
+    """Show one table a currency, and below it where the numbers come from and how old they are.
+
+    `errors` is by how many percent estimates in a currency are usually off.
+    """
     items = [_item(report.by, table.currency, line) for table in report.tables for line in table.lines]
-    blocks: list[Block] = [block for table in report.tables for block in (_currency(report.by, table), _sources(table))]
+    blocks: list[Block] = [block for table in report.tables for block in (_currency(report.by, table), _sources(table, errors))]
     if not items:
         blocks.append(Table([], [], empty=EMPTY))
     rows = sum(delivery.quarantined for delivery in waiting)
@@ -50,7 +62,14 @@ def _item(by: Sequence[str], currency: str, line: Line) -> dict[str, object]:
         "charges_from": line.first,
         "charges_until": line.last,
         "ingested_at": line.ingested,
+        "others": line.others,
+        "where": None if line.others else conditions(by, line.key),
     }
+
+
+def conditions(by: Sequence[str], key: Sequence[str | None]) -> list[str]:
+    """Return what chooses the rows of a line, as --where takes it."""
+    return [str(Filter(name, "=", (value or "",))) for name, value in zip(by, key, strict=True)]
 
 
 def _currency(by: Sequence[str], table: CurrencyTable) -> Section:
@@ -65,9 +84,9 @@ def _currency(by: Sequence[str], table: CurrencyTable) -> Section:
     return Section(f"Costs in {table.currency}", blocks)
 
 
-def _sources(table: CurrencyTable) -> Section:
-    """Show what the total is made of, and how old each part is."""
-    columns = (
+def _sources(table: CurrencyTable, errors: Mapping[str, Decimal]) -> Section:
+    """Show what the total is made of, how old each part is, and how far off estimates usually are."""
+    columns: tuple[Column, ...] = (
         Column("source", "Source"),
         Column("billed", "Billed", "money"),
         Column("effective", "Effective", "money"),
@@ -76,10 +95,100 @@ def _sources(table: CurrencyTable) -> Section:
         Column("ingested", "Ingested", "time"),
     )
     rows: list[dict[str, object]] = [vars(source) for source in table.sources]
+    off = errors.get(table.currency)
+    if off is not None and any(source.source == ESTIMATE for source in table.sources):
+        columns += (Column("usual_error", "Usual error", "percent"),)
+        rows = [row | {"usual_error": off if row["source"] == ESTIMATE else None} for row in rows]
     if len(rows) > 1:
         newest = {"until": max(source.until for source in table.sources), "ingested": max(source.ingested for source in table.sources)}
         rows.append({"source": "all", "billed": table.billed, "effective": table.effective, "share": None, **newest})
     return Section(f"Totals in {table.currency}", (Table(columns, rows),))
+
+
+def with_sources(document: Document, spans: Mapping[str, Sequence[Group]]) -> Document:
+    """Add what the numbers of each span are made of, from groups by source: billed, measured or estimated."""
+    rows: list[Mapping[str, object]] = []
+    for span, groups in spans.items():
+        for group in groups:
+            whole = total(each.effective for each in groups if each.currency == group.currency)
+            amounts = {"effective": tidy(group.effective), "share": percent(group.effective, whole)}
+            rows.append({"span": span, "currency": group.currency, "source": group.key[0], **amounts})
+    columns = (
+        *([Column("span", "Span")] if len(spans) > 1 else []),
+        Column("source", "Source"),
+        Column("currency", "Currency"),
+        Column("effective", "Effective", "money"),
+        Column("share", "Share", "percent"),
+    )
+    made_of = Section("What these costs are made of", (Table(columns, rows),))
+    return replace(document, blocks=(*document.blocks, made_of)) if rows else document
+
+
+def comparison(by: Sequence[str], tables: Sequence[MoveTable], before: Span, after: Span) -> Document:
+    """Show two spans side by side, one table a currency, what moved most first."""
+    items = [_move(by, table.currency, move) for table in tables for move in table.moves]
+    blocks: list[Block] = [_moves(by, table, before, after) for table in tables]
+    return Document("CostComparison", items, blocks or [Table([], [], empty=EMPTY)])
+
+
+def _move(by: Sequence[str], currency: str, move: Move) -> dict[str, object]:
+    return {
+        "name": "/".join(part or "-" for part in move.key) or currency,
+        "currency": currency,
+        **dict(zip(by, move.key, strict=True)),
+        "before": move.before,
+        "after": move.after,
+        "delta": move.delta,
+        "delta_percent": move.percent,
+        "fate": State(move.fate, _FATES.get(move.fate, "ok")),
+        "others": move.others,
+        "where": None if move.others else conditions(by, move.key),
+    }
+
+
+_FATES: Mapping[str, Level] = {"new": "warn", "gone": "idle", "up": "warn", "same": "idle"}
+
+
+def _moves(by: Sequence[str], table: MoveTable, before: Span, after: Span) -> Section:
+    columns = (
+        *(Column(name, name.capitalize()) for name in by),
+        Column("before", str(before), "money"),
+        Column("after", str(after), "money"),
+        Column("delta", "Change", "money"),
+        Column("delta_percent", "Change %", "percent"),
+        Column("fate", "", "state"),
+    )
+    rows = [_move(by, table.currency, move) for move in table.moves]
+    if len(rows) > 1 and by:
+        rows.append({**_move((), table.currency, table.whole), by[0]: "all"})
+    return Section(f"Effective cost in {table.currency}: {after.days} against {before.days}", (Table(columns, rows),))
+
+
+ROW_COLUMNS = (
+    Column("ChargePeriodStart", "From", "time"),
+    Column("ServiceName", "Service"),
+    Column("ChargeDescription", "Charge"),
+    Column("PricingQuantity", "Quantity", "number"),
+    Column("PricingUnit", "Unit"),
+    Column("BilledCost", "Billed", "money"),
+    Column("EffectiveCost", "Effective", "money"),
+    Column("BillingCurrency", "Currency"),
+)
+
+
+def behind(found: Behind) -> Document:
+    """Show the rows behind a number, dearest first, and what all of them add up to; in JSON and CSV a row has all its columns."""
+    items: list[Mapping[str, object]] = [{"name": f"{row['x_File']}:{row['x_Row']}", **row} for row in found.rows]
+    blocks: list[Block] = [Section("Rows", (Table(ROW_COLUMNS, items, empty="no row"),))]
+    columns = Column("currency", "Currency"), Column("rows", "Rows", "number"), *MONEY[:2]
+    sums = [
+        {"currency": each.currency, "rows": each.rows, "billed_cost": tidy(each.billed), "effective_cost": tidy(each.effective)}
+        for each in found.sums
+    ]
+    blocks.append(Section("All of them", (Table(columns, sums),)))
+    if len(items) < found.count:
+        blocks.append(Status(State("more", "warn"), f"the {len(items)} dearest of {found.count} rows; all with a higher --limit"))
+    return Document("CostRowList", items, blocks)
 
 
 def ingested(results: Sequence[Ingested], *, dry_run: bool) -> Document:

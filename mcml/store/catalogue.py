@@ -79,14 +79,29 @@ def add_region(store: Store, provider: str, region: str) -> int:
     return len(rows)
 
 
+def everywhere(store: Store, sku: str) -> list[prices.CataloguePrice]:
+    """Return the newest price of a SKU by provider and region, wherever the catalogue or a shipped list knows one."""
+    with store.reading() as connection:
+        found = {(each.provider, each.price.region): each for each in prices.newest(connection, sku=sku)}
+    for provider, listed in LISTS.items():
+        for region, _, price in _lines(provider, lambda line: f",{sku}," in line):
+            said = UnitPrice(sku, region, "h", price, "USD", listed.source, listed.as_of)
+            found.setdefault((provider, region), prices.CataloguePrice(provider, said))
+    return [found[key] for key in sorted(found)]
+
+
 def shipped(provider: str, region: str) -> dict[str, Decimal]:
     """Return the hourly prices of a region in the provider's shipped list, US dollars by SKU; empty where the list has no such region."""
+    return {sku: price for _, sku, price in _lines(provider, lambda line: line.startswith(f"{region},"))}
+
+
+def _lines(provider: str, wanted: Callable[[str], bool]) -> list[tuple[str, str, Decimal]]:
+    """Return region, SKU and price of the wanted lines of a provider's shipped list; none where there is no list."""
     path = FOLDER / f"{provider}.csv.gz"
     if not path.is_file():
-        return {}
+        return []
     with gzip.open(path) as packed, TextIOWrapper(packed, encoding="ascii", newline="") as text:
-        lines = (line for line in text if line.startswith(f"{region},"))
-        return {sku: Decimal(price) for _, sku, price in csv.reader(lines)}
+        return [(region, sku, Decimal(price)) for region, sku, price in csv.reader(filter(wanted, text))]
 
 
 def _has(connection: Connection, provider: str, region: str, listed: PriceList) -> bool:

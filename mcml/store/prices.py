@@ -65,11 +65,12 @@ def latest(connection: Connection, provider: str, region: str, sku: str) -> Unit
     return None if row is None else _price(row)
 
 
-def newest(connection: Connection) -> list[CataloguePrice]:
-    """Return the newest price of every SKU of every region and provider, sorted by these."""
+def newest(connection: Connection, *, sku: str = "") -> list[CataloguePrice]:
+    """Return the newest price of every SKU (or of one) of every region and provider, sorted by these."""
     key = (PRICE.c.provider, PRICE.c.region, PRICE.c.sku)
     rank = func.row_number().over(partition_by=key, order_by=_NEWEST_FIRST).label("rank")
-    ranked = select(PRICE, rank).subquery()
+    wanted = (PRICE.c.sku == sku,) if sku else ()
+    ranked = select(PRICE, rank).where(*wanted).subquery()
     rows = connection.execute(select(ranked).where(ranked.c.rank == 1)).all()
     return [CataloguePrice(row.provider, _price(row)) for row in sorted(rows, key=lambda row: (row.provider, row.region, row.sku))]
 

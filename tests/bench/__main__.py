@@ -6,7 +6,9 @@
 import sys
 from importlib import import_module
 
-ALL = ("startup", "serving", "objects", "copying", "units", "route", "route_changes", "route_flood", "route_options")
+ALL = (
+    "startup", "serving", "objects", "copying", "units", "route", "route_changes", "route_flood", "route_options", "ledger", "nab", "spot",
+)  # fmt: skip
 
 
 def main(names: list[str]) -> int:

@@ -49,7 +49,7 @@ def test_version(tmp_path: Path) -> None:
         (["inra"], "Did you mean 'infra'?", "mcml --help"),
         (["deploy", "modl"], "Did you mean 'model'?", "mcml deploy --help"),
         (["plugins", "list", "--outptu", "json"], "--output", "mcml plugins list --help"),
-        (["plugins", "list", "-o", "xml"], "'table', 'json', 'yaml', 'name'", "mcml plugins list --help"),
+        (["plugins", "list", "-o", "xml"], "'table', 'json', 'yaml', 'html', 'markdown', 'name'", "mcml plugins list --help"),
     ],
 )
 def test_a_mistake_names_the_nearest(arguments: list[str], said: str, next_step: str, tmp_path: Path) -> None:

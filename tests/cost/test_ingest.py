@@ -108,14 +108,21 @@ def test_a_provider_is_asked_for_whole_months(store: Store, folder: Path) -> Non
         ]
 
 
-def test_a_month_before_is_not_replaced_by_the_little_that_was_fetched_of_it(store: Store, folder: Path) -> None:
-    """A charge of the first hours may be on the bill of the month before."""
+def test_what_was_not_fetched_stays_on_the_bills_of_what_was(store: Store, folder: Path) -> None:
+    """Charges of two months on the bill of each other: October is fetched, so what is known of September's charges stays."""
     september, october = datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)
-    before = {"BillingPeriodStart": september, "BillingPeriodEnd": october}
-    ingest_provider(Intake(folder), store, Bill([row("5", **before)]), "acme", Period(september, NOW), Silent())
-    ingest_provider(Intake(folder), store, Bill([row("1"), row("2", **before)]), "acme", Period(october, NOW), Silent())
+    on_september = {"BillingPeriodStart": september, "BillingPeriodEnd": october}
+    in_september = {"ChargePeriodStart": september, "ChargePeriodEnd": september + timedelta(hours=1)}
+    both: list[FocusRow] = [row("5", **on_september, **in_september), row("7", **in_september), row("1"), row("2", **on_september)]
+    first = ingest_provider(Intake(folder), store, Bill(both), "acme", Period(september, NOW), Silent())
+    assert (first.delivery.rows, first.replaced) == (4, 0)
+    second = ingest_provider(Intake(folder), store, Bill([row("10"), row("20")]), "acme", Period(october, NOW), Silent())
+    assert (second.delivery.rows, second.replaced) == (2, 2)
     (found,) = Ledger(folder).totals(())
-    assert found.billed == Decimal(6)
+    assert (found.billed, found.rows) == (Decimal(5 + 7 + 10 + 20), 4)
+    third = ingest_provider(Intake(folder), store, Bill([row("3", **in_september)]), "acme", Period(september, october), Silent())
+    assert (third.delivery.rows, third.replaced) == (1, 2)
+    assert Ledger(folder).totals(())[0].billed == Decimal(3 + 10 + 20)
 
 
 def test_a_bill_that_breaks_off_books_nothing(store: Store, folder: Path) -> None:

@@ -105,6 +105,8 @@ def test_what_scripts_see() -> None:
             "charges_from": DAY,
             "charges_until": DAY + timedelta(days=1),
             "ingested_at": BOOKED,
+            "others": 0,
+            "where": ["provider=acme", "target="],
         }
     ]
     assert dimensions_to_ask(("provider",)) == ("provider", "source")

@@ -30,7 +30,7 @@ def test_words_verbs_and_options_complete(tmp_path: Path) -> None:
     assert completed("mcml inf", tmp_path) == ["infra"]
     assert completed("mcml plugins l", tmp_path) == ["list"]
     assert "--output" in completed("mcml plugins list --", tmp_path)
-    assert completed("mcml plugins list -o ", tmp_path) == ["table", "json", "yaml", "name"]
+    assert completed("mcml plugins list -o ", tmp_path) == ["table", "json", "yaml", "html", "markdown", "name"]
 
 
 def test_names_of_the_project_complete(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def billed(folder: Path) -> Decimal:
     return group.billed
 
 
-@pytest.mark.parametrize("place", ["_parts", "_export", "save"])
+@pytest.mark.parametrize("place", ["_staged", "_export", "save"])
 def test_kill_9_in_the_middle_leaves_the_old_version(place: str, tmp_path: Path) -> None:
     folder = tmp_path / "cost"
     Intake(folder).rows([row("1"), row("2", ServiceProviderName="Other")], origin="acme")
@@ -87,7 +87,7 @@ def test_kill_9_in_the_middle_leaves_the_old_version(place: str, tmp_path: Path)
     on_disk = {path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet")}
     assert on_disk == ledger.manifest.referenced
     assert len(on_disk) == 5
-    assert (len(left) > 2) == (place != "_parts")
+    assert (len(left) > 2) == (place != "_staged")
     assert list((folder / "scratch").iterdir()) == []
 
 

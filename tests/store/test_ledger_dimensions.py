@@ -77,3 +77,22 @@ def test_patterns_match_as_in_a_shell(pattern: str, said: str) -> None:
     with connected("cannot ask") as connection:
         (found,) = connection.execute(f"SELECT coalesce({text}, false) FROM (SELECT ?::VARCHAR AS x_Team)", [*values, said]).fetchone()
     assert found == fnmatch.fnmatchcase(said, pattern)
+
+
+@settings(max_examples=30)
+@given(
+    st.sampled_from(["=", "!=", "~", "!~"]),
+    st.lists(st.text("ab*?[]!", max_size=3), min_size=1, max_size=3),
+    st.none() | st.text("ab*", min_size=1, max_size=3),
+)
+def test_a_condition_holds_in_python_where_it_holds_in_sql(operator: str, values: list[str], said: str | None) -> None:
+    wanted = Filter("team", operator, tuple(values))  # type: ignore[arg-type]
+    text, parameters = condition([wanted])
+    with connected("cannot ask") as connection:
+        (found,) = connection.execute(f"SELECT coalesce({text}, false) FROM (SELECT ?::VARCHAR AS x_Team)", [*parameters, said]).fetchone()
+    assert found == wanted.holds(said)
+
+
+def test_a_comma_within_a_value() -> None:
+    assert parse(r"service=Lambda\, Edge,S3") == Filter("service", "=", ("Lambda, Edge", "S3"))
+    assert str(Filter("service", "=", ("Lambda, Edge", "S3"))) == r"service=Lambda\, Edge,S3"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcml.store.ledger.exact import percent, plain, product, quotient, tidy, total
+from mcml.store.ledger.exact import apportion, percent, plain, product, quotient, tidy, total
 
 MONEY = st.decimals(min_value=-(10**14) + 1, max_value=10**14 - 1, places=24)
 
@@ -58,3 +58,19 @@ def test_percent_of_nothing_is_unknown() -> None:
 def test_division_by_zero_is_an_error() -> None:
     with pytest.raises(ZeroDivisionError):
         quotient(Decimal(1), 0)
+
+
+@given(MONEY, st.lists(st.fractions(min_value=-100, max_value=100), min_size=1, max_size=9).filter(sum), st.sampled_from([24, 30]))
+def test_shares_are_rounded_and_still_add_up(amount: Decimal, weights: list[Fraction], places: int) -> None:
+    shares = [Fraction(amount) * weight / sum(weights) for weight in weights]
+    found = apportion(shares, places=places)
+    assert total(found) == amount
+    assert all(abs(Fraction(rounded) - share) < Fraction(1, 10**places) for rounded, share in zip(found, shares, strict=True))
+
+
+def test_the_last_digit_goes_where_most_was_lost() -> None:
+    assert apportion([Fraction(1, 3)] * 3, places=2) == [Decimal("0.34"), Decimal("0.33"), Decimal("0.33")]
+    assert apportion([Fraction(-1, 3), Fraction(-2, 3)], places=0) == [Decimal(0), Decimal(-1)]
+    assert apportion([Fraction(1, 3)], places=2) == [Decimal("0.33")]
+    assert apportion([Fraction("0.333")] * 3, places=2) == [Decimal("0.34"), Decimal("0.33"), Decimal("0.33")]
+    assert apportion([], places=2) == []

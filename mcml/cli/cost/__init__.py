@@ -1,6 +1,26 @@
 """`mcml cost`: bills and measured use in, answers out."""
 
-from mcml.cli.cost import ingest, prices, quarantine, report, schedule
+from mcml.cli.cost import (
+    allocate,
+    anomalies,
+    ask,
+    budgets,
+    compare,
+    coverage,
+    estimate,
+    forecast,
+    ingest,
+    live,
+    model,
+    prices,
+    quarantine,
+    report,
+    restatements,
+    schedule,
+    spot,
+    validate,
+    why,
+)
 from mcml.cli.lazy import group
 
 app = group(
@@ -10,8 +30,13 @@ app = group(
         "mcml cost ingest export.csv.gz          # FOCUS 1.0 to 1.4: CSV, gzip or Parquet",
         "mcml cost ingest --provider local       # what the models on this machine used",
         "mcml cost report --by team --by service",
+        "mcml cost why 2026-09 2026-10           # volume, mix, rate, commitment, new, gone: to the last digit",
         "mcml cost prices",
     ),
 )
-for verb in (ingest, report, prices, quarantine, schedule):
+_VERBS = (
+    ingest, report, prices, quarantine, why, validate, model, spot, schedule, allocate, live, estimate, coverage, forecast,
+    anomalies, ask, compare, budgets, restatements,
+)
+for verb in _VERBS:
     verb.register(app)

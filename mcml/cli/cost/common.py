@@ -1,13 +1,23 @@
 """What the verbs of `mcml cost` share: where the ledger lies, and spans of time."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from mcml.cli.session import Session
+from mcml.core.view import Document
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mcml.cost.span import Span
+    from mcml.providers.api.bill_formats import BillFormat
     from mcml.store.ledger.book import Ledger, Scope
+    from mcml.store.ledger.dimensions import Filter
+    from mcml.store.ledger.pushdown import WarehouseLedger
+
+    Costs = Ledger | WarehouseLedger
 
 
 def folder(session: Session) -> "Path":
@@ -15,11 +25,12 @@ def folder(session: Session) -> "Path":
     return session.config.state / "cost"
 
 
-def ledger(session: Session) -> "Ledger":
-    """Open the project's ledger for reading."""
+def ledger(session: Session, as_of: str = "") -> "Ledger":
+    """Open the project's ledger for reading, as it is or as it was. Raises Usage for what is no time."""
+    from mcml.core.when import moment
     from mcml.store.ledger.book import Ledger
 
-    return Ledger(folder(session))
+    return Ledger(folder(session), moment(as_of, session.clock()) if as_of else None)
 
 
 def scope(session: Session, since: str, until: str) -> "Scope":
@@ -31,8 +42,133 @@ def scope(session: Session, since: str, until: str) -> "Scope":
     return Scope(begin, end)
 
 
+def costs(session: Session, engine: str, as_of: str = "") -> "Costs":
+    """Open what --engine names: the project's ledger, or the table of [cost.warehouse]. Raises Usage, NotFound, ProviderCannot."""
+    from mcml.core.errors import Usage, did_you_mean
+    from mcml.cost.scan import said
+    from mcml.providers.api.capability import WAREHOUSE
+    from mcml.store.ledger.pushdown import WarehouseLedger
+
+    if engine not in ENGINES:
+        raise Usage(f"no engine {engine!r}", why=did_you_mean(engine, ENGINES), next_step="mcml cost report --help")
+    if engine == "ledger":
+        return ledger(session, as_of)
+    if as_of:
+        raise Usage("--as-of asks the ledger", why="a warehouse knows no earlier versions", next_step="leave out --as-of or --engine")
+    told = session.settings.cost.warehouse
+    if told is None:
+        why, step = "[cost.warehouse] is not in mcml.toml", "name its provider, engine and table there: mcml config --help"
+        raise Usage("no warehouse is set up", why=why, next_step=step)
+    warehouse = session.open_provider(WAREHOUSE, told.provider)
+    return WarehouseLedger(warehouse, told.engine, told.table, lambda size: session.note(said(told.table, size, told.price_per_tib)))
+
+
+def bill_formats(session: Session) -> "list[BillFormat]":
+    """Return the formats of bills that the installed providers know; one that is broken, or not set up, hides no other."""
+    from mcml.core.errors import McmlError, Usage
+    from mcml.providers import discovery
+    from mcml.providers.api.capability import BILL_FORMATS
+
+    found: list[BillFormat] = []
+    for name, spec in discovery.specs():
+        if isinstance(spec, McmlError) or not spec.offer(BILL_FORMATS).support.usable:
+            continue
+        try:
+            context = session.context(name)
+        except Usage:
+            if name in session.settings.providers:
+                raise
+            continue  # its settings have no defaults, and it is not used here
+        found += discovery.open_capability(spec, BILL_FORMATS, context)
+    return found
+
+
 def complete_dimension(incomplete: str) -> list[str]:
     """Complete what costs can be grouped by."""
     from mcml.store.ledger.dimensions import DIMENSIONS
 
     return [name for name in DIMENSIONS if name.startswith(incomplete)]
+
+
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--where",
+        help="Only these costs: DIMENSION=VALUE,VALUE, or != ~ !~ (~ takes a pattern: service~Amazon*; tag:KEY is a tag). Repeatable.",
+        show_default=False,
+    ),
+]
+AsOf = Annotated[
+    str, typer.Option("--as-of", help="As it was known then: 2026-11-01 (its midnight UTC), yesterday, 7d.", show_default=False)
+]
+Month = Annotated[str, typer.Option("--month", help="Only this month: 2026-10.", show_default=False)]
+Last = Annotated[str, typer.Option("--last", help="Only the last whole day, week, month, quarter or year.", show_default=False)]
+
+
+def names(by: Sequence[str] | None, default: Sequence[str]) -> tuple[str, ...]:
+    """Read --by: names with commas between, in one option or several."""
+    return tuple(name.strip() for text in by or () for name in text.split(",") if name.strip()) or tuple(default)
+
+
+def filters(where: Sequence[str] | None) -> "tuple[Filter, ...]":
+    """Read --where. Raises Usage for what is no condition."""
+    from mcml.store.ledger.dimensions import parse
+
+    return tuple(parse(text) for text in where or ())
+
+
+def period(session: Session, since: str = "", until: str = "", month: str = "", last: str = "") -> "Span | None":
+    """Read --month, --last, or --since and --until; None without any of them or without a beginning. Raises Usage."""
+    from mcml.core.errors import Usage
+    from mcml.core.when import moment
+    from mcml.cost import span
+
+    now = session.clock()
+    if sum(map(bool, (since or until, month, last))) > 1:
+        raise Usage("--month, --last and --since exclude each other", next_step="give one of them")
+    if month or last:
+        found = span.read(month or f"last-{last}", now)
+        if month and found.months != 1:
+            raise Usage(f"{month!r} is no month", next_step="write it like 2026-10")
+        return found
+    if not since:
+        return None
+    start, end = moment(since, now), moment(until, now) if until else now
+    if end <= start:
+        raise Usage("--until is not after --since", next_step="mcml cost report --help")
+    return span.Span(start, end)
+
+
+def chosen(session: Session, where: Sequence[str] | None, since: str, until: str, month: str = "", last: str = "") -> "Scope":
+    """Read which costs are meant: --where, and one of --month, --last, --since and --until. Raises Usage."""
+    from dataclasses import replace
+
+    found = period(session, since, until, month, last) if month or last else None
+    plain = replace(scope(session, since, until), filters=filters(where))
+    return replace(plain, since=found.start, until=found.end) if found else plain
+
+
+def rows(session: Session, scope: "Scope", limit: int, engine: str = "ledger", as_of: str = "") -> Document:
+    """Show the rows that a scope chooses; the query goes to stderr. Raises Usage for any engine but the ledger."""
+    from mcml.core.errors import Usage
+    from mcml.cost import views
+    from mcml.store.ledger.rows import behind
+
+    if engine != "ledger":
+        raise Usage("--rows shows rows of the ledger", why="a warehouse is asked for totals only", next_step="leave out --rows or --engine")
+    found = behind(ledger(session, as_of), scope, limit or ROWS)
+    session.note(found.query)
+    return views.behind(found)
+
+
+def sourced(costs: "Costs", document: Document, **spans: "Scope") -> Document:
+    """Add to a document which share of each of its spans is billed, measured or estimated."""
+    from mcml.cost.report import SOURCE
+    from mcml.cost.views import with_sources
+
+    return with_sources(document, {name: costs.totals((SOURCE,), scope) for name, scope in spans.items()})
+
+
+ENGINES = ("ledger", "warehouse")
+ROWS = 100
+"""How many rows are shown when nobody says how many."""

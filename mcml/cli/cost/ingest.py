@@ -15,11 +15,13 @@ from mcml.core.errors import Usage
 from mcml.core.fanout import ask_all
 
 if TYPE_CHECKING:
+    from mcml.data.address import ObjectAddress
     from mcml.store.ledger.intake import Ingested, Intake
 
 EXAMPLES = (
     "mcml cost ingest focus-2026-10.csv.gz focus-2026-11.parquet",
     "mcml cost ingest export.csv --dry-run",
+    "mcml cost ingest s3://billing/exports/",
     "mcml cost ingest --provider local --since 7d",
     "mcml cost ingest --sample",
 )
@@ -32,7 +34,10 @@ def register(app: typer.Typer) -> None:
 
 def ingest(
     session: Session,
-    files: Annotated[list[Path] | None, typer.Argument(help="FOCUS exports: CSV, gzip or Parquet.", show_default=False)] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="FOCUS exports, bills of AWS, Google, Azure: CSV, Parquet; s3:// gs:// az:// prefixes.", show_default=False),
+    ] = None,
     provider: Annotated[
         list[str] | None,
         typer.Option("--provider", help="Ask this provider for its bill (repeatable).", autocompletion=complete_provider),
@@ -42,7 +47,8 @@ def ingest(
 ) -> None:
     """Bring bills into the ledger. What was in it about the same account and month is replaced, so twice is the same as once.
 
-    Give all files of a month in one command. A row that breaks a rule goes into quarantine with the reason; the rest is booked.
+    Give all files of a month in one command. Everything below a prefix is one delivery, unless manifests of AWS Data Exports are there.
+    A row that breaks a rule goes into quarantine with the reason; the rest is booked.
     """
     from mcml.cost import views
     from mcml.store.ledger.intake import Intake
@@ -58,11 +64,34 @@ def ingest(
     asked.raise_failures("the bill of", next_step=again)
 
 
-def _files(session: Session, intake: "Intake", files: list[Path], *, sample: bool) -> "list[Ingested]":
-    from mcml.cost.ingest import ingest_files, ingest_sample
+def _files(session: Session, intake: "Intake", files: list[str], *, sample: bool) -> "list[Ingested]":
+    from mcml.cost.ingest import ingest_sample
+    from mcml.data.address import ObjectAddress, parse
 
-    done = [ingest_files(intake, session.store, files, session.reporter)] if files else []
+    addresses = [parse(text) for text in files]
+    done = _here(session, intake, [Path(str(each)) for each in addresses if not isinstance(each, ObjectAddress)])
+    for address in addresses:
+        if isinstance(address, ObjectAddress):
+            done += _there(session, intake, address)
     return [*done, ingest_sample(intake, session.store, session.reporter)] if sample else done
+
+
+def _here(session: Session, intake: "Intake", files: list[Path], origin: str = "") -> "list[Ingested]":
+    from mcml.cost.bills import native
+    from mcml.cost.ingest import ingest_bill, ingest_files
+
+    bills, focus = native(files, lambda: common.bill_formats(session))
+    done = [ingest_bill(intake, session.store, bill, session.reporter) for bill in bills]
+    return done + ([ingest_files(intake, session.store, focus, session.reporter, origin=origin)] if focus else [])
+
+
+def _there(session: Session, intake: "Intake", address: "ObjectAddress") -> "list[Ingested]":
+    from mcml.cli.data.common import open_store
+    from mcml.cost.remote import Place, fetch
+
+    place = Place(open_store(session)(address.scheme), str(address), address.bucket, address.key)
+    fetched = fetch(place, intake.folder / "fetched", session.reporter)
+    return [done for each in fetched for done in _here(session, intake, list(each.paths), each.origin)]
 
 
 def _provider(session: Session, intake: "Intake", name: str, since: str) -> "Ingested":

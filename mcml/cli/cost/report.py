@@ -1,6 +1,6 @@
 """`mcml cost report`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,12 +9,24 @@ from mcml.cli.options import command
 from mcml.cli.session import Session
 from mcml.core.view import Document
 
-EXAMPLES = ("mcml cost report", "mcml cost report --by team --since 2026-11-01", "mcml cost report --by day,service -o json")
+if TYPE_CHECKING:
+    from mcml.cli.cost.common import Costs
+    from mcml.cost.span import Span
+
+EXAMPLES = (
+    "mcml cost report",
+    "mcml cost report --by team --since 2026-11-01",
+    "mcml cost report --by tag:cost-centre --where 'service~Amazon*' --month 2026-10",
+    "mcml cost report --by service --last week --compare previous --limit 10",
+    "mcml cost report --where team=risk --month 2026-10 --rows -o csv",
+    "mcml cost report --month 2026-10 --as-of 2026-11-01   # what was known then; see: mcml cost restatements",
+)
+BY = "provider, service, target, model, team, project, environment, region, account, tag:KEY, day, week, month ... "
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb to its word."""
-    command(app, "report", examples=EXAMPLES)(report)
+    command(app, "report", examples=EXAMPLES, rows=True)(report)
 
 
 def report(
@@ -23,20 +35,56 @@ def report(
         list[str] | None,
         typer.Option(
             "--by",
-            help="provider, service, target, model, team, project, environment, region, account, day, week, month ... (repeatable, "
-            "or with commas; default: provider,target,model).",
+            help=f"{BY}(repeatable, or with commas; default: provider,target,model).",
             autocompletion=common.complete_dimension,
             show_default=False,
         ),
     ] = None,
+    where: common.Where = None,
     since: Annotated[str, typer.Option("--since", help="30m, 7d, today, 2026-11-01: charges that start then or later.")] = "",
     until: Annotated[str, typer.Option("--until", help="The same; charges that start before.")] = "",
+    month: common.Month = "",
+    last: common.Last = "",
+    compare: Annotated[
+        str, typer.Option("--compare", help="previous (the same span before it), or a span: 2026-08, 2026-08-01..2026-08-15.")
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many lines a currency; the others become one (0: all).")] = 0,
+    rows: Annotated[bool, typer.Option("--rows", help="The rows behind these numbers, dearest first, and the query.")] = False,
+    engine: Annotated[
+        str, typer.Option("--engine", help="ledger, or warehouse: a company's table of costs, [cost.warehouse] in mcml.toml.")
+    ] = "ledger",
+    as_of: common.AsOf = "",
 ) -> Document:
-    """Show what it costs, one table a currency. Days are of UTC; a charge counts on the day it starts."""
-    from mcml.cost import report as reports
-    from mcml.cost import views
+    """Show what it costs, one table a currency. Days are of UTC; a charge counts on the day it starts.
 
-    ledger, scope = common.ledger(session), common.scope(session, since, until)
-    chosen = [name.strip() for text in by or () for name in text.split(",") if name.strip()] or reports.DEFAULT_BY
+    Behind any number of `mcml cost` are rows: with -o json a line says in `where` which, and --where with that, and --rows, shows them.
+    """
+    from mcml.cost import report as reports
+    from mcml.cost import truth, views
+
+    scope, chosen = common.chosen(session, where, since, until, month, last), common.names(by, reports.DEFAULT_BY)
+    ledger = common.costs(session, engine, as_of)
+    if rows:
+        return common.rows(session, scope, limit, engine, as_of)
+    if compare:
+        return _compared(session, ledger, chosen, where, common.period(session, since, until, month, last), compare, limit)
     groups = ledger.totals(reports.dimensions_to_ask(chosen), scope)
-    return views.cost_report(reports.build(chosen, groups, ledger.totals((reports.DAY,), scope)), ledger.waiting())
+    found = reports.build(chosen, groups, ledger.totals((reports.DAY,), scope), limit=limit)
+    errors = truth.usual_error(common.ledger(session, as_of)) if engine == "ledger" else {}
+    return views.cost_report(found, ledger.waiting(), errors)
+
+
+def _compared(
+    session: Session, ledger: "Costs", by: tuple[str, ...], where: list[str] | None, span: "Span | None", against: str, limit: int
+) -> Document:
+    from mcml.core.errors import Usage
+    from mcml.cost import movers, views
+    from mcml.cost.span import pair
+    from mcml.store.ledger.book import Scope
+
+    if span is None:
+        raise Usage("--compare needs a span", why="it compares two of them", next_step="mcml cost report --last month --compare previous")
+    after, before = pair(span, against, session.clock())
+    earlier, later = (Scope(each.start, each.end, filters=common.filters(where)) for each in (before, after))
+    tables = movers.compare(by, ledger.totals(by, earlier), ledger.totals(by, later), limit=limit)
+    return common.sourced(ledger, views.comparison(by, tables, before, after), before=earlier, after=later)

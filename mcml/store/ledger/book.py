@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mcml.core.clock import rfc3339
+from mcml.store.ledger import cover
 from mcml.store.ledger import manifest as manifests
 from mcml.store.ledger.dimensions import Filter, condition, dimension
 from mcml.store.ledger.engine import connected, identifier, literal, path_literal, sql
@@ -17,13 +18,26 @@ from mcml.store.ledger.schema import COLUMNS, SQL_TYPE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_VIEW = "CREATE VIEW cost AS SELECT * FROM read_parquet([${files}], union_by_name = true, hive_partitioning = false)"
 _TOTALS = """
     SELECT BillingCurrency, sum(BilledCost), sum(EffectiveCost), count(*), sum(x_Requests)::BIGINT,
            epoch_us(min(ChargePeriodStart)), epoch_us(max(ChargePeriodEnd)), epoch_us(max(x_IngestedAt)) ${keys}
     FROM cost WHERE ${condition} GROUP BY BillingCurrency ${keys}
     ORDER BY BillingCurrency, sum(EffectiveCost) DESC, sum(BilledCost) DESC ${keys}
 """
+_TOTALS_IN_TIME = """
+    SELECT BillingCurrency, sum(billed), sum(effective), sum(rows)::BIGINT, sum(requests)::BIGINT,
+           min(first), max(last), max(ingested) ${keys}
+    FROM (
+        SELECT BillingCurrency, sum(BilledCost) AS billed, sum(EffectiveCost) AS effective, count(*) AS rows, sum(x_Requests) AS requests,
+               epoch_us(min(ChargePeriodStart)) AS first, epoch_us(max(ChargePeriodEnd)) AS last, epoch_us(max(x_IngestedAt)) AS ingested,
+               (epoch_us(ChargePeriodStart) + 62135596800000000) // 86400000000 AS days_since_year_1 ${parts}
+        FROM cost WHERE ${condition} GROUP BY BillingCurrency, days_since_year_1 ${groups}
+    )
+    GROUP BY BillingCurrency ${keys}
+    ORDER BY BillingCurrency, sum(effective) DESC, sum(billed) DESC ${keys}
+"""
+IN_TIME = frozenset(("day", "week", "month"))
+_DAY = "to_timestamp((days_since_year_1 - 719162) * 86400)"
 _SLICES = """
     SELECT BillingCurrency, sum(BilledCost), sum(EffectiveCost), count(*),
            least(epoch_us(ChargePeriodEnd), epoch_us(${end})) - greatest(epoch_us(ChargePeriodStart), epoch_us(${start})) AS shared,
@@ -97,21 +111,25 @@ class Refused:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The cost ledger below `folder`, as the manifest has it at each question; a ledger that is not there yet is empty."""
+    """The cost ledger below `folder`, as the manifest has it at each question; a ledger that is not there yet is empty.
+
+    With `as_of` it is what the ledger was then, for every question: what has been delivered since is not in it, and what that replaced is.
+    """
 
     folder: Path
+    as_of: datetime | None = None
 
     @property
     def manifest(self) -> Manifest:
         """Read the manifest. Raises McmlError when it is damaged."""
-        return manifests.load(self.folder)
+        found = manifests.load(self.folder)
+        return found.at(self.as_of) if self.as_of else found
 
     def totals(self, by: Sequence[str], scope: Scope | None = None) -> list[Group]:
         """Sum the rows by currency and dimensions, dearest first. Raises Usage for an unknown dimension."""
         chosen, parameters = where(scope or Scope())
-        keys = "".join(f", {dimension(name)}" for name in by)
         with self.opened("cannot add up the costs") as connection:
-            rows = connection.execute(sql(_TOTALS, keys=keys, condition=chosen), parameters).fetchall()
+            rows = connection.execute(_totals(by, chosen), parameters).fetchall()
         return [
             Group(currency, tuple(key), billed, effective, count, requests, *map(_moment, times))
             for currency, billed, effective, count, requests, *times, key in ((*row[:8], row[8:]) for row in rows)
@@ -146,14 +164,30 @@ class Ledger:
     @contextmanager
     def opened(self, what: str) -> Iterator[Any]:
         """Yield a connection with the view `cost`: the rows of the ledger as the manifest has it now. An error says `what` failed."""
-        files = self.manifest.files
+        parts = self.manifest.current
         with connected(what) as connection:
-            if files:
-                connection.execute(sql(_VIEW, files=", ".join(path_literal(self.folder / file) for file in files)))
+            if parts:
+                for statement in cover.view(self.folder, parts):
+                    connection.execute(statement)
             else:
                 columns = ", ".join(f"{identifier(name)} {SQL_TYPE[kind]}" for name, kind in COLUMNS.items())
                 connection.execute(f"CREATE TABLE cost ({columns})")
             yield connection
+
+
+def _totals(by: Sequence[str], condition: str) -> str:
+    """Return the query of `totals`. Days are grouped as numbers and only then written: to write the day of each row is most of the work."""
+    keys = [dimension(name) for name in by]
+    if IN_TIME.isdisjoint(by):
+        return sql(_TOTALS, keys="".join(f", {key}" for key in keys), condition=condition)
+    aliases = {key: f"key_{place}" for place, (name, key) in enumerate(zip(by, keys, strict=True)) if name not in IN_TIME}
+    return sql(
+        _TOTALS_IN_TIME,
+        keys="".join(f", {aliases.get(key) or key.replace('ChargePeriodStart', _DAY)}" for key in keys),
+        parts="".join(f", {key} AS {alias}" for key, alias in aliases.items()),
+        groups="".join(f", {alias}" for alias in aliases.values()),
+        condition=condition,
+    )
 
 
 def where(scope: Scope) -> tuple[str, list[str]]:

@@ -26,6 +26,7 @@ DIMENSIONS: Mapping[str, str] = {
     "resource": "coalesce(ResourceId, ResourceName)",
     "pricing": "PricingCategory",
     "charge": "ChargeCategory",
+    "frequency": "ChargeFrequency",
     "source": "x_Source",
     "day": "strftime(ChargePeriodStart, '%Y-%m-%d')",
     "week": "strftime(date_trunc('week', ChargePeriodStart), '%Y-%m-%d')",
@@ -39,12 +40,15 @@ TAG = "tag:"
 Operator = Literal["=", "!=", "~", "!~"]
 _CONDITION = re.compile(r"\s*(?P<dimension>tag:.+?|[^=!~]+?)\s*(?P<operator>!=|!~|=|~)\s*(?P<values>.*?)\s*", re.DOTALL)
 
+_COMMA = re.compile(r"(?<!\\),")
+
 
 @dataclass(frozen=True)
 class Filter:
     """A condition on a dimension: it equals one of `values` (=), none of them (!=), or matches one of them as a shell pattern (~, !~).
 
     An empty value stands for rows that have none. `!=` and `!~` keep rows without a value, unless the empty value is among `values`.
+    As text, a comma within a value is written `\\,`.
     """
 
     dimension: str
@@ -52,7 +56,18 @@ class Filter:
     values: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.dimension}{self.operator}{','.join(self.values)}"
+        return self.dimension + self.operator + ",".join(value.replace(",", r"\,") for value in self.values)
+
+    def holds(self, value: str | None) -> bool:
+        """Tell in Python what `condition` says in SQL: whether a row with this value of the dimension is meant."""
+        wanted = [each for each in self.values if each]
+        if value is None:
+            found = "" in self.values
+        elif self.operator.endswith("~"):
+            found = any(fnmatch.fnmatchcase(value, pattern) for pattern in wanted)
+        else:
+            found = value in wanted
+        return found != self.operator.startswith("!")
 
 
 def dimension(name: str) -> str:
@@ -72,7 +87,7 @@ def parse(text: str) -> Filter:
         raise Usage(f"cannot read the condition {text!r}", why=why, next_step="mcml cost report --help")
     name, operator = found["dimension"], found["operator"]
     dimension(name)
-    return Filter(name, operator, tuple(value.strip() for value in found["values"].split(",")))  # type: ignore[arg-type]
+    return Filter(name, operator, tuple(value.strip().replace("\\,", ",") for value in _COMMA.split(found["values"])))  # type: ignore[arg-type]
 
 
 def condition(wanted: Sequence[Filter]) -> tuple[str, list[str]]:

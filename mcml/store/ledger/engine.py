@@ -10,8 +10,8 @@ from mcml.core.errors import McmlError
 
 
 @contextmanager
-def connected(what: str, *, scratch: Path | None = None) -> Iterator[Any]:
-    """Yield a connection to an empty database in memory; what does not fit goes to `scratch`.
+def connected(what: str, *, scratch: Path | None = None, memory: str = "") -> Iterator[Any]:
+    """Yield a connection to an empty database in memory; what does not fit (into `memory`, as `600MB`) goes to `scratch`.
 
     An error of DuckDB becomes a McmlError that says `what` failed (a full disk and a sum beyond 14 digits by name).
     """
@@ -23,10 +23,11 @@ def connected(what: str, *, scratch: Path | None = None) -> Iterator[Any]:
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "temp_directory": str(scratch) if scratch else "",
+            **({"memory_limit": memory} if memory else {}),
         },
     )
     try:
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
         yield connection
     except duckdb.OutOfRangeException as beyond:
         raise McmlError(what, why=f"a sum has more than 14 digits before the point: {_first_line(beyond)}") from beyond

@@ -4,7 +4,7 @@ DuckDB turns a quotient of decimals into DOUBLE and refuses their product at thi
 digits. So SQL only sums and compares, and everything else comes here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal, Inexact, localcontext
 from fractions import Fraction
 
@@ -35,6 +35,19 @@ def quotient(numerator: Decimal, denominator: Decimal | int, *, places: int = SC
 def percent(part: Decimal, whole: Decimal) -> Decimal | None:
     """Return part as a percentage of whole with one decimal; None when the whole is not positive (credits can outweigh charges)."""
     return quotient(product(part, 100), whole, places=1) if whole > 0 else None
+
+
+def apportion(parts: Sequence[Fraction], *, places: int = SCALE) -> list[Decimal]:
+    """Round parts to `places` decimals so that they add up to their sum, which is rounded once, half to even, if it has more of them.
+
+    Largest remainder (Hamilton's method): all are rounded down, and what is left over goes, one last digit each, to the parts that lost
+    most; of equal ones to the first. Each part is off by less than one last digit.
+    """
+    unit = 10**places
+    floors = [(part * unit).__floor__() for part in parts]
+    left = round(sum(parts, Fraction(0)) * unit) - sum(floors)
+    most = set(sorted(range(len(parts)), key=lambda index: floors[index] - parts[index] * unit)[:left])
+    return [Decimal(floor + (index in most)).scaleb(-places, EXACT) for index, floor in enumerate(floors)]
 
 
 def tidy(amount: Decimal) -> Decimal:

@@ -1,25 +1,40 @@
 """The manifest: which Parquet files are the ledger now, and which were it before.
 
-A part is what one delivery said about one account and billing month. A new delivery of the same (source, account, month) replaces the
-part: the old one stays, with the time it was replaced at in `until`, so that a later question can ask what was believed then. The file is
-replaced in one step, so a reader sees the ledger before an ingest or after it.
+A part is what one delivery said about one bill: the rows of a source, an account and a billing month. What replaces what:
+
+- A new delivery replaces the part of the same source, account and billing month, if both name a provider or an invoice issuer in common:
+  two clouds may give an account the same number, and a seller that vanishes from a marketplace's bill is gone.
+- The month is that of a day after the billing period begins, so a period that begins in the evening before, or a few hours late
+  (Google's begin at midnight in California), is of the same month, and so is its next version that begins at midnight UTC.
+- A charge of May on June's bill belongs to June's part. It stands beside May's bill, and another delivery of May leaves it alone.
+- A delivery that covers a window of charges, as those of the providers' interfaces do, speaks of nothing else: rows of the parts it
+  replaces whose charges start outside of the window are carried over (`Part.carried`).
+
+The old part stays, with the time it was replaced at in `until`, so that a later question can ask what was believed then (`Manifest.at`).
+The file is replaced in one step, so a reader sees the ledger before an ingest or after it.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mcml.core.clock import rfc3339
 from mcml.core.errors import Conflict, McmlError
 from mcml.core.files import read_json, write_json
 
-FORMAT = 1
+FORMAT = 2
 NAME = "manifest.json"
+_LISTS = ("files", "names", "carried")
 
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of one account and billing month (`YYYY-MM-01`): one file a provider, relative to the ledger; current without `until`."""
+    """The rows of one bill: source, account, month (`YYYY-MM-01`), and the providers and issuers in it; files are relative to the ledger.
+
+    Current without `until`; `ended_by` is the delivery that replaced it. `carried`: the older deliveries of which it still holds rows.
+    """
 
     source: str
     account: str
@@ -29,11 +44,23 @@ class Part:
     delivery: str
     since: str
     until: str = ""
+    names: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
+    ended_by: str = ""
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What a later delivery replaces."""
+        """The source, the account and the month."""
         return self.source, self.account, self.month
+
+    def same_issuer(self, other: "Part") -> bool:
+        """Return whether both are of one source and account, and name a provider or an issuer in common."""
+        known = not self.names or not other.names or not set(self.names).isdisjoint(other.names)
+        return self.key[:2] == other.key[:2] and known
+
+    def replaces(self, other: "Part") -> bool:
+        """Return whether both are of one bill."""
+        return self.month == other.month and self.same_issuer(other)
 
 
 @dataclass(frozen=True)
@@ -64,8 +91,8 @@ class Manifest:
 
     @property
     def current(self) -> tuple[Part, ...]:
-        """The parts that are the ledger now."""
-        return tuple(part for part in self.parts if not part.until)
+        """The parts that are the ledger now and hold something."""
+        return tuple(part for part in self.parts if part.files and not part.until)
 
     @property
     def files(self) -> list[str]:
@@ -80,7 +107,7 @@ class Manifest:
     @property
     def open_quarantine(self) -> list[Delivery]:
         """The deliveries whose refused rows still wait: a later one of the same origin, or of all its months, has not replaced them."""
-        living = {part.delivery for part in self.current}
+        living = {delivery for part in self.current for delivery in (part.delivery, *part.carried)}
         booked = {part.delivery for part in self.parts}
         newest = {each.origin: each.id for each in self.deliveries}
         return [
@@ -101,10 +128,18 @@ class Manifest:
     def add(self, delivery: Delivery, parts: Iterable[Part]) -> "Manifest":
         """Return the manifest with a delivery and its parts; the parts they replace end now."""
         new = tuple(parts)
-        keys = {part.key for part in new}
-        ends = [part for part in self.current if part.key in keys]
-        kept = tuple(replace(part, until=delivery.at) if part in ends else part for part in self.parts)
+        ends = [part for part in self.current if any(each.replaces(part) for each in new)]
+        kept = tuple(replace(part, until=delivery.at, ended_by=delivery.id) if part in ends else part for part in self.parts)
         return Manifest((*kept, *new), (*self.deliveries, delivery), replaced=sum(part.rows for part in ends))
+
+    def at(self, moment: datetime) -> "Manifest":
+        """Return the manifest as it was then: without the deliveries since, and with what they ended still current."""
+        then = rfc3339(moment)  # such texts sort like times
+        parts = (part for part in self.parts if part.since <= then)
+        return Manifest(
+            tuple(replace(part, until="", ended_by="") if part.until > then else part for part in parts),
+            tuple(each for each in self.deliveries if each.at <= then),
+        )
 
 
 def load(folder: Path) -> Manifest:
@@ -116,7 +151,7 @@ def load(folder: Path) -> Manifest:
             return Manifest()
         if said["format"] > FORMAT:
             raise Conflict(f"{path} has format {said['format']}", why="a newer mcml has written it", next_step="pip install --upgrade mcml")
-        parts = tuple(Part(**{**part, "files": tuple(part["files"])}) for part in said["parts"])
+        parts = tuple(Part(**{**part, **{name: tuple(part.get(name, ())) for name in _LISTS}}) for part in said["parts"])
         deliveries = tuple(
             Delivery(**{**each, "booked": tuple(each["booked"]), "refused": tuple(each["refused"])}) for each in said["deliveries"]
         )
