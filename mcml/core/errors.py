@@ -109,13 +109,18 @@ def said(error: McmlError) -> str:
     return error.message + (f" ({error.why})" if error.why else "")
 
 
+SHOWN = 20
+"""Names that an error shows of many."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return 'did you mean X?' for the nearest known name, else the list of known names (possibly empty)."""
+    """Return 'did you mean X?' for the nearest known name, else the known names: none, all, or the first of many."""
     names = sorted(known)
     near = get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]!r}?"
-    return f"known: {', '.join(names)}" if names else ""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN + 1 else ""
+    return f"known: {', '.join(names[:SHOWN] if more else names)}{more}" if names else ""
 
 
 def unknown(what: str, name: str, known: Iterable[str], *, next_step: str = "") -> NotFound:

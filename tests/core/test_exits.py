@@ -86,3 +86,9 @@ def test_an_unknown_name_is_not_found() -> None:
     assert isinstance(error, NotFound)
     assert (error.message, error.why, error.next_step) == ("no target named 'eu1'", "did you mean 'eu-1'?", "mcml infra apply")
     assert unknown("target", "eu1", []).why == "no target is defined"
+
+
+def test_of_many_names_an_error_shows_the_first() -> None:
+    names = [f"n{number:02}" for number in range(30)]
+    assert did_you_mean("tokyo", names) == f"known: {', '.join(names[:20])} and 10 more"
+    assert did_you_mean("tokyo", names[:21]) == f"known: {', '.join(names[:21])}"

@@ -125,3 +125,8 @@ def test_what_goes_wrong_is_said(
     told = capsys.readouterr()
     assert said in told.err
     assert told.out == ""
+
+
+def test_nothing_does_not_conform(project: Path) -> None:
+    empty = run(["cost", "validate"], cwd=project)
+    assert (empty.code, "no costs in this span" in empty.err, "mcml cost ingest" in empty.err) == (5, True, True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from mcml.core.errors import NotFound
 from mcml.cost.conformance import judge
 from mcml.cost.conformance.rules import RuleSet, load, version_of
 from mcml.cost.conformance.views import Judged
@@ -23,10 +24,16 @@ def of_files(paths: Sequence[Path], version: str = "", supports: Sequence[str] =
 
 
 def of_ledger(ledger: Ledger, scope: Scope, version: str = "", supports: Sequence[str] = ()) -> Judged:
-    """Judge the rows of the ledger, by default as FOCUS 1.4, under the names that the version's columns have there. Raises Usage."""
+    """Judge the rows of the ledger, by default as FOCUS 1.4, under the names that the version's columns have there.
+
+    Raises Usage, and NotFound where there is no row: nothing conforms to anything, and a gate must not pass for that.
+    """
     rules = load(version or "1.4")
     with conformance.book(ledger, {name: RENAMED.get(name, name) for name in rules.columns}, scope) as data:
-        return _judged(data, rules, supports)
+        judged = _judged(data, rules, supports)
+    if not judged.scanned.rows:
+        raise NotFound("there are no costs in this span to be judged", next_step="mcml cost ingest --help")
+    return judged
 
 
 def _judged(data: conformance.Data, rules: RuleSet, supports: Sequence[str]) -> Judged:
