@@ -44,6 +44,8 @@ CHANGES = (
     "route.burst_ceiling",
     "route.credential_failed",
     "route.credential_renewed",
+    "cost.turned_off",
+    "cost.turned_on",
 )
 """What somebody did, or found done, to what was running. Shifts of weights are not among them: they are the router's answer."""
 
@@ -65,8 +67,8 @@ ROUTER = (
 )
 """What happens to a router, or is done to it, touches all its routes."""
 
-ASIDE = ("cost.", "postmortem.")
-"""Rooms that look at what runs and never change it: no part of a story."""
+ASIDE = ("cost.ingested", "cost.anomaly_", "cost.kept_on", "cost.released", "cost.spot_", "postmortem.")
+"""What looks at that which serves and never changes it: no part of a story."""
 
 Relation = Literal["incident", "target", "model", "elsewhere", "none"]
 
@@ -124,13 +126,15 @@ def relation(entry: Entry, incident: Incident) -> Relation:
         if entry.facts.get("incident") == incident.id:
             return "incident"
         return "elsewhere" if entry.kind in ("incident.opened", "incident.resolved") else "none"
+    if entry.kind.startswith("cost.budget_"):
+        return "incident" if incident.key == f"budget:{entry.facts.get('budget')}" else "none"
     if entry.kind.startswith(ASIDE):
         return "none"
     if incident.target and (entry.target == incident.target or incident.target in _names(entry, "targets")):
         return "target"
     if incident.model and (model_of(entry) == incident.model or incident.model in _models(entry)):
         return "model"
-    changed = entry.kind in CHANGES and not entry.kind.startswith("route.")
+    changed = entry.kind in CHANGES and not entry.kind.startswith(("route.", "cost."))
     return "elsewhere" if changed or entry.kind in ROUTER else "none"
 
 

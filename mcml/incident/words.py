@@ -114,6 +114,18 @@ def _broken(entry: Entry) -> str:
     return "was killed" if mode == "kill" else f"was made to fail ({mode})"
 
 
+def _turned(entry: Entry) -> str:
+    word, sizes = entry.kind.partition("_")[2], [entry.facts.get("from"), entry.facts.get("to")]
+    size = f" ({sizes[0]} -> {sizes[1]})" if entry.facts.get("kind") == "group" and None not in sizes else ""
+    by = _fact(entry, "schedule", " by the schedule {}")
+    return f"{_fact(entry, 'id') or 'something'} on {entry.target} turned {word}{size}{by}{_fact(entry, 'reason', ': {}')}"
+
+
+def _budget(entry: Entry) -> str:
+    over = "has an alert" if entry.kind.endswith("alerted") else "is well again"
+    return f"the budget {_fact(entry, 'budget') or '?'} {over}{_fact(entry, 'text', ': {}')}"
+
+
 def _drill_started(entry: Entry) -> str:
     return f"{_drill(entry, 'started')}{_fact(entry, 'route', ': route {}')}{_fact(entry, 'requests', ', {} requests')}"
 
@@ -172,6 +184,10 @@ _TELLERS: Mapping[str, Callable[[Entry], str]] = {
     "deploy.finished": lambda entry: f"deployed {_what(entry)} to {entry.target}{_fact(entry, 'previous', ' (was {})')}",
     "deploy.failed": lambda entry: f"deploy of {_what(entry)} to {entry.target} failed{_fact(entry, 'reason', ': {}')}",
     "deploy.deleted": lambda entry: f"{_what(entry)} deleted from {entry.target}",
+    "cost.turned_off": _turned,
+    "cost.turned_on": _turned,
+    "cost.budget_alerted": _budget,
+    "cost.budget_recovered": _budget,
     "route.started": lambda entry: f"router started{_fact(entry, 'listen', ' on {}')}",
     "route.stopped": lambda entry: f"router stopped{_fact(entry, 'listen', ' on {}')}",
     "route.engine_restarted": lambda entry: f"the router's proxy was started again{_lasted(entry)}",

@@ -74,6 +74,23 @@ def test_lines_that_were_written_late_stand_at_their_time() -> None:
     assert [moment.seqs for moment in story(incident(), [entry(1, down()), opened, shifted]).moments] == [(1,), (3,), (2,)]
 
 
+def test_a_machine_that_office_hours_turned_off_is_the_first_to_be_looked_at() -> None:
+    facts = {"schedule": "office", "kind": "group", "id": "workers", "from": 4, "to": 0, "reason": "outside its hours"}
+    off = entry(1, Fact("cost.turned_off", "cost", "eu-2", facts, at=at(-60), actor="cron"))
+    elsewhere = entry(2, Fact("cost.turned_off", "cost", "us-1", facts, at=at(-50), actor="cron"))
+    told = story(incident(), [off, elsewhere, entry(3, down())])
+    assert [moment.seqs for moment in told.moments] == [(1,), (3,)]
+    assert told.suspect is not None
+    assert told.suspect.text == "workers on eu-2 turned off (4 -> 0) by the schedule office: outside its hours"
+
+
+def test_the_story_of_a_budget_tells_its_alerts_and_no_others() -> None:
+    mine, other = ({"budget": name, "text": "82 % of 100 USD"} for name in ("ml", "web"))
+    found = replace(incident(), key="budget:ml", target="", model="")
+    entries = [entry(seq, Fact("cost.budget_alerted", "cost", "", facts, at=at(0))) for seq, facts in enumerate((mine, other), 1)]
+    assert [moment.text for moment in story(found, entries).moments] == ["the budget ml has an alert: 82 % of 100 USD"]
+
+
 ODD = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=5)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
@@ -84,12 +101,13 @@ KINDS = [
     "infra.imported", "infra.swept",
     "pipeline.trained", "deploy.started", "deploy.finished", "deploy.failed", "deploy.deleted", "route.started", "route.stopped",
     "route.weights", "route.backend_down", "route.backend_up", "route.drill_started", "route.drill_killed", "route.drill_finished",
-    "incident.opened", "incident.acked", "incident.noted", "incident.resolved", "cost.ingested", "x.y",
+    "incident.opened", "incident.acked", "incident.noted", "incident.resolved", "cost.ingested", "cost.turned_off",
+    "cost.budget_alerted", "cost.budget_recovered", "x.y",
 ]  # fmt: skip
 KEYS = [
     "model", "unit", "holder", "store", "version", "previous", "targets", "environment", "create", "route", "weights", "backend",
     "backends", "reason", "down_s", "requests", "failed", "seconds_to_zero", "incident", "cause", "text", "severity", "title", "listen",
-    "fault", "address",
+    "fault", "address", "budget", "from", "to", "id", "kind",
 ]  # fmt: skip
 STRANGE = st.builds(
     lambda kind, target, facts, seconds: Fact(kind, kind.partition(".")[0], target, facts, at=at(seconds), actor="x"),
