@@ -7,6 +7,8 @@ from mcml.cli.cost import (
     budgets,
     compare,
     coverage,
+    dashboard,
+    digest,
     estimate,
     forecast,
     ingest,
@@ -36,7 +38,7 @@ app = group(
 )
 _VERBS = (
     ingest, report, prices, quarantine, why, validate, model, spot, schedule, allocate, live, estimate, coverage, forecast,
-    anomalies, ask, compare, budgets, restatements,
+    anomalies, ask, compare, budgets, restatements, digest, dashboard,
 )
 for verb in _VERBS:
     verb.register(app)

@@ -161,6 +161,26 @@ def rows(session: Session, scope: "Scope", limit: int, engine: str = "ledger", a
     return views.behind(found)
 
 
+def either(earlier: "Span", later: "Span", filters: "Sequence[Filter]") -> "Scope":
+    """Return the scope of the rows of two spans. Raises Usage when they are apart and one of them is a part of a day."""
+    from datetime import timedelta
+
+    from mcml.core.errors import Usage
+    from mcml.store.ledger.book import Scope
+    from mcml.store.ledger.dimensions import Filter
+
+    whole = Scope(min(earlier.start, later.start), max(earlier.end, later.end), filters=tuple(filters))
+    if earlier.end == later.start:
+        return whole
+    day = timedelta(days=1)
+    if any((span.end - span.start) % day for span in (earlier, later)):
+        why = "a day that has only begun is compared up to now"
+        raise Usage("--rows shows rows of whole days", why=why, next_step="mcml cost report --since today --rows")
+    count = {span: (span.end - span.start) // day for span in (earlier, later)}
+    days = {f"{span.start + number * day:%Y-%m-%d}" for span in count for number in range(count[span])}
+    return Scope(whole.since, whole.until, filters=(*filters, Filter("day", "=", tuple(sorted(days)))))
+
+
 def sourced(costs: "Costs", document: Document, **spans: "Scope") -> Document:
     """Add to a document which share of each of its spans is billed, measured or estimated."""
     from mcml.cost.report import SOURCE

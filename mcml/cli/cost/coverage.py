@@ -9,12 +9,16 @@ from mcml.cli.options import command
 from mcml.cli.session import Session
 from mcml.core.view import Document
 
-EXAMPLES = ("mcml cost coverage --last month", "mcml cost coverage --key team --key tag:cost-centre --where provider=AWS")
+EXAMPLES = (
+    "mcml cost coverage --last month",
+    "mcml cost coverage --key team --key tag:cost-centre --where provider=AWS",
+    "mcml cost coverage --where team= --last month --rows -o csv     # the usage that has no team",
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb to its word."""
-    command(app, "coverage", examples=EXAMPLES)(coverage)
+    command(app, "coverage", examples=EXAMPLES, rows=True)(coverage)
 
 
 def coverage(
@@ -33,6 +37,8 @@ def coverage(
     until: Annotated[str, typer.Option("--until", help="The same; charges that start before.")] = "",
     month: common.Month = "",
     last: common.Last = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, help="With --rows: at most so many (0: 100).")] = 0,
+    rows: Annotated[bool, typer.Option("--rows", help="The rows of usage behind these numbers, dearest first, and the query.")] = False,
 ) -> Document:
     """Show what share of usage says whose it is, worst services first, and how commitments are used and what they cover."""
     from dataclasses import replace
@@ -43,6 +49,8 @@ def coverage(
 
     ledger, scope = common.ledger(session), common.chosen(session, where, since, until, month, last)
     usage = replace(scope, filters=(*scope.filters, parse("charge=Usage")))
+    if rows:
+        return common.rows(session, usage, limit)
     names = common.names(key, measure.KEYS)
     measured = [found for name in names for found in measure.keys(name, ledger.totals(("service", name), usage))]
     shown = views.coverage(measured, commitments(ledger, scope), covered_services(ledger, scope))

@@ -22,7 +22,7 @@ EXAMPLES = (
 
 def register(app: typer.Typer) -> None:
     """Add the verb to its word."""
-    command(app, "why", examples=EXAMPLES)(why)
+    command(app, "why", examples=EXAMPLES, rows=True)(why)
 
 
 def why(
@@ -40,6 +40,7 @@ def why(
     ] = None,
     where: common.Where = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many lines a currency; the others become one (0: all).")] = 0,
+    rows: Annotated[bool, typer.Option("--rows", help="The rows of both spans, dearest first, and the query.")] = False,
 ) -> Document:
     """Split the change of cost between two spans exactly: volume, mix, rate, commitment, new, gone, and what is no usage.
 
@@ -55,6 +56,8 @@ def why(
     ledger, names, now = common.ledger(session), common.names(by, ("service",)), session.clock()
     later, earlier = pair(read(after, now), before, now)
     was, will = (Scope(span.start, span.end, filters=common.filters(where)) for span in (earlier, later))
+    if rows:
+        return common.rows(session, common.either(earlier, later, will.filters), limit)
     found = explain(paid(ledger, names, was), paid(ledger, names, will), limit=limit)
     shown = views.why(names, found, earlier, later, _done(session, earlier, later))
     return common.sourced(ledger, shown, before=was, after=will)
