@@ -30,6 +30,8 @@ PRICES_SECONDS = 600.0
 """How long prices are taken as they were."""
 FAILURES = 3
 """A command that ends so often in a row without having saved anything is not started again."""
+TRIES = 20
+"""How often the record of a job is read again because somebody else has written it meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Supervisor:
             record = self.look(record)
             if record.state == "running":
                 self.sleep(max(0.0, record.order.tick - (self.clock() - began).total_seconds()))
-        return self._left(record)  # an end that was cut off is made whole
+        return self._settled(record)  # an end that was cut off is made whole
 
     def look(self, record: Record) -> Record:
         """Do what is to be done in one tick. A cloud that does not answer is asked again at the next one; the others are not kept waiting.
@@ -134,10 +136,32 @@ class Supervisor:
 
     def end(self, record: Record, state: State) -> Record:
         """Stop all machines of a job, and write down how it ended."""
-        over = self._save(replace(_freed(record), state=state, ended=self.clock()))
-        over = self._save(self._left(over))
+        over = self._settled(self._save(replace(_freed(record), state=state, ended=self.clock())))
         self._tell(over, "ended", state=state, late=over.late, interruptions=over.interruptions, switches=over.switches)
         return over
+
+    def stop(self, name: str) -> Record:
+        """End a job from outside. Who looks after it writes at every tick, so the record may be read several times. Raises NotFound."""
+        for attempt in range(TRIES):
+            record = self.resume(name)
+            if record.state != "running":
+                break
+            try:
+                return self.end(record, "stopped")
+            except Conflict:
+                if attempt == TRIES - 1:
+                    raise
+        return self._settled(record)
+
+    def _settled(self, record: Record) -> Record:
+        """Stop what an ended job is to leave. Who looks after it and who stops it may both be at that: then the record is read again."""
+        for _ in range(TRIES):
+            try:
+                return self._left(record)
+            except Conflict:
+                now = self.resume(record.name)
+                record = replace(now, leaving=tuple(dict.fromkeys((*now.leaving, *record.leaving))))
+        return record
 
     def _move(self, record: Record, now: datetime) -> Record:
         """Take the place that the policy wants, and remember whether spot was to be had."""

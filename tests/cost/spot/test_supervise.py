@@ -1,12 +1,12 @@
 """A supervised job in a cloud by script: in time on any market, whoever is killed when, and nothing is left running."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -156,6 +156,50 @@ def test_a_stop_from_elsewhere_ends_it_and_a_second_one_who_looks_after_it_leave
     assert len(place.running()) == 1
     assert second.run(taken_up).state == "stopped"
     assert place.running() == []
+
+
+class Behind(Supervisor):
+    """Always reads the record a moment before the one who looks after the job writes it, so often."""
+
+    def resume(self, name: str) -> Record:
+        record = super().resume(name)
+        if self.busy:  # type: ignore[attr-defined]
+            self.busy.pop()()  # type: ignore[attr-defined]
+        return record
+
+
+def test_a_stop_is_heard_however_busy_the_one_is_who_looks_after_the_job(store: Store) -> None:
+    place = cloud([True])
+    at_work = supervisor(store, place)
+    at_work.look(at_work.begin("train", ORDER))
+    behind = Behind(**{name: getattr(supervisor(store, place), name) for name in ("store", "sites", "progress", "clock", "reporter")})
+    behind.busy = [lambda: at_work.look(at_work.resume("train"))] * 5  # type: ignore[attr-defined]
+    stopped = behind.stop("train")
+    assert (stopped.state, stopped.leaving, place.running()) == ("stopped", (), [])
+    assert events(store).count("ended") == 1
+    assert at_work.run(at_work.resume("train")).state == "stopped"
+    assert behind.stop("train").state == "stopped", "twice is as once"
+
+
+class Meddled(Cloud):
+    """While a machine is being stopped, somebody else does the same."""
+
+    meanwhile: ClassVar[list[Callable[[], object]]] = []
+
+    def stop(self, instance: str) -> Instance:
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return super().stop(instance)
+
+
+def test_two_who_end_the_same_job_do_not_trip_over_each_other(store: Store) -> None:
+    place = Meddled([True], ORDER.work, ORDER.restart, ORDER.checkpoint)
+    first, second = supervisor(store, place), supervisor(store, place)
+    taken_up = first.look(first.begin("train", ORDER))
+    Meddled.meanwhile.append(lambda: first.run(first.look(taken_up)))
+    stopped = second.stop("train")
+    assert (stopped.state, stopped.leaving, place.running()) == ("stopped", (), [])
+    assert events(store).count("ended") == 1
 
 
 @dataclass

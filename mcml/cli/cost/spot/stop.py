@@ -25,5 +25,4 @@ def stop(session: Session, name: Annotated[str, typer.Argument(help="A spot job.
     if (record.state != "running" and not record.leaving) or session.dry_run:
         return views.jobs([record], {})
     session.confirm(f"Stop the spot job {name}, {record.saved:.0%} done?")
-    at_work = supervisor.of(session, record.order)
-    return views.jobs([at_work.end(at_work.resume(name), "stopped")], {})
+    return views.jobs([supervisor.of(session, record.order).stop(name)], {})
