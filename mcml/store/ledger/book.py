@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +132,7 @@ class Ledger:
         with self.opened("cannot add up the costs") as connection:
             rows = connection.execute(_totals(by, chosen), parameters).fetchall()
         return [
-            Group(currency, tuple(key), billed, effective, count, requests, *map(_moment, times))
-            for currency, billed, effective, count, requests, *times, key in ((*row[:8], row[8:]) for row in rows)
+            Group(row[0], row[8:], row[1], row[2], row[3], row[4], _moment(row[5]), _moment(row[6]), _moment(row[7])) for row in rows
         ]
 
     def slices(self, start: datetime, end: datetime, equal: Mapping[str, str] | None = None) -> list[Slice]:
@@ -208,5 +208,6 @@ def timestamp(moment: datetime) -> str:
     return f"TIMESTAMPTZ {literal(rfc3339(moment))}"
 
 
+@lru_cache(maxsize=4096)  # days and deliveries stand in many groups
 def _moment(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=microseconds)
