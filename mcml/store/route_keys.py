@@ -67,11 +67,6 @@ def every(connection: Connection) -> list[RouteKey]:
     return [_key(row) for row in connection.execute(select(ROUTE_KEY).order_by(ROUTE_KEY.c.id))]
 
 
-def of_name(connection: Connection, name: str) -> list[RouteKey]:
-    """Return the keys of a name, the oldest first."""
-    return [key for key in every(connection) if key.name == name]
-
-
 def expire(connection: Connection, key: RouteKey, at: datetime) -> None:
     """Let a key hold until `at` and no longer."""
     connection.execute(update(ROUTE_KEY).where(ROUTE_KEY.c.id == key.id).values(expires_at=rfc3339(at)))

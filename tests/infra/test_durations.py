@@ -87,6 +87,7 @@ def test_a_folder_that_cannot_be_written_is_no_failure() -> None:
     learned = load(Path("/proc/nowhere/d.json"))
     learned.count(done("a.b", 3))
     learned.keep()
+    assert not Path("/proc/nowhere").exists()
 
 
 def test_every_kind_that_mcml_makes_has_an_estimate() -> None:

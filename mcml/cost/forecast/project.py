@@ -16,7 +16,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from mcml.cost.forecast.series import DAY, Series, month_of
-from mcml.store.ledger.exact import apportion, product, quotient, tidy, total
+from mcml.store.ledger.exact import product, quotient, rounded, tidy, total
 from mcml.store.ledger.schema import SCALE
 
 WEEK = 7
@@ -191,7 +191,7 @@ def _usage(series: Series, start: date, until: date, end: date, week: Week) -> t
         day = until + ahead * DAY
         if day >= start:
             expected += max(week[ahead % WEEK], Fraction(_units(series.usage.get(day, Decimal(0)))))
-    return series.spent(start, until), _exact(expected / UNIT)
+    return series.spent(start, until), rounded(expected / UNIT)
 
 
 def _fees(series: Series, start: date, end: date) -> tuple[Decimal, Decimal]:
@@ -224,10 +224,5 @@ def _range(ratios: Sequence[Fraction], usage: Decimal) -> tuple[Decimal | None, 
     ordered = sorted(ratios)
     cut = len(ordered) // 10 if len(ordered) >= MANY else 0
     low, high = min(ordered[cut], Fraction(1)), max(ordered[-1 - cut], Fraction(1))
-    ends = sorted((_exact(Fraction(usage) * low), _exact(Fraction(usage) * high)))  # credits turn them round
+    ends = sorted((rounded(Fraction(usage) * low), rounded(Fraction(usage) * high)))  # credits turn them round
     return ends[0], ends[1]
-
-
-def _exact(number: Fraction) -> Decimal:
-    """Round a fraction once to the scale of the ledger."""
-    return tidy(apportion([number])[0])

@@ -26,7 +26,7 @@ from itertools import groupby
 from typing import Literal
 
 from mcml.cost.report import others
-from mcml.store.ledger.exact import apportion, quotient, tidy, total
+from mcml.store.ledger.exact import apportion, quotient, rounded, tidy, total
 from mcml.store.ledger.paid import Paid
 
 Part = Literal[
@@ -210,18 +210,18 @@ class _Sold:
         """Return it with the parts of its change; `average` is the price before of its service and unit."""
         before, after = self.sides
         parts = self._parts(average)
-        rounded = dict(zip(parts, map(tidy, apportion(list(parts.values()))), strict=True))
+        shares = dict(zip(parts, map(tidy, apportion(list(parts.values()))), strict=True))
         return Item(
             self.provider,
             self.service,
             self.sku,
             self.unit,
             after.description or before.description,
-            before=_decimal(before.cost),
-            after=_decimal(after.cost),
-            quantity_before=_decimal(before.quantity),
-            quantity_after=_decimal(after.quantity),
-            parts={part: amount for part, amount in rounded.items() if amount},
+            before=rounded(before.cost),
+            after=rounded(after.cost),
+            quantity_before=rounded(before.quantity),
+            quantity_after=rounded(after.quantity),
+            parts={part: amount for part, amount in shares.items() if amount},
         )
 
     def _parts(self, average: Fraction) -> dict[Part, Fraction]:
@@ -256,7 +256,3 @@ def _averages(sold: Iterable[_Sold]) -> dict[tuple[str, str | None, str], Fracti
             cost, quantity = sums.get((one.provider, one.service, one.unit), (Fraction(0), Fraction(0)))
             sums[one.provider, one.service, one.unit] = (cost + one.sides[0].cost, quantity + one.sides[0].quantity)
     return {group: cost / quantity for group, (cost, quantity) in sums.items()}
-
-
-def _decimal(number: Fraction) -> Decimal:
-    return tidy(apportion([number])[0])

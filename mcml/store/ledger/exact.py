@@ -50,6 +50,11 @@ def apportion(parts: Sequence[Fraction], *, places: int = SCALE) -> list[Decimal
     return [Decimal(floor + (index in most)).scaleb(-places, EXACT) for index, floor in enumerate(floors)]
 
 
+def rounded(number: Fraction) -> Decimal:
+    """Return a fraction rounded once to the scale of the ledger, without zeros at the end."""
+    return tidy(apportion([number])[0])
+
+
 def tidy(amount: Decimal) -> Decimal:
     """Drop zeros at the end, and nothing else: 1.500 becomes 1.5, 0E-24 becomes 0."""
     trimmed = amount.normalize(EXACT)

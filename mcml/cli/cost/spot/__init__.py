@@ -7,7 +7,7 @@ from mcml.cli.lazy import group
 
 app = group(
     "spot",
-    "Spot machines under a deadline: what they save, and jobs that use them and are never late.",
+    "Spot machines under a deadline: what they save, and jobs that use them and fall back on demand in time.",
     examples=(
         "mcml cost spot run train --on eu-1/g5.xlarge --fallback eu-1/i-0abc ... -- python train.py",
         "mcml cost spot status                               # where each job runs, what it cost and saved",
