@@ -65,6 +65,19 @@ VALUES: dict[str, Any] = {
     "cost": {
         "warehouse": {"provider": "gcp", "engine": "bigquery", "table": "acme-data.finops.focus", "price_per_tib": 6.25},
         "anomalies": {"by": ["service"], "minimum": 10, "percent": 25},
+        "rightsizing": {
+            "window": "14d",
+            "minimum": "7d",
+            "coverage": 80,
+            "percentile": 95,
+            "headroom": 25,
+            "machines": ["m7i.*", "m7g.*"],
+            "architectures": ["arm64"],
+            "saving": 5,
+            "leave": {"pinned": "yes"},
+            "watch": "30m",
+            "health": [{"metric": "machine.memory", "above": 0.97, "label": "instance", "value": "id"}],
+        },
         "budgets": {
             "risk": {
                 "amount": 2000,

@@ -121,6 +121,39 @@ class Budget(Strict):
     incident: bool = Field(default=False, description="An alert opens an incident.")
 
 
+class HealthSignal(Strict):
+    """A metric that says that a machine is not well after a change."""
+
+    metric: str = Field(description="The provider's own name of the metric, or a common one.", examples=["machine.memory"])
+    above: float = Field(description="The change is taken back when a value is above this.", examples=[0.97])
+    label: str = Field(default="instance", description="The label of the metric that says which machine it is of.")
+    value: Literal["id", "name"] = Field(
+        default="id", description="What stands in it: the machine's id as mcml shows it, or the part behind the last slash."
+    )
+
+
+class Rightsizing(Strict):
+    """How large a machine should be, and how a change is watched."""
+
+    window: str = Field(default="14d", description="How far back is looked; what was before the machine's last resize does not count.")
+    minimum: str = Field(default="7d", description="For less than this, nothing is said.")
+    coverage: float = Field(default=80, gt=0, le=100, description="And so many percent of the steps must have a sample.")
+    percentile: float = Field(default=95, gt=50, le=100, description="What counts of CPU, GPU and network: this percentile of averages.")
+    headroom: float = Field(default=25, ge=0, description="Percent more than that a type must have; of memory, more than the highest.")
+    machines: tuple[str, ...] = Field(
+        default=("*",), min_length=1, description="Which types may be proposed, as patterns.", examples=[["m7i.*", "m7g.*"]]
+    )
+    architectures: tuple[Literal["x86_64", "arm64"], ...] = Field(
+        default=(), description="To which other architectures a machine may move: its image must run there.", examples=[["arm64"]]
+    )
+    saving: float = Field(default=5, ge=0, description="What saves less than so many percent is not proposed.")
+    leave: dict[str, str] = Field(
+        default_factory=dict, description="Machines with one of these tags are left alone.", examples=[{"pinned": "yes"}]
+    )
+    watch: str = Field(default="30m", description="How long a change is watched before it counts as done.")
+    health: tuple[HealthSignal, ...] = Field(default=(), description="What must not happen meanwhile; full memory always is.")
+
+
 class Warehouse(Strict):
     """A table of costs in a company's warehouse, which `mcml cost report --engine warehouse` asks in place of the ledger."""
 
@@ -148,4 +181,5 @@ class Cost(Strict):
     allocation: Allocation = Field(default=Allocation(), description="Who bears which costs.")
     anomalies: Anomalies = Field(default=Anomalies(), description="Which days are told as unusual.")
     budgets: dict[Name, Budget] = Field(default_factory=dict, description="What may be spent.", json_schema_extra=NAMES_ONLY)
+    rightsizing: Rightsizing = Field(default=Rightsizing(), description="How large machines should be.")
     warehouse: Warehouse | None = Field(default=None, description="A company's table of costs.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcml.providers.api.instances import SpotRequest
+from mcml.providers.api.instances import MachineRequest
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.aws.instances import Ec2Instances
 from mcml.providers.aws.session import Session
@@ -52,7 +52,7 @@ def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_machine_that_two_targets_list_is_estimated_once(tmp_path: Path) -> None:
     (tmp_path / "mcml.toml").write_text(PROJECT)
     session = Session(ProviderContext(Settings(image="ami-03cf127a"), tmp_path / "state", region=REGION))
-    made = Ec2Instances(session).request_spot(SpotRequest("m5.large", "token", tags={"model": "fraud", "target": "us-2"}))
+    made = Ec2Instances(session).request(MachineRequest("m5.large", "token", tags={"model": "fraud", "target": "us-2"}))
     session.close()
 
     told = run(["cost", "live", "-o", "json"], cwd=tmp_path)

@@ -19,7 +19,7 @@ from mcml.cost.spot.job import Choice
 from mcml.cost.spot.order import KIND, Candidate, Order, Place, Planning, Record, State, read
 from mcml.cost.spot.progress import Reader
 from mcml.providers.api.billing import UnitPrice
-from mcml.providers.api.instances import Instance, Instances, MachinePrice, SpotRequest
+from mcml.providers.api.instances import Instance, Instances, MachinePrice, MachineRequest
 from mcml.providers.api.inventory import Inventory
 from mcml.store import documents, prices
 from mcml.store.db import Store
@@ -230,7 +230,7 @@ class Supervisor:
         instances = self.sites[place.target].instances
         if place.choice == Choice.ON_DEMAND:
             return instances.start(place.token)
-        return instances.request_spot(SpotRequest(place.machine, place.token, record.order.command, tags={TAG: record.name}))
+        return instances.request(MachineRequest(place.machine, place.token, record.order.command, tags={TAG: record.name}))
 
     def _left(self, record: Record) -> Record:
         """Stop the machines that are to be left; one whose cloud does not answer stays on the list."""

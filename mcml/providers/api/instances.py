@@ -1,4 +1,4 @@
-"""Instances: machines that can be listed, priced, started, stopped, resized and asked for on the spot market."""
+"""Instances: machines that can be listed, priced, started, stopped, resized and asked for, on the spot market or on demand."""
 
 import builtins
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,16 @@ from decimal import Decimal
 from typing import Literal, Protocol
 
 InstanceState = Literal["pending", "running", "stopped", "interrupted", "terminated"]
+Architecture = Literal["x86_64", "arm64", ""]
+"""The instruction set, as `uname -m` says it on Linux (aarch64 is arm64 here); empty where the provider does not tell."""
 
 
 @dataclass(frozen=True)
 class Instance:
     """A machine: its type, where it is, what it does, since when, whether it is spot, and the group it is a member of (empty: none).
 
-    A member is its group's: stopped alone, it would be replaced.
+    A member is its group's: stopped alone, it would be replaced. `disks` are the sources of its disks for Snapshots.create, its boot disk
+    first; `architecture` is that of the image it runs, empty where the provider does not tell.
     """
 
     id: str
@@ -25,11 +28,18 @@ class Instance:
     spot: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     group: str = ""
+    disks: tuple[str, ...] = ()
+    architecture: Architecture = ""
 
 
 @dataclass(frozen=True)
 class MachinePrice:
-    """What an hour of a machine type costs, on demand and spot (None where there is no such offer)."""
+    """What an hour of a machine type costs, on demand and spot (None where there is no such offer), and what the machine has.
+
+    `gpu` is the model of its `gpus` as the provider writes it (some sell parts of one, so the count has decimals), `gpu_memory_gib` the
+    memory of all of them together. None is for what the provider does not tell, never for zero. A `burstable` type has less CPU in the
+    long run than `vcpus` says.
+    """
 
     machine: str
     region: str
@@ -39,17 +49,27 @@ class MachinePrice:
     spot: Decimal | None
     currency: str
     as_of: datetime
+    architecture: Architecture = ""
+    gpus: Decimal = Decimal(0)
+    gpu: str = ""
+    gpu_memory_gib: Decimal | None = None
+    network_gbps: Decimal | None = None
+    burstable: bool = False
 
 
 @dataclass(frozen=True)
-class SpotRequest:
-    """A machine wanted at no more than `max_price` an hour. The same `token` asks for the same machine, not for a second one."""
+class MachineRequest:
+    """A machine wanted on the spot market, or on demand. The same `token` asks for the same machine, not for a second one.
+
+    `max_price` is for an hour of spot; on demand has a price that is not asked for.
+    """
 
     machine: str
     token: str
     command: Sequence[str] = ()
     max_price: Decimal | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    spot: bool = True
 
 
 class Instances(Protocol):
@@ -70,5 +90,5 @@ class Instances(Protocol):
     def resize(self, instance: str, machine: str) -> Instance:
         """Change a stopped machine's type. Raises NotFound, Conflict when it runs, InvalidRequest for an unknown type."""
 
-    def request_spot(self, request: SpotRequest) -> Instance:
-        """Start a spot machine. Raises QuotaExceeded when none is to be had at that price."""
+    def request(self, request: MachineRequest) -> Instance:
+        """Start a new machine. Raises QuotaExceeded when none is to be had (at that price), InvalidRequest for `max_price` on demand."""

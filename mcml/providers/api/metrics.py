@@ -7,6 +7,25 @@ from typing import Literal, Protocol
 
 Statistic = Literal["average", "sum", "minimum", "maximum", "count", "p50", "p90", "p99"]
 
+MachineMetric = Literal["machine.cpu", "machine.memory", "machine.gpu", "machine.gpu_memory", "machine.disk", "machine.network"]
+MACHINE_METRICS: tuple[MachineMetric, ...] = (
+    "machine.cpu",
+    "machine.memory",
+    "machine.gpu",
+    "machine.gpu_memory",
+    "machine.disk",
+    "machine.network",
+)
+"""What every provider of Instances and Metrics answers under the same name, with the label MACHINE alone, for average and maximum.
+
+`machine.cpu`, `machine.memory`, `machine.gpu` and `machine.gpu_memory` are shares of what the machine has, 0 to 1: of all vCPUs, of all
+memory that processes hold (caches are free), of the busiest GPU, of the fullest GPU. `machine.disk` is how full its fullest file system is,
+0 to 1. `machine.network` is bytes a second, in and out together. A step without a sample, or with an agent that is not installed, is None:
+unknown, never zero. NotFound: this provider has no such number for any machine.
+"""
+MACHINE = "instance"
+"""The label of a machine metric: Instance.id."""
+
 
 @dataclass(frozen=True)
 class SeriesQuery:

@@ -12,7 +12,7 @@ from datetime import UTC
 from typing import Any
 
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded
-from mcml.providers.api.instances import Instance, Instances, InstanceState, MachinePrice, SpotRequest
+from mcml.providers.api.instances import Instance, Instances, InstanceState, MachinePrice, MachineRequest
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.aws.instance_prices import read_prices
 from mcml.providers.aws.paging import next_step, paged
@@ -91,7 +91,7 @@ class Ec2Instances:
             self.session.call(doing, lambda: self._ec2.modify_instance_attribute(**wanted))
         return self._now(instance)
 
-    def request_spot(self, request: SpotRequest) -> Instance:
+    def request(self, request: MachineRequest) -> Instance:
         """Start a spot machine from the settings' image; the same token gives the same one, as long as EC2 knows it.
 
         Raises QuotaExceeded when none is to be had (SpotMaxPriceTooLow, InsufficientInstanceCapacity, a limit of the account),
@@ -120,7 +120,7 @@ class Ec2Instances:
             raise NotFound(doing, why="EC2 does not know it in this region")
 
 
-def spot_parameters(request: SpotRequest, image: str, subnet: str) -> dict[str, Any]:
+def spot_parameters(request: MachineRequest, image: str, subnet: str) -> dict[str, Any]:
     """Return the parameters of RunInstances for a request. `max_price` is in dollars an hour; none means up to the on-demand price."""
     once = bool(request.command)
     spot = {"SpotInstanceType": "one-time" if once else "persistent", "InstanceInterruptionBehavior": "terminate" if once else "stop"}

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded, Usage
-from mcml.providers.api.instances import Instance, Instances, MachinePrice, SpotRequest
+from mcml.providers.api.instances import Instance, Instances, MachinePrice, MachineRequest
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.azure import instance_states as states
 from mcml.providers.azure.arm import MADE_BY, ResourceId, group_of, has_tags, locate, name_of_token, pages, parse_id, plain_region
@@ -95,7 +95,7 @@ class AzureInstances:
         self._do(what, lambda **options: self._compute.virtual_machines.begin_update(at.group, at.name, change, **options))
         return self._now(at)
 
-    def request_spot(self, request: SpotRequest) -> Instance:
+    def request(self, request: MachineRequest) -> Instance:
         """Start a spot machine, whose name the token decides; the same token gives the one that is there, whatever has become of it.
 
         It gets a new network interface in the subnet of the settings, no public address, and no way in but the SSH key of the settings.
@@ -157,7 +157,7 @@ class AzureInstances:
         events = pages(self.session, f"ask why machine {at.name} was deallocated", listing)
         return states.last_change_is_eviction((event.event_timestamp, str(event.operation_name.value)) for event in events)
 
-    def _create(self, at: ResourceId, request: SpotRequest, mark: str) -> Any:
+    def _create(self, at: ResourceId, request: MachineRequest, mark: str) -> Any:
         """Put the machine, unless it is there; one that gets no place is removed again."""
         from azure.core import MatchConditions
 
@@ -194,7 +194,7 @@ class AzureInstances:
         vms = self._compute.virtual_machines
         self._do(f"remove machine {at.name}", lambda **options: vms.begin_delete(at.group, at.name, **options))
 
-    def _body(self, at: ResourceId, request: SpotRequest, mark: str) -> dict[str, Any]:
+    def _body(self, at: ResourceId, request: MachineRequest, mark: str) -> dict[str, Any]:
         """Return the VirtualMachine to put. https://learn.microsoft.com/rest/api/compute/virtual-machines/create-or-update"""
         settings = self.session.settings
         for name, value in (("subnet", settings.subnet), ("image", settings.image)):
@@ -247,7 +247,7 @@ def _statuses(machine: Any) -> Any:
     return view.statuses if view is not None else None
 
 
-def _mark(request: SpotRequest) -> str:
+def _mark(request: MachineRequest) -> str:
     """Return what tells two requests with one token apart: the command (the type may be resized later)."""
     return hashlib.sha256(json.dumps(list(request.command)).encode()).hexdigest()[:16]
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded, did_you_mean
-from mcml.providers.api.instances import Instance, Instances, InstanceState, MachinePrice, SpotRequest
+from mcml.providers.api.instances import Instance, Instances, InstanceState, MachinePrice, MachineRequest
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.gcp.compute import Compute, OutOfStock, Place, carries, last, moment, open_compute, token_name
 from mcml.providers.gcp.prices import Rates, Shape, hourly, read_rates, shape_of
@@ -111,7 +111,7 @@ class GcpInstances:
         )
         return self._now(place, found.name)
 
-    def request_spot(self, request: SpotRequest) -> Instance:
+    def request(self, request: MachineRequest) -> Instance:
         """Start a spot machine, in the first zone that has room; Google stops it, and keeps its disk, when it takes it away.
 
         Its name comes from the token: the same token gives the one that is there, whatever has become of it. The command runs at every
@@ -132,7 +132,7 @@ class GcpInstances:
             raise NotFound(f"spot instance {name} is gone", why="it was there a moment ago: somebody deleted it")
         return there
 
-    def _insert(self, request: SpotRequest, name: str, zones: Sequence[str]) -> Conflict | None:
+    def _insert(self, request: MachineRequest, name: str, zones: Sequence[str]) -> Conflict | None:
         """Make it, or return what stands in its way: a machine of that name, if an earlier request with this token made it."""
         full: OutOfStock | None = None
         for zone in zones:
@@ -148,7 +148,7 @@ class GcpInstances:
             raise full
         return None
 
-    def _check_price(self, request: SpotRequest) -> None:
+    def _check_price(self, request: MachineRequest) -> None:
         if request.max_price is None:
             return
         shape, region = shape_of(self._machine(request.machine)), self._region()
@@ -250,7 +250,7 @@ def _is_spot(found: Any) -> bool:
     return found.scheduling.provisioning_model == "SPOT" or bool(found.scheduling.preemptible)
 
 
-def _body(request: SpotRequest, name: str, zone: str, settings: Settings) -> dict[str, Any]:
+def _body(request: MachineRequest, name: str, zone: str, settings: Settings) -> dict[str, Any]:
     network = {"network": settings.network, **({"subnetwork": settings.subnetwork} if settings.subnetwork else {})}
     body: dict[str, Any] = {
         "name": name,

@@ -16,7 +16,7 @@ from pathlib import Path
 from mcml.core.clock import parse_rfc3339, rfc3339
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded
 from mcml.core.files import read_json, write_json
-from mcml.providers.api.instances import Instance, Instances, InstanceState, MachinePrice, SpotRequest
+from mcml.providers.api.instances import Instance, Instances, InstanceState, MachinePrice, MachineRequest
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local import worker
 from mcml.providers.local.layout import LocalResource, locked, read_resource, remove_folder, root_of, write_resource
@@ -116,7 +116,7 @@ class LocalInstances:
             write_slot(about.folder, replace(slot, machine=machine))
             return self._now(about)
 
-    def request_spot(self, request: SpotRequest) -> Instance:
+    def request(self, request: MachineRequest) -> Instance:
         """Start a spot instance; the same token gives the one that is there, whatever has become of it.
 
         Raises QuotaExceeded when the price is above `max_price` or the machine is full, InvalidRequest for an unknown type or a token
@@ -134,7 +134,7 @@ class LocalInstances:
     ) -> Instance:
         """Make an instance and start it (groups and Terraform do, on demand); the same token gives the one that is there.
 
-        Raises as `request_spot`. One whose start was cut off is started by the next call.
+        Raises as `request`. One whose start was cut off is started by the next call.
         """
         slot = Slot(machine_named(machine).name, tuple(command) or IDLE, True, spot, rfc3339(self._ctx.clock()))
         folder = self._root / "instances" / id_of_token(self._ctx, "instance", token)

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded
-from mcml.providers.api.instances import Instance, Instances, InstanceState, SpotRequest
+from mcml.providers.api.instances import Instance, Instances, InstanceState, MachineRequest
 
 
 class InstancesContract:
@@ -26,7 +26,7 @@ class InstancesContract:
         raise NotImplementedError
 
     @pytest.fixture
-    def request_for_spot(self) -> SpotRequest:
+    def request_for_spot(self) -> MachineRequest:
         """Return a request that can be met."""
         raise NotImplementedError
 
@@ -41,9 +41,9 @@ class InstancesContract:
         raise NotImplementedError
 
     @pytest.fixture
-    def spot(self, instances: Instances, request_for_spot: SpotRequest) -> Instance:
+    def spot(self, instances: Instances, request_for_spot: MachineRequest) -> Instance:
         """Return a running spot machine."""
-        return self.wait(instances, instances.request_spot(request_for_spot).id, "running")
+        return self.wait(instances, instances.request(request_for_spot).id, "running")
 
     @pytest.fixture
     def resizable(self, spot: Instance) -> Instance:
@@ -63,20 +63,20 @@ class InstancesContract:
         assert found.state == state
         return found
 
-    def test_a_spot_machine_runs(self, request_for_spot: SpotRequest, spot: Instance) -> None:
+    def test_a_spot_machine_runs(self, request_for_spot: MachineRequest, spot: Instance) -> None:
         """As asked: its type, its tags, on the spot market."""
         assert (spot.machine, spot.spot, spot.state) == (request_for_spot.machine, True, "running")
         assert spot.launched.tzinfo is not None
         assert request_for_spot.tags.items() <= spot.tags.items()
 
-    def test_the_same_token_is_the_same_machine(self, instances: Instances, request_for_spot: SpotRequest, spot: Instance) -> None:
+    def test_the_same_token_is_the_same_machine(self, instances: Instances, request_for_spot: MachineRequest, spot: Instance) -> None:
         """Another token is another one."""
-        assert instances.request_spot(request_for_spot).id == spot.id
-        other = instances.request_spot(replace(request_for_spot, token=request_for_spot.token + "-other"))
+        assert instances.request(request_for_spot).id == spot.id
+        other = instances.request(replace(request_for_spot, token=request_for_spot.token + "-other"))
         assert other.id != spot.id
         assert {spot.id, other.id} <= {one.id for one in instances.list()}
 
-    def test_listed_by_all_of_its_tags(self, instances: Instances, request_for_spot: SpotRequest, spot: Instance) -> None:
+    def test_listed_by_all_of_its_tags(self, instances: Instances, request_for_spot: MachineRequest, spot: Instance) -> None:
         """And not with one that it has not."""
         assert [one.id for one in instances.list(request_for_spot.tags)] == [spot.id]
         assert instances.list({**request_for_spot.tags, "mcml-no-such-tag": "1"}) == []
@@ -109,14 +109,14 @@ class InstancesContract:
         take_away(spot.id)
         assert self.wait(instances, spot.id, "interrupted").spot
 
-    def test_too_low_a_price_gets_nothing(self, instances: Instances, request_for_spot: SpotRequest) -> None:
+    def test_too_low_a_price_gets_nothing(self, instances: Instances, request_for_spot: MachineRequest) -> None:
         """QuotaExceeded, and no machine."""
         before = len(instances.list())
         with pytest.raises(QuotaExceeded):
-            instances.request_spot(replace(request_for_spot, max_price=Decimal("0.000000001")))
+            instances.request(replace(request_for_spot, max_price=Decimal("0.000000001")))
         assert len(instances.list()) == before
 
-    def test_prices(self, instances: Instances, request_for_spot: SpotRequest, other_machine: str) -> None:
+    def test_prices(self, instances: Instances, request_for_spot: MachineRequest, other_machine: str) -> None:
         """Of the named types, or of all; spot costs no more than on demand."""
         named = instances.prices([request_for_spot.machine, other_machine])
         assert [price.machine for price in named] == [request_for_spot.machine, other_machine]

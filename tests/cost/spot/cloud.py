@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from mcml.core.errors import NotFound, QuotaExceeded, Unavailable
-from mcml.providers.api.instances import Instance, MachinePrice, SpotRequest
+from mcml.providers.api.instances import Instance, MachinePrice, MachineRequest
 
 BEGAN = datetime(2026, 5, 1, tzinfo=UTC)
 FALLBACK = "od-1"
@@ -90,7 +90,7 @@ class Cloud:
         spot, on_demand = Decimal(3600), Decimal(10800)
         return [MachinePrice(name, "r", Decimal(1), Decimal(1), on_demand, spot, "USD", self.now) for name in machines]
 
-    def request_spot(self, request: SpotRequest) -> Instance:
+    def request(self, request: MachineRequest) -> Instance:
         """Start one, or return that of the token."""
         self._called(before=True)
         if request.token not in self.tokens:

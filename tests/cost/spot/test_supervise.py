@@ -19,7 +19,7 @@ from mcml.cost.spot.job import Choice
 from mcml.cost.spot.market import Memory, ranked
 from mcml.cost.spot.order import Candidate, Fallback, Order, Record, read
 from mcml.cost.spot.supervise import Site, Supervisor
-from mcml.providers.api.instances import Instance, SpotRequest
+from mcml.providers.api.instances import Instance, MachineRequest
 from mcml.providers.api.inventory import Blocker, Resource
 from mcml.store.db import Store
 from tests.cost.spot.cloud import BEGAN, FALLBACK, Cloud, Killed
@@ -152,7 +152,7 @@ def test_a_stop_from_elsewhere_ends_it_and_a_second_one_who_looks_after_it_leave
     third = supervisor(store, place)
     third.end(third.resume("train"), "stopped")
     assert place.running() == []
-    place.request_spot(SpotRequest("m1", "asked for meanwhile", tags={"mcml-spot-job": "train"}))
+    place.request(MachineRequest("m1", "asked for meanwhile", tags={"mcml-spot-job": "train"}))
     assert len(place.running()) == 1
     assert second.run(taken_up).state == "stopped"
     assert place.running() == []

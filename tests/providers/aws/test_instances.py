@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from mcml.core.errors import Conflict, InvalidRequest, QuotaExceeded
-from mcml.providers.api.instances import Instance, Instances, InstanceState, SpotRequest
+from mcml.providers.api.instances import Instance, Instances, InstanceState, MachineRequest
 from mcml.providers.aws.instance_prices import listed_prices
 from mcml.providers.aws.instances import Ec2Instances, spot_parameters, to_instance
 from mcml.providers.aws.session import Session
@@ -68,8 +68,8 @@ class TestEc2Instances(InstancesContract):
         return instances
 
     @pytest.fixture
-    def request_for_spot(self) -> SpotRequest:
-        return SpotRequest("m5.large", uuid4().hex, tags={"team": uuid4().hex})
+    def request_for_spot(self) -> MachineRequest:
+        return MachineRequest("m5.large", uuid4().hex, tags={"team": uuid4().hex})
 
     @pytest.fixture
     def other_machine(self) -> str:
@@ -91,7 +91,7 @@ class TestEc2Instances(InstancesContract):
 
 
 def test_a_spot_machine_keeps_its_type(instances: Ec2Instances) -> None:
-    spot = instances.request_spot(SpotRequest("m5.large", uuid4().hex))
+    spot = instances.request(MachineRequest("m5.large", uuid4().hex))
     with pytest.raises(InvalidRequest) as refused:
         instances.resize(spot.id, "c5.large")
     assert refused.value.why == "EC2 does not change the type of a spot machine"
@@ -100,26 +100,26 @@ def test_a_spot_machine_keeps_its_type(instances: Ec2Instances) -> None:
 
 def test_listed_over_many_pages(instances: Ec2Instances) -> None:
     team = uuid4().hex
-    made = {instances.request_spot(SpotRequest("m5.large", uuid4().hex, tags={"team": team})).id for _ in range(7)}
+    made = {instances.request(MachineRequest("m5.large", uuid4().hex, tags={"team": team})).id for _ in range(7)}
     pages = Ec2Instances(instances.session, page=5)
     assert {one.id for one in pages.list({"team": team})} == made
     assert made <= {one.id for one in pages.list()}
 
 
 def test_a_value_with_a_wildcard_is_taken_as_it_is(instances: Ec2Instances) -> None:
-    instances.request_spot(SpotRequest("m5.large", uuid4().hex, tags={"team": "abc"}))
+    instances.request(MachineRequest("m5.large", uuid4().hex, tags={"team": "abc"}))
     assert instances.list({"team": "a*c"}) == []
 
 
 def test_a_token_stands_for_one_request(instances: Ec2Instances) -> None:
     token = uuid4().hex
-    instances.request_spot(SpotRequest("m5.large", token))
+    instances.request(MachineRequest("m5.large", token))
     with pytest.raises(InvalidRequest, match="could be had"):
-        instances.request_spot(SpotRequest("c5.large", token))
+        instances.request(MachineRequest("c5.large", token))
 
 
 def test_what_is_asked_for() -> None:
-    idle = spot_parameters(SpotRequest("m5.large", "t", max_price=Decimal("1E-2"), tags={"team": "risk"}), "ami-1", "subnet-1")
+    idle = spot_parameters(MachineRequest("m5.large", "t", max_price=Decimal("1E-2"), tags={"team": "risk"}), "ami-1", "subnet-1")
     assert idle["InstanceMarketOptions"] == {
         "MarketType": "spot",
         "SpotOptions": {"SpotInstanceType": "persistent", "InstanceInterruptionBehavior": "stop", "MaxPrice": "0.01"},
@@ -128,7 +128,7 @@ def test_what_is_asked_for() -> None:
     assert idle["TagSpecifications"][0] == {
         "ResourceType": "instance", "Tags": [{"Key": "managed-by", "Value": "mcml"}, {"Key": "team", "Value": "risk"}],
     }  # fmt: skip
-    busy = spot_parameters(SpotRequest("m5.large", "t", ("python", "train.py", "--name", "a b")), "resolve:ssm:/x", "")
+    busy = spot_parameters(MachineRequest("m5.large", "t", ("python", "train.py", "--name", "a b")), "resolve:ssm:/x", "")
     assert busy["UserData"] == "#!/bin/sh\npython train.py --name 'a b'\nshutdown -h now\n"
     assert busy["InstanceMarketOptions"]["SpotOptions"] == {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
     assert busy["InstanceInitiatedShutdownBehavior"] == "terminate"
@@ -178,7 +178,7 @@ def test_none_to_be_had(make_session: MakeSession, ec2: AwsModel, code: str) -> 
     ec2.on("ec2", "StartInstances", refuse)
     instances = stubbed(make_session, ec2)
     with pytest.raises(QuotaExceeded) as none:
-        instances.request_spot(SpotRequest("p5.48xlarge", "t"))
+        instances.request(MachineRequest("p5.48xlarge", "t"))
     assert (none.value.message, none.value.why) == ("no spot p5.48xlarge could be had", f"We currently do not have it. ({code})")
     assert none.value.next_step
     with pytest.raises(QuotaExceeded):

@@ -15,7 +15,7 @@ import pytest
 from mcml.core import errors
 from mcml.core.errors import McmlError, NotAuthenticated, NotFound, Unavailable
 from mcml.providers.api.alarms import Alarm
-from mcml.providers.api.instances import SpotRequest
+from mcml.providers.api.instances import MachineRequest
 from mcml.providers.api.inventory import Resource
 from mcml.providers.api.metrics import SeriesQuery, Window
 from mcml.providers.aws.alarms import CloudWatchAlarms
@@ -55,8 +55,8 @@ class World:
         self.straight, self.through, self.make_group = straight, through, make_group
         self.ready: Callable[[], None] = lambda: None
 
-    def spot(self) -> SpotRequest:
-        return SpotRequest("m5.large", uuid4().hex, tags={"team": uuid4().hex})
+    def spot(self) -> MachineRequest:
+        return MachineRequest("m5.large", uuid4().hex, tags={"team": uuid4().hex})
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def world(make_session: MakeSession, proxy: FaultProxy, machine_image: str, requ
 
 
 def lists_instances(world: World) -> None:
-    spot = Ec2Instances(world.straight).request_spot(request := world.spot())
+    spot = Ec2Instances(world.straight).request(request := world.spot())
     world.ready()
     assert [one.id for one in Ec2Instances(world.through).list(request.tags)] == [spot.id]
 
@@ -75,7 +75,7 @@ def lists_instances(world: World) -> None:
 def requests_spot(world: World) -> None:
     request = world.spot()
     world.ready()
-    made = Ec2Instances(world.through).request_spot(request)
+    made = Ec2Instances(world.through).request(request)
     assert [one.id for one in Ec2Instances(world.straight).list(request.tags)] == [made.id]
 
 
@@ -242,7 +242,7 @@ CALLS: dict[str, Callable[[Session], object]] = {
     "instances.start": lambda session: Ec2Instances(session).start("i-1"),
     "instances.stop": lambda session: Ec2Instances(session).stop("i-1"),
     "instances.resize": lambda session: Ec2Instances(session).resize("i-1", "m5.large"),
-    "instances.request_spot": lambda session: Ec2Instances(session).request_spot(SpotRequest("m5.large", "t")),
+    "instances.request": lambda session: Ec2Instances(session).request(MachineRequest("m5.large", "t")),
     "groups.list": lambda session: AutoScalingGroups(session).list(),
     "groups.size": lambda session: AutoScalingGroups(session).size("g"),
     "groups.resize": lambda session: AutoScalingGroups(session).resize("g", 1),

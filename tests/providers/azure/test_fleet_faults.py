@@ -103,8 +103,8 @@ METHODS: dict[str, Method] = {
         lambda azure: machines(azure, lambda instances, at: instances.resize(at, "Standard_D4s_v3"), "deallocated"),
         lambda found: found.machine == "Standard_D4s_v3",
     ),
-    "instances.request_spot": Method(
-        lambda azure: machines(azure, lambda instances, _: instances.request_spot(REQUEST)), lambda found: found.state == "running"
+    "instances.request": Method(
+        lambda azure: machines(azure, lambda instances, _: instances.request(REQUEST)), lambda found: found.state == "running"
     ),
     "groups.list": Method(lambda azure: sets(azure, lambda groups: groups.list())),
     "groups.size": Method(lambda azure: sets(azure, lambda groups: groups.size("workers")), lambda found: found.running == 1),
@@ -125,7 +125,7 @@ METHODS: dict[str, Method] = {
     "alarms.put": Method(lambda azure: monitor(azure, lambda _, alarms: alarms.put(replace(ALARM, name="b"))), lambda done: done is None),
     "alarms.delete": Method(lambda azure: monitor(azure, lambda _, alarms: alarms.delete("mcml-cpu")), lambda gone: gone is True),
 }
-CHANGES = {"start", "stop", "resize", "request_spot", "create", "restore", "delete", "put"}
+CHANGES = {"start", "stop", "resize", "request", "create", "restore", "delete", "put"}
 WRITES = [name for name in METHODS if name.rpartition(".")[2] in CHANGES]
 JSON = {"Content-Type": "application/json"}
 BUSY = b'{"error": {"code": "ServerTimeout", "message": "The request timed out."}}'
@@ -193,7 +193,7 @@ def test_a_write_whose_answer_is_lost(azure: Azure, proxy: FaultProxy, method: s
 def test_a_spot_machine_is_created_once(azure: Azure, proxy: FaultProxy) -> None:
     world = ComputeWorld(azure.arm)
     proxy.script(Reset(reaches_server=True), only=lambda request: request.method == "PUT")
-    found = AzureInstances(azure.session, "westeurope").request_spot(REQUEST)
+    found = AzureInstances(azure.session, "westeurope").request(REQUEST)
     assert [name for name in world.writes if name.startswith("create")] == [f"create {found.id.rpartition('/')[2]}"]
     assert found.state == "running"
 
@@ -202,7 +202,7 @@ def test_a_spot_machine_whose_answer_is_lost_and_that_gets_no_place(azure: Azure
     world = ComputeWorld(azure.arm, no_capacity=True)
     proxy.script(Reset(reaches_server=True), only=lambda request: request.method == "PUT")
     with pytest.raises(QuotaExceeded) as caught:
-        AzureInstances(azure.session, "westeurope").request_spot(REQUEST)
+        AzureInstances(azure.session, "westeurope").request(REQUEST)
     assert "AllocationFailed" in caught.value.why
     assert world.machines == {}
 

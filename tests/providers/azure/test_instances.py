@@ -12,7 +12,7 @@ import pytest
 from azure.mgmt.compute.models import VirtualMachine
 
 from mcml.core.errors import InvalidRequest, NotFound, QuotaExceeded, Unavailable, Usage
-from mcml.providers.api.instances import Instances, SpotRequest
+from mcml.providers.api.instances import Instances, MachineRequest
 from mcml.providers.azure.instance_states import (
     first_boot,
     image_reference,
@@ -32,7 +32,7 @@ from tests.providers.azure.compute_world import IMAGE, SUBNET, ComputeWorld, id_
 from tests.providers.azure.conftest import MakeSession, Waits, management_session
 from tests.providers.azure.prices_stub import row
 
-REQUEST = SpotRequest("Standard_D2s_v3", "t-1", ("python", "train.py", "--name", "a b"), tags={"team": "risk"})
+REQUEST = MachineRequest("Standard_D2s_v3", "t-1", ("python", "train.py", "--name", "a b"), tags={"team": "risk"})
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ class TestInstances(InstancesContract):
         return AzureInstances(session, "westeurope", "az-weu")
 
     @pytest.fixture
-    def request_for_spot(self) -> SpotRequest:
+    def request_for_spot(self) -> MachineRequest:
         return REQUEST
 
     @pytest.fixture
@@ -78,7 +78,7 @@ class TestInstances(InstancesContract):
 
 
 def test_what_is_asked_for_a_spot_machine(instances: AzureInstances, arm: ArmStub) -> None:
-    instances.request_spot(replace(REQUEST, max_price=Decimal("0.1234567")))
+    instances.request(replace(REQUEST, max_price=Decimal("0.1234567")))
     (put,) = arm.sent("PUT")
     said = put.body["properties"]
     assert (said["priority"], said["evictionPolicy"], said["billingProfile"]) == ("Spot", "Deallocate", {"maxPrice": 0.12345})
@@ -95,20 +95,20 @@ def test_what_is_asked_for_a_spot_machine(instances: AzureInstances, arm: ArmStu
 
 
 def test_the_name_comes_of_the_token_and_the_target(instances: AzureInstances, session: Session) -> None:
-    one = instances.request_spot(REQUEST)
+    one = instances.request(REQUEST)
     assert one.id.startswith(id_of("Microsoft.Compute/virtualMachines", "mcml-spot-"))
-    assert AzureInstances(session, "westeurope", "other").request_spot(REQUEST).id != one.id
+    assert AzureInstances(session, "westeurope", "other").request(REQUEST).id != one.id
     with pytest.raises(InvalidRequest) as caught:
-        instances.request_spot(replace(REQUEST, command=("rm",)))
+        instances.request(replace(REQUEST, command=("rm",)))
     assert "another command" in caught.value.why
     with pytest.raises(InvalidRequest):
-        instances.request_spot(replace(REQUEST, token=""))
+        instances.request(replace(REQUEST, token=""))
 
 
 def test_a_machine_that_gets_no_place_is_removed(instances: AzureInstances, world: ComputeWorld) -> None:
     world.no_capacity = True
     with pytest.raises(QuotaExceeded, match="cannot start a spot Standard_D2s_v3") as caught:
-        instances.request_spot(REQUEST)
+        instances.request(REQUEST)
     assert "none of these machines free" in caught.value.why
     assert "az vm list-skus" in caught.value.next_step
     assert world.machines == {}
@@ -118,9 +118,9 @@ def test_a_refusal_for_quota_does_not_remove_the_machine_that_is_there(
     session: Session, instances: AzureInstances, world: ComputeWorld, arm: ArmStub
 ) -> None:
     """Somebody else with the same token was faster, and took the last of the quota."""
-    spot = instances.request_spot(REQUEST)
+    spot = instances.request(REQUEST)
     arm.fail(missing("m"), ArmError(409, "QuotaExceeded", "no more"), only=lambda one: one.path.endswith(spot.id.rpartition("/")[2]))
-    assert instances.request_spot(REQUEST).id == spot.id
+    assert instances.request(REQUEST).id == spot.id
     assert len(world.machines) == 1
     assert len([one for one in world.writes if not one.startswith("create")]) == 0
 
@@ -151,7 +151,7 @@ def test_a_stop_deallocates_also_what_was_shut_down_inside(instances: AzureInsta
 
 
 def test_a_stopped_spot_machine_was_not_taken_away(instances: AzureInstances, world: ComputeWorld) -> None:
-    spot = instances.request_spot(REQUEST)
+    spot = instances.request(REQUEST)
     world.evict(spot.id)
     assert instances.list()[0].state == "interrupted"
     instances.start(spot.id)
@@ -184,7 +184,7 @@ def test_named_by_its_name_alone(instances: AzureInstances, world: ComputeWorld,
 def test_settings_that_a_machine_needs(make_session: MakeSession, arm: ArmStub, world: ComputeWorld, lacking: str) -> None:
     given = {"subnet": SUBNET, "image": IMAGE, lacking: ""}
     with pytest.raises(Usage) as caught:
-        AzureInstances(management_session(make_session, arm.url, **given), "westeurope").request_spot(REQUEST)
+        AzureInstances(management_session(make_session, arm.url, **given), "westeurope").request(REQUEST)
     assert f"set {lacking} in [providers.azure]" in caught.value.next_step
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mcml.core.errors import Conflict, InvalidRequest, QuotaExceeded, StillRunning, Unavailable
-from mcml.providers.api.instances import Instances, SpotRequest
+from mcml.providers.api.instances import Instances, MachineRequest
 from mcml.providers.gcp.compute import Compute
 from mcml.providers.gcp.instances import GcpInstances, open_instances
 from mcml.testing.contracts.instances import InstancesContract
@@ -18,7 +18,7 @@ from tests.providers.gcp.compute_world import MACHINES, REGION, ComputeWorld
 from tests.providers.gcp.conftest import MakeContext, MakeSession
 from tests.providers.gcp.google_stub import GoogleStub
 
-SPOT = SpotRequest("e2-medium", "token-1", ("python", "-m", "train it"), tags={"team": "risk"})
+SPOT = MachineRequest("e2-medium", "token-1", ("python", "-m", "train it"), tags={"team": "risk"})
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ class TestInstances(InstancesContract):
         return make()
 
     @pytest.fixture
-    def request_for_spot(self) -> SpotRequest:
+    def request_for_spot(self) -> MachineRequest:
         return SPOT
 
     @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_name_alone_must_be_one_machines(world: ComputeWorld, make: Callable[.
 
 
 def test_what_a_spot_machine_is_made_of(stub: DiscoveryStub, world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
-    make(zone="europe-west1-c", service_account="runner@stub-project.iam.gserviceaccount.com").request_spot(SPOT)
+    make(zone="europe-west1-c", service_account="runner@stub-project.iam.gserviceaccount.com").request(SPOT)
     (call,) = stub.calls("instances.insert")
     body = call.body
     assert call["zone"] == "europe-west1-c"
@@ -107,10 +107,10 @@ def test_what_a_spot_machine_is_made_of(stub: DiscoveryStub, world: ComputeWorld
 
 def test_the_next_zone_when_one_has_none(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
     world.broken["europe-west1-b"] = "ZONE_RESOURCE_POOL_EXHAUSTED"
-    assert make().request_spot(SPOT).zone == "europe-west1-c"
+    assert make().request(SPOT).zone == "europe-west1-c"
     world.broken["europe-west1-c"] = "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS"
     with pytest.raises(QuotaExceeded) as full:
-        make().request_spot(replace(SPOT, token="token-2"))
+        make().request(replace(SPOT, token="token-2"))
     assert full.value.message == "cannot start a spot e2-medium in europe-west1-c"
     assert full.value.why.startswith("Google answered ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS: The zone does not have enough")
     assert full.value.next_step == "try another zone, machine type or time"
@@ -156,7 +156,7 @@ def test_a_machine_that_sleeps_wakes_up(stub: DiscoveryStub, world: ComputeWorld
 
 
 def test_without_a_region_there_is_no_place_and_no_price(make: Callable[..., GcpInstances]) -> None:
-    for act in (lambda: make(region="").request_spot(SPOT), lambda: make(region="").prices()):
+    for act in (lambda: make(region="").request(SPOT), lambda: make(region="").prices()):
         with pytest.raises(InvalidRequest) as nowhere:
             act()
         assert nowhere.value.why == "neither the target has a region nor [providers.gcp] a zone"
@@ -233,11 +233,11 @@ def test_one_that_is_being_stopped_is_not_started(world: ComputeWorld, make: Cal
 def test_a_conflict_that_is_not_about_the_name_is_told(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
     world.broken["europe-west1-b"] = "RESOURCE_NOT_READY"
     with pytest.raises(Conflict) as told:
-        make().request_spot(SPOT)
+        make().request(SPOT)
     assert told.value.why.startswith("Google answered RESOURCE_NOT_READY")
 
 
 def test_no_bid_without_a_price(make: Callable[..., GcpInstances]) -> None:
     with pytest.raises(QuotaExceeded) as unknown:
-        make().request_spot(SpotRequest("m1-megamem-96", "token-3", max_price=Decimal(100)))
+        make().request(MachineRequest("m1-megamem-96", "token-3", max_price=Decimal(100)))
     assert unknown.value.why == "its price in europe-west1 is not known, at most 100 was offered"

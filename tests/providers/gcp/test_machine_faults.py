@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mcml.core.errors import InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, Unavailable
-from mcml.providers.api.instances import SpotRequest
+from mcml.providers.api.instances import MachineRequest
 from mcml.providers.api.inventory import Resource
 from mcml.providers.gcp.compute import Compute
 from mcml.providers.gcp.database import GcpDatabase
@@ -34,7 +34,7 @@ from tests.providers.gcp.conftest import MakeSession
 from tests.providers.gcp.google_stub import GoogleStub
 
 OURS = {"managed-by": "mcml"}
-SPOT = SpotRequest("e2-medium", "token-1")
+SPOT = MachineRequest("e2-medium", "token-1")
 Do = Callable[[Compute], object]
 METHODS: dict[str, Do] = {
     "instances.list": lambda compute: GcpInstances(compute).list(),
@@ -42,7 +42,7 @@ METHODS: dict[str, Do] = {
     "instances.start": lambda compute: GcpInstances(compute).start("idle"),
     "instances.stop": lambda compute: GcpInstances(compute).stop("web"),
     "instances.resize": lambda compute: GcpInstances(compute).resize("idle", "n2-standard-8"),
-    "instances.request_spot": lambda compute: GcpInstances(compute).request_spot(SPOT),
+    "instances.request": lambda compute: GcpInstances(compute).request(SPOT),
     "groups.list": lambda compute: GcpGroups(compute).list(),
     "groups.size": lambda compute: GcpGroups(compute).size("workers"),
     "groups.resize": lambda compute: GcpGroups(compute).resize("workers", 3),

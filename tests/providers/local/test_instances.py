@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from mcml.core.errors import InvalidRequest, QuotaExceeded
-from mcml.providers.api.instances import Instance, Instances, InstanceState, SpotRequest
+from mcml.providers.api.instances import Instance, Instances, InstanceState, MachineRequest
 from mcml.providers.local.instances import LocalInstances, Slot, open_instances, state_of
 from mcml.providers.local.machines import available_cpus
 from mcml.providers.local.settings import Price
@@ -47,8 +47,8 @@ class TestLocalInstances(InstancesContract):
         return open_instances(make_context("eu-1", region="eu"))
 
     @pytest.fixture
-    def request_for_spot(self) -> SpotRequest:
-        return SpotRequest("local-1x1", "t1", tags={"team": "risk"})
+    def request_for_spot(self) -> MachineRequest:
+        return MachineRequest("local-1x1", "t1", tags={"team": "risk"})
 
     @pytest.fixture
     def other_machine(self) -> str:
@@ -64,7 +64,7 @@ def wait(instances: Instances, instance: str, state: InstanceState) -> Instance:
 
 
 def test_a_killed_runner_is_an_interruption_too(instances: LocalInstances, root: Path, runs: Processes) -> None:
-    spot = instances.request_spot(SpotRequest("local-1x1", "t"))
+    spot = instances.request(MachineRequest("local-1x1", "t"))
     os.kill(json.loads((root / "instances" / spot.id / "process.json").read_text())["pid"], signal.SIGKILL)
     wait(instances, spot.id, "interrupted")
     assert instances.start(spot.id).state == "running"
@@ -73,7 +73,7 @@ def test_a_killed_runner_is_an_interruption_too(instances: LocalInstances, root:
 
 
 def test_a_spot_command_that_ends_is_terminated(instances: LocalInstances) -> None:
-    spot = instances.request_spot(SpotRequest("local-1x1", "t", ("true",)))
+    spot = instances.request(MachineRequest("local-1x1", "t", ("true",)))
     wait(instances, spot.id, "terminated")
     (ended,) = (one for one in instances.list() if one.id == spot.id)
     assert (ended.spot, ended.state) == (True, "terminated")
@@ -95,7 +95,7 @@ try:
 except MemoryError:
     print("too much", flush=True)
 """
-    spot = instances.request_spot(SpotRequest("local-1x1", "t", (sys.executable, "-c", code)))
+    spot = instances.request(MachineRequest("local-1x1", "t", (sys.executable, "-c", code)))
     wait(instances, spot.id, "terminated")
     assert (root / "instances" / spot.id / "log").read_text().split("\n") == ["1", "too much", ""]
 
@@ -124,30 +124,30 @@ def test_the_quota_counts_what_runs(make_context: MakeContext, runs: Processes) 
 
 def test_a_type_larger_than_the_machine_is_over_quota(instances: LocalInstances) -> None:
     with pytest.raises(QuotaExceeded, match="does not fit on this machine"):
-        instances.request_spot(SpotRequest("local-32x128", "t"))
+        instances.request(MachineRequest("local-32x128", "t"))
     assert instances.list() == []
 
 
 def test_unknown_types_are_refused(instances: LocalInstances) -> None:
     with pytest.raises(InvalidRequest):
-        instances.request_spot(SpotRequest("m5.large", "t"))
+        instances.request(MachineRequest("m5.large", "t"))
     with pytest.raises(InvalidRequest):
         instances.prices(["m5.large"])
 
 
 def test_a_token_stands_for_one_request(instances: LocalInstances) -> None:
-    instances.request_spot(SpotRequest("local-1x1", "t"))
+    instances.request(MachineRequest("local-1x1", "t"))
     with pytest.raises(InvalidRequest, match="cannot launch"):
-        instances.request_spot(SpotRequest("local-1x1", "t", ("sleep", "5")))
+        instances.request(MachineRequest("local-1x1", "t", ("sleep", "5")))
     with pytest.raises(InvalidRequest, match="cannot launch"):
         instances.launch("local-1x1", "t")
     assert len(instances.list()) == 1
 
 
 def test_a_token_of_a_stopped_one_does_not_start_it(instances: LocalInstances) -> None:
-    spot = instances.request_spot(SpotRequest("local-1x1", "t"))
+    spot = instances.request(MachineRequest("local-1x1", "t"))
     instances.stop(spot.id)
-    assert instances.request_spot(SpotRequest("local-1x1", "t")).state == "stopped"
+    assert instances.request(MachineRequest("local-1x1", "t")).state == "stopped"
 
 
 def test_prices_are_those_of_the_region(make_context: MakeContext) -> None:
@@ -159,13 +159,13 @@ def test_prices_are_those_of_the_region(make_context: MakeContext) -> None:
 
 
 def test_each_target_has_its_own(instances: LocalInstances, make_context: MakeContext) -> None:
-    spot = instances.request_spot(SpotRequest("local-1x1", "t"))
+    spot = instances.request(MachineRequest("local-1x1", "t"))
     assert open_instances(make_context("us-1")).list() == []
     assert [one.id for one in open_instances(make_context()).list()] == [spot.id]
 
 
 def test_terminated_is_gone(instances: LocalInstances, root: Path, runs: Processes) -> None:
-    spot = instances.request_spot(SpotRequest("local-1x1", "t"))
+    spot = instances.request(MachineRequest("local-1x1", "t"))
     instances.terminate(spot.id)
     instances.terminate(spot.id)
     instances.terminate("../targets")
