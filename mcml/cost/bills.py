@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mcml.core.errors import InvalidRequest
 from mcml.providers.api.bill_formats import BillFormat, Record
-from mcml.providers.api.billing import FocusRow
+from mcml.providers.api.billing import REFUSED, FocusRow
 from mcml.store.ledger.records import RecordFile, columns, look, read
 
 FOCUS_SIGN = "billedcost"
@@ -34,10 +34,15 @@ class Bill:
         return ", ".join(sorted(file.source.path.name for file in self.files))
 
     def rows(self) -> Iterator[FocusRow]:
-        """Yield its rows of FOCUS. Raises InvalidRequest that says which row of which file is wrong; Conflict when a file has changed."""
+        """Yield its rows of FOCUS; one that cannot be read says in REFUSED which row of which file it is.
+
+        Raises InvalidRequest that says in which row of which file something is missing; Conflict when a file has changed.
+        """
         place = _Place()
         try:
-            yield from self.format.rows(self._records(place))
+            for row in self.format.rows(self._records(place)):
+                why = row.get(REFUSED)
+                yield {**row, REFUSED: f"{place.path.name}, row {place.row}: {why}"} if why and place.row else row
         except InvalidRequest as wrong:
             if not place.row:
                 raise

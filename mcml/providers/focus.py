@@ -15,7 +15,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import Any
 
 from mcml.core.errors import InvalidRequest, Unavailable
-from mcml.providers.api.billing import Period
+from mcml.providers.api.billing import REFUSED, Period
 
 Row = dict[str, object]
 PIECE_BYTES = 1 << 20
@@ -90,23 +90,32 @@ def _value(column: str, text: str) -> object:
     return moment(column, text) if column in TIMES else text
 
 
+class NotAValue(InvalidRequest):
+    """A text of a bill that is no number or no time: its record cannot be booked, the others can."""
+
+
+def refused(record: Mapping[str, object], why: NotAValue, *, cost: object, currency: object) -> Row:
+    """Return the row that stands for a record that cannot be read: why, and the record itself; its cost is told where that is a number."""
+    return {REFUSED: f"{why.message}: {why.why}", "BilledCost": cost, "BillingCurrency": currency, "x_Extra": dict(record)}
+
+
 def number(column: str, text: str) -> Decimal:
     """Return a number with all its digits; one with an exponent (`1.2e-07`) is a printed float, and keeps `SCALE` decimals of them.
 
-    Raises InvalidRequest.
+    Raises NotAValue.
     """
     try:
         found = Decimal(text)
     except InvalidOperation:
         found = Decimal("NaN")
     if not found.is_finite():
-        raise InvalidRequest(f"the bill says {column} {text[:60]!r}", why="that is no number")
+        raise NotAValue(f"the bill says {column} {text[:60]!r}", why="that is no number")
     printed = "e" in text.lower() and int(found.as_tuple().exponent) < -SCALE
     return found.quantize(Decimal(1).scaleb(-SCALE), context=EXACT) if printed else found
 
 
 def moment(column: str, text: str) -> datetime:
-    """Return a time; one without a zone is UTC, as FOCUS says. Raises InvalidRequest."""
+    """Return a time; one without a zone is UTC, as FOCUS says. Raises NotAValue."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -120,7 +129,7 @@ def _slashed(column: str, text: str) -> datetime:
             return datetime.strptime(text, form).replace(tzinfo=UTC)
         except ValueError:
             continue
-    raise InvalidRequest(f"the bill says {column} {text[:60]!r}", why="that is no time")
+    raise NotAValue(f"the bill says {column} {text[:60]!r}", why="that is no time")
 
 
 def month_of(moment: datetime) -> datetime:

@@ -262,13 +262,41 @@ def refused(paths: Iterable[Path], tmp_path: Path) -> McmlError:
     return caught.value
 
 
-def test_a_number_that_is_none_is_refused_with_its_place(tmp_path: Path) -> None:
-    found = refused([write(tmp_path / "aws.csv", [aws("Usage"), aws("Usage", "1,5")])], tmp_path)
-    assert found.message.endswith("aws.csv, row 2: the bill says line_item_unblended_cost '1,5'")
-    found = refused([write(tmp_path / "azure.csv", [azure("NaN")])], tmp_path)
-    assert found.message.endswith("azure.csv, row 1: the bill says costinbillingcurrency 'NaN'")
-    found = refused([write(tmp_path / "google.json", [google(), google(), google(cost="much")])], tmp_path)
-    assert found.message.endswith("google.json, row 3: the bill says cost 'much'")
+def waiting(folder: Path) -> list[tuple[str, Decimal | None, str]]:
+    """What is in quarantine: why, the amount, and the record as it was."""
+    return [(row.reason, row.billed, row.content) for row in Ledger(folder).quarantined()]
+
+
+def test_a_record_with_a_value_that_is_none_waits_and_the_others_are_booked(tmp_path: Path) -> None:
+    """In quarantine it has its place, its amount where that can be read, and itself."""
+    aws_file = write(tmp_path / "aws.csv", [aws("Usage"), aws("Usage", "1,5"), aws("Usage", "3", line_item_usage_amount="many")])
+    azure_file = write(tmp_path / "azure.csv", [azure("NaN"), azure("2")])
+    credits = [{"name": "free", "amount": -1, "type": "PROMOTION"}]
+    google_file = write(tmp_path / "google.json", [google(), google(cost=4, usage_start_time="soon", credits=credits), google(cost="much")])
+    done = ingest(tmp_path / "ledger", aws_file, azure_file, google_file)
+    assert [(one.delivery.rows, one.delivery.quarantined) for one in done] == [(1, 2), (1, 1), (1, 2)]
+    assert amounts(tmp_path / "ledger") == {("USD", "Usage"): Decimal(1), ("EUR", "Usage"): Decimal("3.5")}
+    found = {reason: (billed, content) for reason, billed, content in waiting(tmp_path / "ledger")}
+    assert {reason: billed for reason, (billed, _) in found.items()} == {
+        "aws.csv, row 2: the bill says line_item_unblended_cost '1,5': that is no number": None,
+        "aws.csv, row 3: the bill says line_item_usage_amount 'many': that is no number": Decimal(3),
+        "azure.csv, row 1: the bill says costinbillingcurrency 'NaN': that is no number": None,
+        "google.json, row 2: the bill says usage_start_time 'soon': that is no time": Decimal(3),
+        "google.json, row 3: the bill says cost 'much': that is no number": None,
+    }
+    content = found["aws.csv, row 2: the bill says line_item_unblended_cost '1,5': that is no number"][1]
+    assert "line_item_unblended_cost" in content
+    assert "1,5" in content
+
+
+def test_what_a_savings_plan_covers_and_cannot_be_read_does_not_count_twice(tmp_path: Path) -> None:
+    """The sum of the bill is that of the ledger and the quarantine."""
+    covered = {"savings_plan_savings_plan_effective_cost": "some"}
+    lines = [aws("SavingsPlanCoveredUsage", "4", **covered), aws("SavingsPlanNegation", "-4", savings_plan_savings_plan_effective_cost="")]
+    ingest(tmp_path / "ledger", write(tmp_path / "aws.csv", lines))
+    (billed,) = amounts(tmp_path / "ledger").values()
+    (row,) = Ledger(tmp_path / "ledger").quarantined()
+    assert (billed, row.billed) == (Decimal(-4), Decimal(4))
 
 
 @pytest.mark.parametrize(

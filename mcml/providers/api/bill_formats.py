@@ -25,8 +25,9 @@ class BillFormat(Protocol):
     def rows(self, records: Iterable[Record]) -> Iterable[FocusRow]:
         """Yield the FOCUS rows of the records of one delivery, which may be several files, in order.
 
-        The records' money is all there: a kind of line that is not known is an Adjustment with an `x_Diagnostic`. Raises InvalidRequest
-        for a number or a time that is none, and for a column without which a record's money would be read wrongly.
+        The records' money is all there: a kind of line that is not known is an Adjustment with an `x_Diagnostic`, and a record with a
+        number or a time that is none is a row that says so in REFUSED. Raises InvalidRequest for a column without which a record's money
+        would be read wrongly.
         """
 
 

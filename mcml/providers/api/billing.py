@@ -8,6 +8,8 @@ from typing import Protocol
 
 FocusRow = Mapping[str, object]
 """One row: FOCUS column names to str, Decimal (money and quantities, never float), aware datetime, or None; plus `x_` columns."""
+REFUSED = "x_Refused"
+"""The column of a row that stands for a record that cannot be read: why. It goes to quarantine; its other columns are texts."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from mcml.providers.api.billing import FocusRow
 from mcml.providers.aws.billing_lines import AWS, CATEGORY, COMMITTED, ISSUER, RECURRING
 from mcml.providers.aws.billing_names import is_spot, region_of, service_of
-from mcml.providers.focus import Row, moment, month_after, number, tags_of
+from mcml.providers.focus import NotAValue, Row, moment, month_after, number, refused, tags_of
 
 ZERO = Decimal(0)
 NET = "line_item_net_unblended_cost"
@@ -38,29 +38,41 @@ class CurReader:
     net: bool = False
     held: list[Mapping[str, str]] = field(default_factory=list)
 
-    def rows(self, record: Mapping[str, str]) -> Iterator[FocusRow]:
-        """Yield the rows of a line item. Raises InvalidRequest for a number or a time that is none."""
+    def rows(self, record: Mapping[str, str]) -> list[FocusRow]:
+        """Return the rows of a line item; for a number or a time that is none, one that says so, and then it does not count here either."""
         self.net = self.net or bool(record.get(NET))
         if record["line_item_line_item_type"] in DISCOUNTS and record.get(NET) == "":
             if not self.net:
                 self.held.append(record)
-                return iter(())
+                return []
             record = {**record, NET: "0"}
+        try:
+            made = list(_rows(record))
+        except NotAValue as wrong:
+            return [_refused(record, wrong)]
         if record["line_item_line_item_type"] in ("SavingsPlanCoveredUsage", "SavingsPlanNegation"):
             day, account = record["line_item_usage_start_date"][:10], record.get("line_item_usage_account_id", "")
             key = (day, account, record.get("line_item_product_code", ""))
             known = self.left.get(key, (record, ZERO))
             self.left[key] = (known[0], known[1] + _number(record, NET, "line_item_unblended_cost"))
-        return _rows(record)
+        return made
 
     def rest(self) -> Iterator[FocusRow]:
         """Yield what waits and what is left over when the month is read; nothing as a rule."""
         for record in self.held:
-            yield from _rows({**record, NET: "0"} if self.net else record)
+            try:
+                yield from list(_rows({**record, NET: "0"} if self.net else record))
+            except NotAValue as wrong:
+                yield _refused(record, wrong)
         for record, amount in self.left.values():
             if amount:
                 bare = {**record, "line_item_line_item_type": "SavingsPlanNegation", "resource_tags": "", "line_item_resource_id": ""}
                 yield _row(bare, "Adjustment", billed=amount, effective=ZERO, listed=amount)
+
+
+def _refused(record: Mapping[str, str], wrong: NotAValue) -> FocusRow:
+    cost = record.get(NET) or record.get("line_item_unblended_cost")
+    return refused(record, wrong, cost=cost, currency=record.get("line_item_currency_code"))
 
 
 def _rows(record: Mapping[str, str]) -> Iterator[FocusRow]:

@@ -20,7 +20,7 @@ from mcml.providers.api.bill_formats import BillFormats, Record
 from mcml.providers.api.billing import FocusRow
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.azure.billing_rows import CATEGORY, MICROSOFT, PRICING, SERVICES
-from mcml.providers.focus import NULLS, Row, moment, month_after, month_of, number, tags_of
+from mcml.providers.focus import NULLS, NotAValue, Row, moment, month_after, month_of, number, refused, tags_of
 
 ZERO = Decimal(0)
 DAY = timedelta(days=1)
@@ -55,7 +55,11 @@ class CostDetails:
         seen: dict[bool, str] = {}
         for record in records:
             line = _line(record)
-            kind = _tells(line)
+            try:
+                row, kind = _row(line), _tells(line)
+            except NotAValue as wrong:
+                yield refused(record, wrong, cost=line[COST], currency=line["billingcurrency"])
+                continue
             if kind is not None:
                 seen.setdefault(kind, f"{line['chargetype']} of {line.get('benefitid') or line.get('productname')}")
             if len(seen) > 1:
@@ -64,7 +68,7 @@ class CostDetails:
                     why=f"{seen[False]} is on the actual one, {seen[True]} on the amortized one, and all the rest is on both",
                     next_step="ingest one of the two; an export of the type FocusCost has both costs in each row",
                 )
-            yield _row(line)
+            yield row
 
 
 def _tells(line: Mapping[str, str]) -> bool | None:

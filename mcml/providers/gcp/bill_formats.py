@@ -14,7 +14,7 @@ from mcml.core.errors import InvalidRequest
 from mcml.providers.api.bill_formats import BillFormats, Record
 from mcml.providers.api.billing import FocusRow
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.focus import NULLS, moment, number
+from mcml.providers.focus import NULLS, NotAValue, moment, number, refused
 from mcml.providers.gcp.billing_rows import focus_rows
 
 STRUCTS = ("consumption_model", "invoice", "location", "price", "project", "resource", "service", "sku", "usage")
@@ -45,8 +45,23 @@ class BillingExport:
     def rows(self, records: Iterable[Record]) -> Iterator[FocusRow]:
         """Yield a charge, and each credit that stands by itself, of each row; see billing_rows."""
         for record in records:
-            for row in focus_rows(_typed(record)):
+            try:
+                made = list(focus_rows(_typed(record)))
+            except NotAValue as wrong:
+                yield refused(record, wrong, cost=_whole(record), currency=record.get("currency"))
+                continue
+            for row in made:
                 yield {**row, "x_Source": "billed", "x_From": "Cloud Billing export"}
+
+
+def _whole(record: Record) -> Decimal | None:
+    """Return the cost of a record with its credits; None where one of them is no number."""
+    try:
+        credits = _unfolded("credits", record.get("credits")) or ()
+        parts = [record["cost"], *(credit.get("amount") or "0" for credit in credits)]
+        return sum((number("cost", str(part)) for part in parts), Decimal(0))
+    except NotAValue:
+        return None
 
 
 @cache
@@ -61,7 +76,7 @@ def _place(name: str) -> tuple[str, str]:
 
 
 def _typed(record: Record) -> dict[str, Any]:
-    """Return a row as BigQuery would give it: nested, with numbers and times. Raises InvalidRequest for what is none."""
+    """Return a row as BigQuery would give it: nested, with numbers and times. Raises NotAValue for what is none, InvalidRequest."""
     found: dict[str, Any] = {}
     for name, said in record.items():
         value = _unfolded(name, said)
@@ -92,7 +107,7 @@ def _credit(credit: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unfolded(name: str, said: object) -> Any:
-    """Return what a column says: JSON text of what is nested is read, null is None. Raises InvalidRequest for JSON that is none."""
+    """Return what a column says: JSON text of what is nested is read, null is None. Raises NotAValue for JSON that is none."""
     if not isinstance(said, str):
         return said
     text = said.strip()
@@ -106,5 +121,5 @@ def _unfolded(name: str, said: object) -> Any:
     except ValueError:
         value = None
     if not isinstance(value, dict if name in STRUCTS else list):
-        raise InvalidRequest(f"the export says {name} {text[:60]!r}", why="that is no JSON of what is nested there")
+        raise NotAValue(f"the export says {name} {text[:60]!r}", why="that is no JSON of what is nested there")
     return value

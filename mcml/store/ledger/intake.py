@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from mcml.core.clock import Clock, parse_rfc3339, rfc3339, utc_now
 from mcml.core.errors import Conflict, InvalidRequest, McmlError
+from mcml.providers.api.billing import REFUSED
 from mcml.store.ledger import manifest as manifests
 from mcml.store.ledger import staging
 from mcml.store.ledger.bills import Window, Written, carried_over
@@ -156,14 +157,15 @@ class Intake:
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
-    """Write FOCUS rows as the CSV file that ingest reads; columns that are not ours go into x_Extra."""
+    """Write FOCUS rows as the CSV file that ingest reads; columns that are not ours go into x_Extra, and REFUSED has one of its own."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(INPUT)
+        columns = (*INPUT, REFUSED)
+        writer.writerow(columns)
         for row in rows:
-            more = {name: _text(name, said) for name, said in row.items() if name not in INPUT and said is not None}
+            more = {name: _text(name, said) for name, said in row.items() if name not in columns and said is not None}
             known = {**row, "x_Extra": row.get("x_Extra") or more or None}
-            writer.writerow([_text(name, known.get(name)) for name in INPUT])
+            writer.writerow([_text(name, known.get(name)) for name in columns])
 
 
 def _text(name: str, said: object) -> str:

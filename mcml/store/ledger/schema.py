@@ -7,6 +7,8 @@ ServiceProviderName. PublisherName is kept as x_PublisherName, and a column that
 from dataclasses import dataclass
 from typing import Literal
 
+from mcml.providers.api.billing import REFUSED
+
 Kind = Literal["text", "decimal", "time", "json", "count"]
 
 SCALE = 24
@@ -119,5 +121,5 @@ def map_columns(header: list[str]) -> ColumnMap:
     return ColumnMap(
         columns,
         missing=tuple(name for name in REQUIRED if name not in columns),
-        unknown=tuple(name for name in header if name not in used and name not in ADDED),
+        unknown=tuple(name for name in header if name not in used and name not in ADDED and name != REFUSED),
     )

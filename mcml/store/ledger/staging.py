@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mcml.core.errors import InvalidRequest
+from mcml.providers.api.billing import REFUSED
 from mcml.store.ledger import rules
 from mcml.store.ledger.engine import identifier, literal, path_literal, sql
 from mcml.store.ledger.schema import COLUMNS, DIMENSIONS, INPUT, REQUIRED, SQL_TYPE, ColumnMap, map_columns
@@ -163,6 +164,8 @@ def _judge(connection: Any, each: Sheet, piece: str, marks: Marks) -> None:
     raws = {name: (f"told.{given}", each.given(name)[1], f"told.{identifier(name)}") for name, given in kept.items()}
     values = [f"{each.value(name)} AS {identifier(name)}" for name in INPUT]
     values += [f"{each.given(name)[0]} AS {given}" for name, given in kept.items()]
+    refused = f"given.{identifier(REFUSED)}" if REFUSED in each.types else "NULL::VARCHAR"
+    values.append(f"nullif({refused}, '') AS refused")
     columns = {name: f"told.{identifier(name)}" for name in INPUT}
     columns |= {name: f"coalesce(told.{name}, tag_{name})" for name in DIMENSIONS}
     columns |= {
@@ -173,7 +176,8 @@ def _judge(connection: Any, each: Sheet, piece: str, marks: Marks) -> None:
         "x_Row": "told.x_Row",
     }
     chosen = ", ".join(f"{columns[name]} AS {identifier(name)}" for name in COLUMNS)
-    connection.execute(sql(_JUDGED, columns=chosen, reasons=rules.reasons(raws), values=", ".join(values), piece=piece, tags=tags))
+    why = f"coalesce(told.refused, {rules.reasons(raws)})"
+    connection.execute(sql(_JUDGED, columns=chosen, reasons=why, values=", ".join(values), piece=piece, tags=tags))
     connection.execute("DROP TABLE tag_set")
     connection.execute("DROP TABLE tag_texts")
     if connection.execute("SELECT count(*) FROM judged WHERE reasons <> ''").fetchone() != (0,):
