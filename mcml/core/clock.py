@@ -1,7 +1,7 @@
 """Time as a dependency: everything that asks for the time is handed a `Clock`, so a test can hold it still."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 
 Clock = Callable[[], datetime]
 
@@ -9,6 +9,11 @@ Clock = Callable[[], datetime]
 def utc_now() -> datetime:
     """Return the current time, aware, in UTC."""
     return datetime.now(UTC)
+
+
+def midnight(day: date) -> datetime:
+    """Return the first moment of a day (UTC)."""
+    return datetime.combine(day, time(), UTC)
 
 
 def rfc3339(moment: datetime) -> str:

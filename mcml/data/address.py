@@ -15,6 +15,7 @@ ROOM_BYTES = 40
 """What a partial file's name, its record's and the temporary name of that add to a name."""
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/]*)(?:/(.*))?", re.DOTALL)
+_ONE_SLASH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/([^/].*)", re.DOTALL)
 _PARTIAL = re.compile(r"\..+\.mcml-partial(\.json)?", re.DOTALL)
 
 
@@ -64,7 +65,7 @@ Address = ObjectAddress | PathAddress | StreamAddress
 
 
 def parse(text: str) -> Address:
-    """Read an address. Raises Usage for an empty one, for a URL without a bucket, and for a path with a NUL.
+    """Read an address. Raises Usage for an empty one, for a URL without a bucket or with one slash, and for a path with a NUL.
 
     A path that looks like a URL, or the file `-`, is written with `./` in front.
     """
@@ -74,6 +75,9 @@ def parse(text: str) -> Address:
         raise Usage(f"{text!r} is no address", next_step="write scheme://bucket/key or a path")
     found = _URL.fullmatch(text)
     if not found:
+        if typo := _ONE_SLASH.fullmatch(text):
+            step = f"write {typo[1]}://{typo[2]}, or ./{text} if it is a path"
+            raise Usage(f"{text!r} is no address", why="a URL has two slashes", next_step=step)
         return PathAddress(text)
     scheme, bucket, key = found[1].lower(), found[2], found[3] or ""
     if not bucket:

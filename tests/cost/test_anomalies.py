@@ -2,7 +2,6 @@
 
 import json
 import random
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -70,14 +69,14 @@ def test_a_day_is_complete_when_a_charge_ends_after_it_and_its_rows_are_there() 
     assert [day.isoformat() for day, complete in ripe.items() if not complete] == ["2026-07-25"]
     assert len(ripe) == 20
     partial = group(20, "5")
-    early = replace(partial, last=partial.first + timedelta(hours=5))
+    early = partial._replace(last=partial.first + timedelta(hours=5))
     assert [day.day for day, complete in scan.ripe_days([*quiet()[:20], early]).items() if not complete] == [26]
 
 
 def counted(rows: list[int], *, currency: str = "USD") -> list[Group]:
     """Days of one provider, the newest last, with so many rows each."""
     days = [group(at, "1", rows=count) for at, count in enumerate(rows)]
-    return [replace(each, currency=currency, key=("Acme", each.key[-1])) for each in days]
+    return [each._replace(currency=currency, key=("Acme", each.key[-1])) for each in days]
 
 
 def test_how_late_a_bill_is_comes_from_what_the_ledger_was() -> None:
@@ -119,8 +118,8 @@ def test_a_bill_that_is_always_late_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_charge_in_advance_is_no_news_of_tomorrow() -> None:
-    known = [replace(each, ingested=FIRST + LENGTH * ONE_DAY) for each in quiet()]
-    ahead = replace(group(LENGTH + 25, "2000"), ingested=FIRST + LENGTH * ONE_DAY)
+    known = [each._replace(ingested=FIRST + LENGTH * ONE_DAY) for each in quiet()]
+    ahead = group(LENGTH + 25, "2000")._replace(ingested=FIRST + LENGTH * ONE_DAY)
     assert scan.scan(("service",), [*known, ahead], Limits()) == []
     assert max(scan.ripe_days([*known, ahead])) == (FIRST + LENGTH * ONE_DAY).date()
 
@@ -155,7 +154,7 @@ SPAN = st.lists(st.builds(lambda key, cost: group(0, str(cost), key=key), PARTS,
 @given(SPAN, SPAN)
 def test_each_split_adds_up_to_the_whole_change(before: list[Group], after: list[Group]) -> None:
     def plain(groups: list[Group]) -> list[Group]:
-        return [replace(each, key=each.key[:3]) for each in groups]
+        return [each._replace(key=each.key[:3]) for each in groups]
 
     change = total((*(each.effective for each in after), *(each.effective.copy_negate() for each in before)))
     for moved in scan.explain(plain(before), plain(after)).values():

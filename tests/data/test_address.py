@@ -97,3 +97,12 @@ def test_a_partial_name_fits_and_is_known_again(name: str) -> None:
 def test_a_name_that_is_no_unicode_is_no_key() -> None:
     assert key_fault(os.fsdecode(b"\xff"))
     assert key_fault("é") == ""
+
+
+@pytest.mark.parametrize("text", ["s3:/bucket/key", "az:/b"])
+def test_a_url_with_one_slash_is_no_path(text: str) -> None:
+    with pytest.raises(Usage) as caught:
+        parse(text)
+    assert text.replace(":/", "://") in caught.value.next_step
+    assert parse(f"./{text}") == PathAddress(f"./{text}")
+    assert parse("C:/data") == PathAddress("C:/data")

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from mcml.core.clock import Clock, utc_now
+from mcml.core.clock import Clock, midnight, utc_now
 from mcml.core.errors import NotFound
 from mcml.core.fact import Fact
 from mcml.cost.anomaly import scan
@@ -52,7 +52,7 @@ def ripe_until(ledger: Ledger, now: datetime) -> dict[str | None, date]:
     ages: dict[str | None, int] = {}
     for back in LOOKED_BACK:
         then = now - back
-        days = Scope(then - scan.RIPENING * scan.ONE_DAY, _midnight(then.date()), filters=(Filter("source", "!=", ("estimate",)),))
+        days = Scope(then - scan.RIPENING * scan.ONE_DAY, midnight(then.date()), filters=(Filter("source", "!=", ("estimate",)),))
         was, is_now = (each.totals(("provider", "day"), days) for each in (replace(ledger, as_of=then), ledger))
         for provider, age in scan.ripening(was, is_now, then.date()).items():
             ages[provider] = min(age, ages.get(provider, age))
@@ -76,7 +76,7 @@ def explain(ledger: Ledger, anomaly: Anomaly, filters: Sequence[Filter] = ()) ->
     wanted = (*filters, *own, Filter("source", "!=", ("estimate",)))
     finding = anomaly.finding
     spans = (scan.compared_with(finding), (finding.first, finding.last))
-    asked = [Scope(_midnight(first), _midnight(last) + timedelta(days=1), filters=wanted) for first, last in spans]
+    asked = [Scope(midnight(first), midnight(last) + timedelta(days=1), filters=wanted) for first, last in spans]
     was, now = ([group for group in ledger.totals(scan.PARTS, each) if group.currency == anomaly.currency] for each in asked)
     why = split.explain(*([each for each in paid(ledger, (), scope) if each.currency == anomaly.currency] for scope in asked))
     return Explanation(scan.explain(was, now), why[0].whole.parts if why else {})
@@ -167,7 +167,3 @@ def _feedback(content: Any) -> Feedback:
 
 def _target(anomaly: Anomaly) -> str:
     return dict(zip(anomaly.by, anomaly.key, strict=True)).get("target") or ""
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

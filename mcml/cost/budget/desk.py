@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from mcml.core.clock import Clock, utc_now
+from mcml.core.clock import Clock, midnight, utc_now
 from mcml.core.fact import Fact
 from mcml.core.schema_cost import Budget
 from mcml.cost.budget.standing import ASKED, Change, Standing, changes, period, stand
@@ -88,7 +88,7 @@ def _stand(ledger: Ledger, name: str, budget: Budget, now: datetime, on: Mapping
     today = now.astimezone(UTC).date()
     start, end = period(budget, today)
     filters = tuple(parse(text) for text in budget.where)
-    scope = Scope(_midnight(start) - HISTORY, _midnight(end), filters=filters)
+    scope = Scope(midnight(start) - HISTORY, midnight(end), filters=filters)
     return stand(name, budget, (start, end), today, ledger.totals(ASKED, scope), on)
 
 
@@ -107,7 +107,3 @@ def _fact(standing: Standing, change: Change, at: datetime) -> Fact:
         "incident": standing.budget.incident,
     }
     return Fact("cost.budget_alerted" if change.on else "cost.budget_recovered", "cost", facts=facts, at=at)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

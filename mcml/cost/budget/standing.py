@@ -85,7 +85,7 @@ def stand(name: str, budget: Budget, span: tuple[date, date], today: date, group
         for currency in sorted({group.currency for group in within})
     }
     estimated = tidy(total(group.effective for group in within if group.currency == budget.currency and group.key[0] == "estimate"))
-    series = next(iter(read(replace(group, key=group.key[1:]) for group in mine).values()), Series())
+    series = next(iter(read(group._replace(key=group.key[1:]) for group in mine).values()), Series())
     until = project.ripe_until([series], today)
     fast, slow = (_pace(series, budget, (end - start).days, until, days) for days in (FAST, SLOW))
     spent = sums.pop(budget.currency, Decimal(0))

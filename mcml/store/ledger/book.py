@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcml.core.clock import rfc3339
 from mcml.store.ledger import cover
@@ -68,11 +68,11 @@ class Scope:
     filters: tuple[Filter, ...] = ()
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """The rows of one currency that share a key: their sums, how many, their requests (None: nobody counted any).
 
-    `first` and `last` are the start and the end of their charge periods, `ingested` when the newest of them was booked.
+    `first` and `last` are the start and the end of their charge periods, `ingested` when the newest of them was booked. A question may be
+    answered by a hundred thousand of these: a named tuple is made in a quarter of a dataclass's time.
     """
 
     currency: str

@@ -1,6 +1,5 @@
 """What a digest says of what it cannot tell, and of estimates."""
 
-from dataclasses import replace
 from decimal import Decimal
 
 from mcml.cost.digest.compose import Material, asked, build, reference
@@ -35,7 +34,7 @@ def test_estimates_say_how_far_off_they_usually_are() -> None:
 
 
 def test_nothing_of_the_day_is_a_sentence() -> None:
-    shown = text([replace(each, currency="CHF") for each in days("3", newest=4)])
+    shown = text([each._replace(currency="CHF") for each in days("3", newest=4)])
     assert "not told\tthe ledger has no costs of 2026-11-21; the newest are of 2026-11-18" in shown
     assert "2026-11-01 to 2026-11-18\t54\t2026-10-01 to 2026-10-18\t54\t0\t0.0\n" in shown
     assert "What moved most" not in shown
