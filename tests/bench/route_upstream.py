@@ -103,9 +103,9 @@ class Connection(asyncio.Protocol):
             self.transport.write(b"\x00\xff not a protocol \xfe\r\n" * 8)
         else:
             said = INFER if mode.get("status", 200) == 200 else answer(b'{"error": "a bench"}', mode["status"])
-            asyncio.get_running_loop().call_later(mode.get("delay", 0.0), self.say, said)
+            asyncio.get_running_loop().call_later(mode.get("delay", 0.0), self.late, said)
 
-    def say(self, text: bytes) -> None:
+    def late(self, text: bytes) -> None:
         """Answer, unless the router has given up waiting."""
         if not self.transport.is_closing():
             self.transport.write(text)
