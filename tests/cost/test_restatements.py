@@ -107,3 +107,21 @@ def test_a_report_as_of_a_moment_and_the_listing_on_a_terminal_and_piped(project
         assert "Disks" not in shown.out
     wrong = run(["cost", "report", "--as-of", "soon"], cwd=project)
     assert wrong.code == 2
+
+
+VERBS = {
+    "why": ["why", "2026-09", "2026-10", "--by", "service"],
+    "model": ["model", "--shared", "none"],
+    "allocate": ["allocate"],
+    "coverage": ["coverage", "--key", "team"],
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_other_answers_as_of_a_moment_know_nothing_of_later_deliveries(project: Path, verb: str) -> None:
+    shown = [run(["cost", *VERBS[verb], *more, "-o", "json"], cwd=project) for more in ([], ["--as-of", "2026-10-20"])]
+    now, then = (json.loads(each.out)["items"] for each in shown)
+    assert now
+    assert then
+    assert now != then
+    assert "Tax" not in json.dumps(then)

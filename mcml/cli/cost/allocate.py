@@ -30,6 +30,7 @@ def allocate(
     last: common.Last = "",
     explain: Annotated[bool, typer.Option("--explain", help="Say which rule took which costs, and to whom they went.")] = False,
     without: Annotated[str, typer.Option("--without", help="What would be saved if this team or project left.", show_default=False)] = "",
+    as_of: common.AsOf = "",
 ) -> Document:
     """Say who bears which costs, by the rules in [cost.allocation] of mcml.toml, every cent once.
 
@@ -39,7 +40,7 @@ def allocate(
 
     scope = common.chosen(session, where, since, until, month, last)
     ordered = rules.read(session.settings.cost.allocation)
-    ledger = common.ledger(session)
+    ledger = common.ledger(session, as_of)
     groups = ledger.totals(rules.dimensions(ordered), scope)
     if without:
         return views.departure(lines.departure(ordered, groups, without))

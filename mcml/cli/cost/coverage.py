@@ -39,6 +39,7 @@ def coverage(
     last: common.Last = "",
     limit: Annotated[int, typer.Option("--limit", min=0, help="With --rows: at most so many (0: 100).")] = 0,
     rows: Annotated[bool, typer.Option("--rows", help="The rows of usage behind these numbers, dearest first, and the query.")] = False,
+    as_of: common.AsOf = "",
 ) -> Document:
     """Show what share of usage says whose it is, worst services first, and how commitments are used and what they cover."""
     from dataclasses import replace
@@ -47,10 +48,10 @@ def coverage(
     from mcml.store.ledger.commitments import commitments, covered_services
     from mcml.store.ledger.dimensions import parse
 
-    ledger, scope = common.ledger(session), common.chosen(session, where, since, until, month, last)
+    ledger, scope = common.ledger(session, as_of), common.chosen(session, where, since, until, month, last)
     usage = replace(scope, filters=(*scope.filters, parse("charge=Usage")))
     if rows:
-        return common.rows(session, usage, limit)
+        return common.rows(session, usage, limit, as_of=as_of)
     names = common.names(key, measure.KEYS)
     measured = [found for name in names for found in measure.keys(name, ledger.totals(("service", name), usage))]
     shown = views.coverage(measured, commitments(ledger, scope), covered_services(ledger, scope))

@@ -38,6 +38,7 @@ def model_cost(
     until: Annotated[str, typer.Option("--until", help="The same; charges that start before.")] = "",
     month: common.Month = "",
     last: common.Last = "",
+    as_of: common.AsOf = "",
 ) -> Document:
     """Show what a request costs: its usage alone, and fully loaded.
 
@@ -52,5 +53,5 @@ def model_cost(
         raise Usage(f"cannot share by {shared!r}", why=f"choose one of {', '.join(unit.DRIVERS)}", next_step="mcml cost model --help")
     chosen = tuple(dict.fromkeys((unit.MODEL, *common.names(by, ()))))
     scope = common.chosen(session, where, since, until, month, last)
-    tables = unit.build(model_costs(common.ledger(session), chosen, scope), driver)
+    tables = unit.build(model_costs(common.ledger(session, as_of), chosen, scope), driver)
     return unit_views.units(chosen, unit.of_model(tables, model) if model else tables)

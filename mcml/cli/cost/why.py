@@ -41,6 +41,7 @@ def why(
     where: common.Where = None,
     limit: Annotated[int, typer.Option("--limit", min=0, help="At most so many lines a currency; the others become one (0: all).")] = 0,
     rows: Annotated[bool, typer.Option("--rows", help="The rows of both spans, dearest first, and the query.")] = False,
+    as_of: common.AsOf = "",
 ) -> Document:
     """Split the change of cost between two spans exactly: volume, mix, rate, commitment, new, gone, and what is no usage.
 
@@ -53,11 +54,11 @@ def why(
     from mcml.store.ledger.book import Scope
     from mcml.store.ledger.paid import paid
 
-    ledger, names, now = common.ledger(session), common.names(by, ("service",)), session.clock()
+    ledger, names, now = common.ledger(session, as_of), common.names(by, ("service",)), session.clock()
     later, earlier = pair(read(after, now), before, now)
     was, will = (Scope(span.start, span.end, filters=common.filters(where)) for span in (earlier, later))
     if rows:
-        return common.rows(session, common.either(earlier, later, will.filters), limit)
+        return common.rows(session, common.either(earlier, later, will.filters), limit, as_of=as_of)
     found = explain(paid(ledger, names, was), paid(ledger, names, will), limit=limit)
     shown = views.why(names, found, earlier, later, _done(session, earlier, later))
     return common.sourced(ledger, shown, before=was, after=will)
