@@ -31,9 +31,11 @@ MICROSECOND = timedelta(microseconds=1)
 QUANTITY_PLACES = 12
 SERVICE = "Virtual machines"
 """What a machine's service is called where no bill of its provider says another name."""
+ENDPOINTS = "Model endpoints"
 _BILL = ("BillingAccountId", "SubAccountId", "ServiceProviderName", "InvoiceIssuerName")
 """What tells which part of the ledger a row is in: a row that says more replaces the earlier one there, whatever was learned since."""
-KINDS = {"machine": "Virtual machine", "group": "Machine group", "pool": "Node pool"}
+KINDS = {"machine": "Virtual machine", "group": "Machine group", "pool": "Node pool", "endpoint": "Model endpoint"}
+CATEGORIES = {"endpoint": ("AI and Machine Learning", "Machine Learning")}
 LOCK_SECONDS = 600.0
 
 
@@ -65,7 +67,7 @@ def write(
 
     Raises Conflict when another one writes estimates, and what `Intake.rows` raises.
     """
-    paid = [each for each in held if each.kind != "endpoint"]  # an endpoint's use is metered, see `mcml cost ingest --provider`
+    paid = [each for each in held if each.machine]  # what has none is metered by its use, see `mcml cost ingest --provider`
     with _locked(intake.folder, dry_run=intake.dry_run):
         standing = estimates.standing(ledger)
         known = standing.account(account) or Account(account, account, provider, provider, None)
@@ -174,9 +176,8 @@ def _what(held: Held, service: str) -> Row:
         "ChargeFrequency": "Usage-Based",
         "ChargeDescription": f"estimate: {held.sku} x {held.count}" if held.count > 1 else f"estimate: {held.sku}",
         "PricingCategory": "Dynamic" if held.spot else "Standard",
-        "ServiceCategory": "Compute",
-        "ServiceSubcategory": "Virtual Machines",
-        "ServiceName": service,
+        **dict(zip(("ServiceCategory", "ServiceSubcategory"), CATEGORIES.get(held.kind, ("Compute", "Virtual Machines")), strict=True)),
+        "ServiceName": ENDPOINTS if held.kind == "endpoint" else service,
         "ResourceId": held.name,
         "ResourceName": held.name,
         "ResourceType": KINDS[held.kind],

@@ -196,13 +196,19 @@ def _priced(held: Held, listed: Mapping[str, MachinePrice], price_of: PriceOf) -
 
 
 def _endpoints(place: Place, doors: Doors, price_of: PriceOf, now: datetime) -> list[Held]:
+    """Price what has machines of its own by these, at the price of the plain machine; all else by its use."""
+    described = doors.endpoints.describe() if doors.endpoints else []
+    running = [(each, one) for each in described for one in each.variants if one.state in ("ready", "starting")]
+    listed = _listed(doors, sorted({one.machine for _, one in running if one.machine}))
     found = []
-    for endpoint in doors.endpoints.describe() if doors.endpoints else []:
-        for variant in endpoint.variants:
-            if variant.state in ("ready", "starting"):
-                tags = {"target": place.target, "model": endpoint.name, "version": variant.version, **endpoint.tags}
-                held = Held(place, "endpoint", f"{endpoint.name}@{place.target}/{variant.version}", tags=tags)
-                found.append(_used(held, endpoint.name, variant.version, doors.metrics, price_of, now))
+    for endpoint, variant in running:
+        tags = {"target": place.target, "model": endpoint.name, "version": variant.version, **endpoint.tags}
+        held = Held(place, "endpoint", f"{endpoint.name}@{place.target}/{variant.version}", tags=tags)
+        if variant.machine:
+            held = replace(held, machine=variant.machine, count=max(variant.replicas, 1))
+            found.append(_priced(held, listed, price_of))
+        else:
+            found.append(_used(held, endpoint.name, variant.version, doors.metrics, price_of, now))
     return found
 
 

@@ -102,6 +102,18 @@ def test_two_that_look_at_once_lose_nothing(tmp_path: Path) -> None:
     assert sums(tmp_path) == {"estimate": Decimal(2)}
 
 
+def test_an_endpoint_counts_by_its_machines_and_by_its_use_not_at_all(tmp_path: Path) -> None:
+    by_use = Held(PLACE, "endpoint", "spam@eu-1/1", price=PRICE, use=(Decimal(1), Decimal(1)))
+    served = Held(PLACE, "endpoint", "fraud@eu-1/7", "m5", 2, tags={"model": "fraud"}, price=PRICE)
+    look(tmp_path, DAY + 0.5 * HOUR, by_use, served)
+    with Ledger(tmp_path).opened("look") as connection:
+        columns = "ResourceId, SkuId, x_Model, PricingQuantity, ServiceCategory, ServiceName, EffectiveCost"
+        rows = connection.execute(f"SELECT {columns} FROM cost").fetchall()
+    quantity = Decimal(1)  # half an hour of two
+    wanted = ("fraud@eu-1/7", "m5", "fraud", quantity, "AI and Machine Learning", "Model endpoints", quantity * PRICE.price)
+    assert rows == [wanted]
+
+
 def test_without_a_price_there_is_no_row_and_a_dry_run_writes_none(tmp_path: Path) -> None:
     done = look(tmp_path, DAY + HOUR, replace(held(), price=None, why="no price of m5 is known"))
     assert (done.amounts, [each.why for each in done.unpriced]) == ((), ["no price of m5 is known"])

@@ -175,6 +175,14 @@ def test_an_endpoint_is_priced_by_what_it_uses_where_that_is_sold() -> None:
     assert look(PLACE, silent.doors, catalogue, NOW)[0].why == "it told nothing of its use in the last 5 minutes"
 
 
+def test_an_endpoint_with_machines_of_its_own_is_priced_by_these() -> None:
+    variants = (Variant("7", "d", "ready", 100, machine="m5", replicas=3), Variant("6", "d", "starting", 0, machine="ml.m5"))
+    cloud = Cloud(endpoints=[Endpoint("fraud", "eu-1", variants, {"team": "risk"})])
+    new, old = look(PLACE, cloud.doors, catalogue, NOW)
+    assert (new.name, new.machine, new.count, new.hourly, new.tags["team"]) == ("fraud@eu-1/7", "m5", 3, Decimal("0.6"), "risk")
+    assert (old.count, old.hourly, old.why) == (1, None, "no price of ml.m5 in eu-west is known")
+
+
 def test_the_use_of_a_model_on_this_machine_is_read_from_its_log(tmp_path: Path) -> None:
     log = tmp_path / "usage/eu-1/fraud/7/run.jsonl"
     log.parent.mkdir(parents=True)

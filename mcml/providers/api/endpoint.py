@@ -17,7 +17,8 @@ Sign = Callable[[str, bytes, Mapping[str, str]], Mapping[str, str]]
 class Variant:
     """One version behind an endpoint: what it serves, whether it is ready, its share of the traffic (0-100), and where it is.
 
-    `grpc_port` is where it speaks gRPC, on the host of its address (0: it does not).
+    `grpc_port` is where it speaks gRPC, on the host of its address (0: it does not). `machine` is the type of machine that each of its
+    `replicas` has for itself, as the provider's price list calls it (empty: it has none of its own).
     """
 
     version: str
@@ -27,6 +28,8 @@ class Variant:
     address: str = ""
     detail: str = ""
     grpc_port: int = 0
+    machine: str = ""
+    replicas: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What SageMaker says of an endpoint, as values: its variants with their models, versions and weights, and our words for its state."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcml.providers.api.endpoint import Endpoint, EndpointState, Variant
@@ -23,6 +23,7 @@ class LiveVariant:
     version: str
     digest: str
     pending: bool = False
+    replicas: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def live_of(sagemaker: SageMaker, doing: str, found: Any) -> Live | None:
         return None
     config, pending = found.get("EndpointConfigName", ""), found.get("PendingDeploymentSummary", {}).get("EndpointConfigName", "")
     weights = {one["VariantName"]: one.get("DesiredWeight", one.get("CurrentWeight", 0.0)) for one in found.get("ProductionVariants", ())}
+    counts = {one["VariantName"]: one.get("CurrentInstanceCount", 0) for one in found.get("ProductionVariants", ())}
     variants = _variants(sagemaker, doing, found["EndpointArn"], config, weights)
+    variants = tuple(replace(each, replicas=counts.get(each.name) or each.config.get("InitialInstanceCount", 0)) for each in variants)
     if pending and pending != config:
         known = {variant.name for variant in variants}
         coming = _variants(sagemaker, doing, found["EndpointArn"], pending, {}, pending=True)
@@ -97,6 +100,8 @@ def told(live: Live) -> Endpoint:
             0 if variant.pending else shares[variant.version],
             address=live.name,
             detail=live.reason if live.status in FAILED else "",
+            machine=variant.config.get("InstanceType", ""),
+            replicas=variant.replicas,
         )
         for variant in live.variants
     )

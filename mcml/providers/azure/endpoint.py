@@ -293,7 +293,8 @@ def _variant(one: Any, shares: Mapping[str, int], address: str) -> Variant:
     digest = (one.properties.properties or {}).get(DIGEST, "")
     now = _STATES.get(state(one), "starting")
     detail = "" if now == "ready" else f"Azure says {state(one)}"
-    return Variant(_version(one), digest, now, int(shares.get(str(one.name), 0)), address, detail)
+    machine, count = getattr(one.properties, "instance_type", None) or "", getattr(one.sku, "capacity", None) or 0
+    return Variant(_version(one), digest, now, int(shares.get(str(one.name), 0)), address, detail, machine=machine, replicas=count)
 
 
 def spread(shares: Mapping[str, int], staying: Sequence[str]) -> dict[str, int]:

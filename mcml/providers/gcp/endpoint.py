@@ -320,4 +320,14 @@ def _is_dead(deployed: Any) -> bool:
 def _variant(deployed: Any, split: Mapping[str, int], address: str) -> Variant:
     version, digest = parts.read_display_name(deployed.display_name)
     detail = deployed.status.message if "status" in deployed else ""
-    return Variant(version, digest, "failed" if _is_dead(deployed) else "ready", split.get(deployed.id, 0), address, detail)
+    given = deployed.dedicated_resources
+    return Variant(
+        version,
+        digest,
+        "failed" if _is_dead(deployed) else "ready",
+        split.get(deployed.id, 0),
+        address,
+        detail,
+        machine=given.machine_spec.machine_type,
+        replicas=deployed.status.available_replica_count or given.min_replica_count,
+    )

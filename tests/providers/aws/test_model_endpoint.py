@@ -112,7 +112,8 @@ def test_what_sagemaker_is_told(open_on: Open, aws: AwsModel) -> None:
     name = endpoint_name("aws-1", "Fraud_2")
     assert model["ModelName"].startswith(name)
     assert config["EndpointConfigName"].startswith(name)
-    assert open_on().describe("Fraud_2")[0].variants[0].address == name
+    (told,) = open_on().describe("Fraud_2")[0].variants
+    assert (told.address, told.machine, told.replicas) == (name, "ml.g5.xlarge", 1)
 
 
 def test_a_second_version_keeps_the_first_as_it_is(open_on: Open, aws: AwsModel, stub: SageMakerStub) -> None:

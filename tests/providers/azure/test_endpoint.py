@@ -73,6 +73,7 @@ def test_what_is_made(endpoints: MlEndpoint, ml: Ml) -> None:
     assert environment["image"] == f"{IMAGE}:1"
     assert environment["inferenceConfig"]["scoringRoute"] == {"path": "/v2/models/fraud/infer", "port": 8080}
     assert made.variants[0].address == f"https://{endpoint['name']}.westeurope.inference.ml.azure.com"
+    assert (made.variants[0].machine, made.variants[0].replicas) == ("Standard_NC4as_T4_v3", 2)
 
 
 def test_two_targets_do_not_see_each_other(endpoints: MlEndpoint, session: Session) -> None:
