@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
+
+from mcml.core.errors import InvalidRequest
 
 InstanceState = Literal["pending", "running", "stopped", "interrupted", "terminated"]
 Architecture = Literal["x86_64", "arm64", ""]
@@ -61,7 +63,7 @@ class MachinePrice:
 class MachineRequest:
     """A machine wanted on the spot market, or on demand. The same `token` asks for the same machine, not for a second one.
 
-    `max_price` is for an hour of spot; on demand has a price that is not asked for.
+    `max_price` is for an hour of spot; on demand has a price that is not asked for: with one this raises InvalidRequest.
     """
 
     machine: str
@@ -70,6 +72,16 @@ class MachineRequest:
     max_price: Decimal | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     spot: bool = True
+
+    def __post_init__(self) -> None:
+        if self.max_price is not None and not self.spot:
+            why = "a machine on demand has one price, which nobody bids for"
+            raise InvalidRequest(f"no highest price for {self.machine} on demand", why=why, next_step="leave it out, or ask for spot")
+
+    @property
+    def words(self) -> str:
+        """The machine in a sentence: "spot m5.large", "m5.large on demand"."""
+        return f"spot {self.machine}" if self.spot else f"{self.machine} on demand"
 
 
 class Instances(Protocol):
@@ -91,4 +103,16 @@ class Instances(Protocol):
         """Change a stopped machine's type. Raises NotFound, Conflict when it runs, InvalidRequest for an unknown type."""
 
     def request(self, request: MachineRequest) -> Instance:
-        """Start a new machine. Raises QuotaExceeded when none is to be had (at that price), InvalidRequest for `max_price` on demand."""
+        """Start a new machine; the same token gives the one that is there.
+
+        Raises QuotaExceeded when none is to be had (at that price), InvalidRequest for an unknown type, and for a token that stands for
+        another command or another market.
+        """
+
+
+@runtime_checkable
+class Noticed(Protocol):
+    """What Instances may have besides, where the provider tells from outside that it is about to take a spot machine away."""
+
+    def notices(self, instances: Sequence[str]) -> Mapping[str, datetime]:
+        """Return when each of these machines is to be taken away, as far as that is known; those that are to stay are not in it."""

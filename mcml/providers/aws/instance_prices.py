@@ -1,15 +1,16 @@
-"""What machines of EC2 cost: the price list (on demand), the spot price history, and the sizes of the types.
+"""What machines of EC2 cost: the price list (on demand) and the spot price history, beside what the types have (`machine_types`).
 
 https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-price-list-query-api.html
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from mcml.core.errors import InvalidRequest
 from mcml.providers.api.instances import MachinePrice
+from mcml.providers.aws.machine_types import MachineType, machine_type_of
 from mcml.providers.aws.paging import paged
 from mcml.providers.aws.session import SOME_REGION, Session
 
@@ -21,17 +22,16 @@ _LINUX = {"operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA
 def read_prices(session: Session, machines: Sequence[str]) -> list[MachinePrice]:
     """Return the prices of the named machine types in their order, or of all in the region. Raises InvalidRequest for an unknown type."""
     region = session.call("cannot tell the region", lambda: session.region) or SOME_REGION
-    sizes = _sizes(session, machines)
-    missing = [name for name in machines if name not in sizes]
+    types = _types(session, machines)
+    missing = [name for name in machines if name not in types]
     if missing:
         raise InvalidRequest(f"cannot find the price of {missing[0]!r}", why=f"EC2 has no such type in {region}")
     spot, demand = _spot(session, machines), _on_demand(session, region, machines)
     now = session.ctx.clock()
     found = []
-    for name in machines or sorted(sizes):
+    for name in machines or sorted(types):
         price, currency = demand.get(name, (None, "USD"))
-        vcpus, memory = sizes[name]
-        found.append(MachinePrice(name, region, vcpus, memory, price, spot.get(name), currency, now))
+        found.append(MachinePrice(name, region, on_demand=price, spot=spot.get(name), currency=currency, as_of=now, **vars(types[name])))
     return found
 
 
@@ -73,19 +73,15 @@ def _spot(session: Session, machines: Sequence[str]) -> dict[str, Decimal]:
     return lowest
 
 
-def _sizes(session: Session, machines: Sequence[str]) -> dict[str, tuple[Decimal, Decimal]]:
-    """Return virtual CPUs and GiB of memory by type."""
-    found: dict[str, tuple[Decimal, Decimal]] = {}
+def _types(session: Session, machines: Sequence[str]) -> dict[str, MachineType]:
+    """Return what each type has."""
+    found: dict[str, MachineType] = {}
     for names in _portions(machines):
         some: dict[str, Any] = {"InstanceTypes": names} if names else {}
         doing = f"cannot describe the machine types {' '.join(names)}".rstrip()
         for one in paged(session, doing, "ec2", "describe_instance_types", "InstanceTypes", **some):
-            found[one["InstanceType"]] = _size(one)
+            found[one["InstanceType"]] = machine_type_of(one)
     return found
-
-
-def _size(said: Mapping[str, Any]) -> tuple[Decimal, Decimal]:
-    return Decimal(said["VCpuInfo"]["DefaultVCpus"]), Decimal(said["MemoryInfo"]["SizeInMiB"]) / 1024
 
 
 def _portions(machines: Sequence[str]) -> Iterable[list[str]]:

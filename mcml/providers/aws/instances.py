@@ -1,20 +1,23 @@
 """Instances on EC2: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/
 
 A spot machine without a command is asked for as "persistent, stop": it can be stopped and started, and EC2 stops it (and starts it again)
-when it takes the capacity away. One with a command is asked for once: it ends with the command, and with an interruption.
+when it takes the capacity away. One with a command is asked for once: it ends with the command, and with an interruption. On demand too a
+machine with a command ends with it.
 """
 
 import builtins
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded
 from mcml.providers.api.instances import Instance, Instances, InstanceState, MachinePrice, MachineRequest
 from mcml.providers.api.spec import ProviderContext
+from mcml.providers.aws.disk_snapshots import DISK
 from mcml.providers.aws.instance_prices import read_prices
+from mcml.providers.aws.machine_types import architecture_of
 from mcml.providers.aws.paging import next_step, paged
 from mcml.providers.aws.session import Session
 from mcml.providers.aws.settings import Settings
@@ -30,6 +33,9 @@ _STATES: Mapping[str, InstanceState] = {
     "terminated": "terminated",
 }
 _TAKEN_AWAY = ("Server.SpotInstanceShutdown", "Server.SpotInstanceTermination", "Server.SpotInstanceStop")
+_MARKED = ("marked-for-termination", "marked-for-stop")
+NOTICE = timedelta(minutes=2)
+"""https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html"""
 GROUP_TAG = "aws:autoscaling:groupName"
 """https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-tagging.html: on every member of an auto-scaling group."""
 LATER = "take another machine type, offer more, or try again later; limits: aws service-quotas list-service-quotas --service-code ec2"
@@ -92,17 +98,30 @@ class Ec2Instances:
         return self._now(instance)
 
     def request(self, request: MachineRequest) -> Instance:
-        """Start a spot machine from the settings' image; the same token gives the same one, as long as EC2 knows it.
+        """Start a machine from the settings' image; the same token gives the same one, as long as EC2 knows it.
 
         Raises QuotaExceeded when none is to be had (SpotMaxPriceTooLow, InsufficientInstanceCapacity, a limit of the account),
         InvalidRequest for an unknown type, or a token that stands for another request.
         """
         settings: Settings = self.session.settings
-        asked = spot_parameters(request, settings.image, settings.subnet)
-        doing = f"no spot {request.machine} could be had"
+        asked = run_parameters(request, settings.image, settings.subnet)
+        doing = f"no {request.words} could be had"
         with next_step(QuotaExceeded, LATER):
             answer = self.session.call(doing, lambda: self._ec2.run_instances(**asked))
         return to_instance(answer["Instances"][0])
+
+    def notices(self, instances: Sequence[str]) -> Mapping[str, datetime]:
+        """See `Noticed.notices`: two minutes after EC2 has marked the spot request of a machine.
+
+        https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html
+        """
+        if not instances:
+            return {}
+        asked: dict[str, Any] = {"Filters": [{"Name": "instance-id", "Values": list(instances)}]}
+        doing, operation = "cannot look for interruption notices", "describe_spot_instance_requests"
+        requests = paged(self.session, doing, "ec2", operation, "SpotInstanceRequests", **asked)
+        marked = [one for one in requests if one.get("Status", {}).get("Code") in _MARKED]
+        return {one["InstanceId"]: one["Status"]["UpdateTime"].astimezone(UTC) + NOTICE for one in marked}
 
     @property
     def _ec2(self) -> Any:
@@ -120,27 +139,32 @@ class Ec2Instances:
             raise NotFound(doing, why="EC2 does not know it in this region")
 
 
-def spot_parameters(request: MachineRequest, image: str, subnet: str) -> dict[str, Any]:
-    """Return the parameters of RunInstances for a request. `max_price` is in dollars an hour; none means up to the on-demand price."""
+def run_parameters(request: MachineRequest, image: str, subnet: str) -> dict[str, Any]:
+    """Return the parameters of RunInstances for a request."""
     once = bool(request.command)
-    spot = {"SpotInstanceType": "one-time" if once else "persistent", "InstanceInterruptionBehavior": "terminate" if once else "stop"}
-    if request.max_price is not None:
-        spot["MaxPrice"] = format(request.max_price, "f")
-    tags = tag_list(request.tags, OURS)
+    tags, kinds = tag_list(request.tags, OURS), ("instance", "volume", *(["spot-instances-request"] if request.spot else []))
     asked: dict[str, Any] = {
         "ImageId": image,
         "InstanceType": request.machine,
         "MinCount": 1,
         "MaxCount": 1,
         "ClientToken": short(request.token),
-        "InstanceMarketOptions": {"MarketType": "spot", "SpotOptions": spot},
         "MetadataOptions": {"HttpTokens": "required"},
-        "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume", "spot-instances-request")],
+        "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in kinds],
     }
+    if request.spot:
+        asked["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": _spot_options(request)}
     if once:
         asked["UserData"] = f"#!/bin/sh\n{shlex.join(request.command)}\nshutdown -h now\n"
         asked["InstanceInitiatedShutdownBehavior"] = "terminate"
     return asked | ({"SubnetId": subnet} if subnet else {})
+
+
+def _spot_options(request: MachineRequest) -> dict[str, str]:
+    """Return SpotOptions. `max_price` is in dollars an hour; none means up to the on-demand price."""
+    kind, taken = ("one-time", "terminate") if request.command else ("persistent", "stop")
+    price = {"MaxPrice": format(request.max_price, "f")} if request.max_price is not None else {}
+    return {"SpotInstanceType": kind, "InstanceInterruptionBehavior": taken, **price}
 
 
 def to_instance(said: Mapping[str, Any]) -> Instance:
@@ -157,4 +181,14 @@ def to_instance(said: Mapping[str, Any]) -> Instance:
         said.get("InstanceLifecycle") == "spot",
         tags_of(said.get("Tags")),
         tags_of(said.get("Tags")).get(GROUP_TAG, ""),
+        _disks(said),
+        architecture_of([said.get("Architecture", "")]),
     )
+
+
+def _disks(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the EBS volumes, the root device first; what is stored on the machine itself has no copy."""
+    told = {one.get("DeviceName", ""): one.get("Ebs", {}).get("VolumeId") for one in said.get("BlockDeviceMappings", ())}
+    volumes = {device: volume for device, volume in told.items() if volume}
+    root = said.get("RootDeviceName")
+    return tuple(f"{DISK}/{volumes[device]}" for device in sorted(volumes, key=lambda device: (device != root, device)))

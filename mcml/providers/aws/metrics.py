@@ -1,20 +1,24 @@
 """Metrics of CloudWatch: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 
-A metric is named `NAMESPACE:NAME` ("AWS/ApplicationELB:RequestCount"), labels are its dimensions, units are CloudWatch's own.
+A metric is named `NAMESPACE:NAME` ("AWS/ApplicationELB:RequestCount"), labels are its dimensions, units are CloudWatch's own. What the
+machine metrics ("machine.cpu") are made of: `machine_metrics`.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from mcml.core.errors import InvalidRequest, NotAuthenticated, Unavailable, unknown
-from mcml.providers.api.metrics import Metrics, Point, SeriesQuery, Statistic, Window
+from mcml.providers.api.metrics import MACHINE_METRICS, Metrics, Point, SeriesQuery, Statistic, Window
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.aws.error_table import WHO_AM_I
+from mcml.providers.aws.machine_metrics import DISK, GPU_MEMORY, INSTANCE, NETWORK, OF_EC2, SAMPLED, SOURCES, Machines, Periods, is_of_disk
 from mcml.providers.aws.paging import paged
 from mcml.providers.aws.session import Session
+from mcml.providers.machine_series import highest, machine_of, ratio, share
 from mcml.providers.resilience import NEXT_STEP, Policy
 
 STATISTICS: Mapping[Statistic, str] = {
@@ -57,8 +61,14 @@ class CloudWatchMetrics:
         A percentile of several series, or of such a window, cannot be put together: InvalidRequest. A step is 1, 5, 10, 20, 30 seconds or
         whole minutes; short ones are kept for three hours, minutes for 15 days, five minutes for 63, hours for 455:
         InvalidRequest for a step that is not kept from the start on. Raises NotFound for a metric that was not measured for two weeks, nor
-        in the window.
+        in the window; for a machine metric, for a machine that EC2 does not know.
+
+        Of a machine metric the highest of the machine's series counts in each step, and a percentile is that of the highest; the network is
+        known in five minutes at the finest, so its maximum is the busiest five. What the agent measured is found for two weeks after its
+        last sample.
         """
+        if series.metric in MACHINE_METRICS:
+            return self._machine(series, window)
         namespace, name = self._split(series.metric)
         steps = steps_of(window)
         grain = grain_of(window, self.session.ctx.clock())
@@ -74,9 +84,53 @@ class CloudWatchMetrics:
         return [Point(window.start + number * window.step, value) for number, value in enumerate(values)]
 
     def names(self) -> list[str]:
-        """Return the names of the metrics that were measured in the last two weeks, as `NAMESPACE:NAME`."""
+        """Return the names of the metrics that were measured in the last two weeks, as `NAMESPACE:NAME`, and the machine metrics."""
         found = paged(self.session, "cannot list the metrics", "cloudwatch", "list_metrics", "Metrics")
-        return sorted({f"{one['Namespace']}:{one['MetricName']}" for one in found})
+        return sorted({f"{one['Namespace']}:{one['MetricName']}" for one in found} | {*MACHINE_METRICS})
+
+    def _machine(self, series: SeriesQuery, window: Window) -> list[Point]:
+        machine, steps = machine_of(series), steps_of(window)
+        grain = grain_of(window, self.session.ctx.clock())
+        if series.metric == NETWORK:
+            values = self._rates(machine, series, Periods(window, max(SAMPLED, grain)), steps)
+        else:
+            values = self._shares(machine, series, window, steps, grain)
+        if all(value is None for value in values):
+            self._machines.type_of(machine)  # or else it is not there
+        return [Point(window.start + number * window.step, value) for number, value in enumerate(values)]
+
+    def _shares(self, machine: str, series: SeriesQuery, window: Window, steps: int, grain: int) -> list[float | None]:
+        base, statistic = base_of(window, grain), series.statistic
+        if statistic.startswith("p") and base != int(window.step.total_seconds()):
+            raise _no_percentile(series, [series.labels], window)
+        found: list[dict[frozenset[tuple[str, str]], list[float | None]]] = []
+        for source in SOURCES[series.metric]:
+            namespace, _, name = source.partition(":")
+            labels = {INSTANCE: machine}
+            carrying = [labels] if namespace == OF_EC2 else self._carrying(namespace, name, labels)
+            several = [one for one in carrying if series.metric != DISK or is_of_disk(one)]
+            parts = self._fetch(namespace, name, several, statistic, window, base)
+            columns = [fold(statistic, [part], window, steps, grain) for part in parts]
+            found.append({frozenset(one.items()): column for one, column in zip(several, columns, strict=True)})
+        if series.metric == GPU_MEMORY:
+            used, total = found
+            sizes = {gpu: total[gpu] if gpu in total else [self._machines.gpu_mib(dict(gpu))] * steps for gpu in used}
+            return highest([ratio(used[gpu], sizes[gpu], statistic) for gpu in used], steps)
+        return highest([[share(value, statistic) for value in column] for column in found[0].values()], steps)
+
+    def _rates(self, machine: str, series: SeriesQuery, periods: Periods, steps: int) -> list[float | None]:
+        sums: list[Steps] = []
+        for source in SOURCES[series.metric]:
+            namespace, _, name = source.partition(":")
+            ((counted,),) = self._fetch(namespace, name, [{INSTANCE: machine}], "sum", periods.covering, periods.seconds)
+            sums.append(counted)
+        over = self.session.ctx.clock().timestamp() - periods.seconds  # one that lasts has not all of its bytes
+        rates = {at: rate for at, rate in periods.rates(sums).items() if at <= over}
+        return periods.fold(rates, series.statistic, steps)
+
+    @cached_property
+    def _machines(self) -> Machines:
+        return Machines(self.session)
 
     def _split(self, metric: str) -> tuple[str, str]:
         namespace, colon, name = metric.partition(":")
@@ -91,12 +145,15 @@ class CloudWatchMetrics:
 
     def _matching(self, namespace: str, name: str, labels: Dimensions) -> Sequence[Dimensions]:
         """Return the dimensions of every series that carries the labels; only those that are meant where one has no others."""
+        carrying = self._carrying(namespace, name, labels)
+        return [labels] if dict(labels) in carrying else carrying
+
+    def _carrying(self, namespace: str, name: str, labels: Dimensions) -> Sequence[Dimensions]:
         dimensions = [{"Name": key, "Value": value} for key, value in labels.items()]
         asked: dict[str, Any] = {"Namespace": namespace, "MetricName": name, "Dimensions": dimensions}
         listed = paged(self.session, f"cannot find the metric {namespace}:{name}", "cloudwatch", "list_metrics", "Metrics", **asked)
         found = [{one["Name"]: one["Value"] for one in metric.get("Dimensions", ())} for metric in listed]
-        carrying = [one for one in found if labels.items() <= one.items()]
-        return [labels] if dict(labels) in carrying else [*carrying]
+        return [one for one in found if labels.items() <= one.items()]
 
     def _fetch(
         self, namespace: str, name: str, several: Sequence[Dimensions], statistic: Statistic, window: Window, base: int

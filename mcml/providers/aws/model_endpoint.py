@@ -20,7 +20,10 @@ from typing import Any
 
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, StillRunning, Unavailable, Usage, unknown
 from mcml.providers.api.endpoint import Endpoint, EndpointRequest, InvokeTarget, ModelEndpoint
+from mcml.providers.api.endpoint_size import ReplicaSeries, ReplicaSize
+from mcml.providers.api.metrics import MachineMetric
 from mcml.providers.api.spec import ProviderContext
+from mcml.providers.aws.endpoint_size import machines, series_of, size_of
 from mcml.providers.aws.endpoint_state import BUSY, DIGEST, FAILED, MODEL, TARGET, VERSION, Live, LiveVariant, live_of, read, told
 from mcml.providers.aws.model_source import container, variant_config
 from mcml.providers.aws.sagemaker import SageMaker, endpoint_name, failure, prefix_of, variant_name
@@ -45,6 +48,18 @@ class SageMakerEndpoint:
         self._session, self._ready_seconds = session, ready_seconds
         self._sagemaker = SageMaker(session)
         self._target = session.ctx.target
+
+    def size(self, resources: Mapping[str, str]) -> ReplicaSize:
+        """Return the instances of a version."""
+        return size_of(resources)
+
+    def machines(self) -> Mapping[str, str]:
+        """Return the types that an endpoint takes."""
+        return machines(self._sagemaker)
+
+    def series(self, name: str, version: str) -> Mapping[MachineMetric, ReplicaSeries]:
+        """Return the series of CloudWatch for a version."""
+        return series_of(self._target, name, version)
 
     def describe(self, name: str = "") -> list[Endpoint]:
         """Return the endpoint of that name, or all of the target's. One that is being deleted is none."""

@@ -18,10 +18,7 @@ PIECE_BYTES = 1 << 20
 
 def container(session: Session, request: EndpointRequest) -> dict[str, Any]:
     """Return the container of a version; a folder is copied to the staging area first. Raises InvalidRequest, Usage, NotFound."""
-    odd = sorted(set(request.resources) - set(RESOURCES))
-    if odd:
-        why = f"SageMaker knows no resource {odd[0]!r}; it knows {', '.join(RESOURCES)}"
-        raise InvalidRequest(f"cannot deploy {request.name}", why=why)
+    machine_and_count(request.name, request.resources)
     about: dict[str, Any] = {"Environment": dict(request.environment)} if request.environment else {}
     source, image = request.source, request.resources.get("image") or session.settings.serving_image
     folder = Path(source)
@@ -39,16 +36,29 @@ def container(session: Session, request: EndpointRequest) -> dict[str, Any]:
 
 def variant_config(request: EndpointRequest, name: str, model: str, weight: float) -> dict[str, Any]:
     """Return the production variant of a version. Raises InvalidRequest for a count that is none."""
-    replicas = request.resources.get("replicas", REPLICAS)
-    if not replicas.isdigit() or int(replicas) < 1:
-        raise InvalidRequest(f"cannot deploy {request.name}", why=f"replicas is {replicas!r}, not a number of 1 or more")
+    machine, count = machine_and_count(request.name, request.resources)
     return {
         "VariantName": name,
         "ModelName": model,
-        "InitialInstanceCount": int(replicas),
-        "InstanceType": request.resources.get("machine", MACHINE),
+        "InitialInstanceCount": count,
+        "InstanceType": machine,
         "InitialVariantWeight": float(weight),
     }
+
+
+def machine_and_count(model: str, resources: Mapping[str, str]) -> tuple[str, int]:
+    """Return the type of the instances of a version, and how many there are.
+
+    Raises InvalidRequest for a count that is none, and for a resource that SageMaker does not know.
+    """
+    odd = sorted(set(resources) - set(RESOURCES))
+    if odd:
+        why = f"SageMaker knows no resource {odd[0]!r}; it knows {', '.join(RESOURCES)}"
+        raise InvalidRequest(f"cannot deploy {model}", why=why)
+    replicas = resources.get("replicas", REPLICAS)
+    if not replicas.isdigit() or int(replicas) < 1:
+        raise InvalidRequest(f"cannot deploy {model}", why=f"replicas is {replicas!r}, not a number of 1 or more")
+    return resources.get("machine", MACHINE), int(replicas)
 
 
 def staging(session: Session, what: str) -> tuple[str, str]:

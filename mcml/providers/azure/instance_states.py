@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
-from mcml.providers.api.instances import Instance, InstanceState
-from mcml.providers.azure.arm import text
+from mcml.providers.api.instances import Instance, InstanceState, MachineRequest
+from mcml.providers.azure.arm import parse_id, text
+from mcml.providers.azure.machine_types import architecture_of
 
 SPOT = "spot"
+DISK = "Microsoft.Compute/disks"
 _STATES: Mapping[str, InstanceState] = {
     "starting": "pending",
     "running": "running",
@@ -62,19 +64,35 @@ def last_change_is_eviction(events: Iterable[tuple[datetime, str]]) -> bool:
 
 
 def to_instance(identity: str, machine: Any, state: InstanceState) -> Instance:
-    """Return an instance from the SDK's VirtualMachine."""
+    """Return an instance from the SDK's VirtualMachine; its architecture is that of its type, on which no other image starts."""
     said = machine.properties
     zone = (machine.zones or [""])[0]
+    size = text(said.hardware_profile.vm_size) if said.hardware_profile else ""
     return Instance(
         identity,
-        text(said.hardware_profile.vm_size) if said.hardware_profile else "",
+        size,
         f"{machine.location}-{zone}" if zone else str(machine.location),
         state,
         said.time_created or datetime.fromtimestamp(0, UTC),
         is_spot(machine),
         dict(machine.tags or {}),
         str(said.virtual_machine_scale_set.id or "").rpartition("/")[2] if said.virtual_machine_scale_set else "",
+        disks_of(said.storage_profile),
+        architecture_of(size),
     )
+
+
+def disks_of(storage: Any | None) -> tuple[str, ...]:
+    """Return the ids of the managed disks that a snapshot can be taken of, the disk of the operating system first, the others by LUN.
+
+    An ephemeral disk has no copies: https://learn.microsoft.com/azure/virtual-machines/ephemeral-os-disks#unsupported-features
+    """
+    if storage is None:
+        return ()
+    system = [storage.os_disk] if storage.os_disk is not None and storage.os_disk.diff_disk_settings is None else []
+    attached = [*system, *sorted(storage.data_disks or (), key=lambda one: one.lun)]
+    ids = (parse_id(str(one.managed_disk.id or ""), DISK) for one in attached if one.managed_disk is not None)
+    return tuple(str(found) for found in ids if found is not None)
 
 
 def is_spot(machine: Any) -> bool:
@@ -88,6 +106,14 @@ def offered_price(most: Decimal | None) -> float | None:
         return -1.0
     cut = most.quantize(PRICE_STEP, ROUND_DOWN)
     return float(cut) if cut > 0 else None
+
+
+def market_of(request: MachineRequest) -> dict[str, Any] | None:
+    """Return the properties that say which market a machine is of; None for a highest price that is less than any price."""
+    if not request.spot:
+        return {"priority": "Regular"}
+    price = offered_price(request.max_price)
+    return {"priority": "Spot", "evictionPolicy": "Deallocate", "billingProfile": {"maxPrice": price}} if price is not None else None
 
 
 def first_boot(command: Sequence[str]) -> str:

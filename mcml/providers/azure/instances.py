@@ -96,20 +96,22 @@ class AzureInstances:
         return self._now(at)
 
     def request(self, request: MachineRequest) -> Instance:
-        """Start a spot machine, whose name the token decides; the same token gives the one that is there, whatever has become of it.
+        """Start a machine, whose name the token decides; the same token gives the one that is there, whatever has become of it.
 
         It gets a new network interface in the subnet of the settings, no public address, and no way in but the SSH key of the settings.
-        `max_price` is in USD an hour. Raises QuotaExceeded when none is to be had, InvalidRequest for an unknown type or a token that
-        stands for another request, Usage when the settings lack a subnet or an image.
+        `max_price` of spot is in USD an hour.
+
+        Raises QuotaExceeded when none is to be had, InvalidRequest for an unknown type or a token that stands for another request, Usage
+        when the settings lack a subnet or an image.
         """
-        name = name_of_token(self.session, self.target, "spot", request.token)
+        name = name_of_token(self.session, self.target, "machine", request.token)
         at = ResourceId(self.session.named_subscription().lower(), group_of(self.session).lower(), KIND, (name,))
         mark = _mark(request)
         known = self._look(at)
         if known is None:
             known = self._create(at, request, mark)
-        if (known.tags or {}).get(REQUEST_TAG) != mark:
-            why = f"the token stands for {name}, which has another command"
+        if ((known.tags or {}).get(REQUEST_TAG), states.is_spot(known)) != (mark, request.spot):
+            why = f"the token stands for {name}, which has another command or another market"
             raise InvalidRequest("cannot request the machine", why=why, next_step="use a new token for a new machine")
         return self._instance(at, known, states.power_of(_statuses(known)))
 
@@ -165,7 +167,7 @@ class AzureInstances:
         vms = self._compute.virtual_machines
         try:
             self._do(
-                f"start a spot {request.machine}",
+                f"start {request.words}",
                 lambda **options: vms.begin_create_or_update(at.group, at.name, body, **new, **options),
             )
         except (Conflict, QuotaExceeded) as refused:  # also when the first try came through late, or somebody asked with the same token
@@ -178,7 +180,7 @@ class AzureInstances:
             if isinstance(refused, QuotaExceeded):
                 raise
             why = failure or f"it is {known.properties.provisioning_state}"
-            raise QuotaExceeded(f"no spot {request.machine} is to be had", why=why, next_step="try another machine or region") from None
+            raise QuotaExceeded(f"no {request.words} is to be had", why=why, next_step="try another machine or region") from None
         return self.session.call(f"look at machine {at.name}", lambda: vms.get(at.group, at.name, expand="instanceView"))
 
     def _settled(self, at: ResourceId) -> Any | None:
@@ -201,8 +203,8 @@ class AzureInstances:
             if not value:
                 step = f"set {name} in [providers.azure] of mcml.toml"
                 raise Usage("cannot start a machine", why=f"the settings name no {name} for it", next_step=step)
-        price = states.offered_price(request.max_price)
-        if price is None:
+        market = states.market_of(request)
+        if market is None:
             raise QuotaExceeded(f"no spot {request.machine} at that price", why=f"nothing costs less than {states.PRICE_STEP} USD an hour")
         address = {"name": "main", "properties": {"primary": True, "subnet": {"id": settings.subnet}}}
         card = {"primary": True, "deleteOption": "Delete", "ipConfigurations": [address]}
@@ -219,9 +221,7 @@ class AzureInstances:
             "tags": {**request.tags, **MADE_BY, REQUEST_TAG: mark},
             "properties": {
                 "hardwareProfile": {"vmSize": request.machine},
-                "priority": "Spot",
-                "evictionPolicy": "Deallocate",
-                "billingProfile": {"maxPrice": price},
+                **market,
                 "storageProfile": {
                     "imageReference": states.image_reference(settings.image),
                     "osDisk": {"createOption": "FromImage", "deleteOption": "Delete"},

@@ -3,6 +3,8 @@
 A series names its resource by the label `resource` (an Azure id); its other labels are the metric's dimensions. A metric is named as in
 https://learn.microsoft.com/azure/azure-monitor/reference/metrics-index, with its namespace before it or without: "Percentage CPU",
 "Microsoft.Compute/virtualMachines/Percentage CPU". Numbers are kept 93 days. Azure keeps no percentiles of them.
+
+The metrics that all providers have of machines (`machine_metrics`) are made of these: their resource is the label `instance`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,10 +14,12 @@ from functools import cached_property
 from typing import Any
 
 from mcml.core.errors import InvalidRequest, NotFound
-from mcml.providers.api.metrics import Metrics, Point, SeriesQuery, Statistic, Window
+from mcml.providers.api.metrics import MACHINE_METRICS, Metrics, Point, SeriesQuery, Statistic, Window
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.azure.arm import pages, parse_id, plain_region
+from mcml.providers.azure import machine_metrics
+from mcml.providers.azure.arm import locate, pages, parse_id, plain_region
 from mcml.providers.azure.session import Session
+from mcml.providers.machine_series import machine_of
 from mcml.providers.resilience import Policy
 
 RESOURCE = "resource"
@@ -56,38 +60,52 @@ class AzureMetrics:
     def query(self, series: SeriesQuery, window: Window) -> list[Point]:
         """Return one point a step; None where Azure has no number, also for all that is older than it keeps.
 
-        Raises NotFound for a metric or resource that does not exist, InvalidRequest for a window or step that cannot be, a percentile,
-        or a series without the label `resource`.
+        A metric of machines is told as its average, minimum and maximum. Raises NotFound for a metric or resource that does not exist (of
+        machines, what only an agent sees: GPUs and file systems), InvalidRequest for a window or step that cannot be, a percentile, or a
+        series without the label `resource`.
         """
-        steps = steps_of(window)
-        aggregation = aggregation_of(series.statistic)
-        resource = resource_of(series)
-        oldest = self.session.clock() - KEPT
-        kept = [at for at in steps if at + window.step > oldest]
+        if series.metric in MACHINE_METRICS:
+            return self._of_machine(series, window)
+        aggregation, resource = aggregation_of(series.statistic), resource_of(series)
+        values = self._values(series.metric, resource, aggregation, window, dimension_filter(series.labels))
+        return [Point(at, values.get(at)) for at in steps_of(window)]
+
+    def _of_machine(self, series: SeriesQuery, window: Window) -> list[Point]:
+        made_of = machine_metrics.made_of(series)
+        resource = str(locate(self.session, machine_of(series), machine_metrics.MACHINES, "machine"))
+        parts = [self._values(name, resource, made_of.aggregation, window) for name in made_of.names]
+        now = self.session.clock()
+        return [
+            Point(at, machine_metrics.value_of(made_of, [part.get(at) for part in parts], min(window.step, window.end - at, now - at)))
+            for at in steps_of(window)
+        ]
+
+    def _values(self, metric: str, resource: str, aggregation: str, window: Window, wanted: str | None = None) -> dict[datetime, float]:
+        """Return the numbers of the steps that have one. Raises NotFound, InvalidRequest."""
+        kept = [at for at in steps_of(window) if at + window.step > self.session.clock() - KEPT]
         if not kept:
-            return [Point(at, None) for at in steps]
-        namespace, name = split_name(series.metric)
+            return {}
+        namespace, name = split_name(metric)
         options = {
             "timespan": f"{_utc(kept[0])}/{_utc(window.end)}",
             "interval": STEPS[window.step],
             "metricnames": name.replace(",", "%2"),  # a comma in a name is written so: it separates names
             "aggregation": aggregation,
-            "filter": dimension_filter(series.labels),
+            "filter": wanted,
             "metricnamespace": namespace or None,
         }
-        what = f"read metric {series.metric!r} of {resource.rpartition('/')[2]}"
+        what = f"read metric {metric!r} of {resource.rpartition('/')[2]}"
         try:
             answer = self.session.call(what, lambda: self._monitor.metrics.list(resource, **options))
         except InvalidRequest as refused:
             if _NO_METRIC not in refused.why.lower():
                 raise
             step = f"az monitor metrics list-definitions --resource {resource}"
-            raise NotFound(f"no metric {series.metric!r} of {resource}", why=refused.why, next_step=step) from refused
-        values = values_of(answer, aggregation.lower(), window)
-        return [Point(at, values.get(at)) for at in steps]
+            raise NotFound(f"no metric {metric!r} of {resource}", why=refused.why, next_step=step) from refused
+        return values_of(answer, aggregation.lower(), window)
 
     def names(self) -> list[str]:
-        """Return the metrics of each type of resource that is here, with their namespace: one resource of each type is asked.
+        """Return the metrics of machines, and those of each type of resource that is here, with their namespace: one of each type is asked.
 
         https://learn.microsoft.com/rest/api/monitor/metric-definitions/list. Types that have none are left out.
         """
@@ -99,7 +117,7 @@ class AzureMetrics:
             if here in ("", plain_region(found.location or "")):
                 of_type.setdefault(str(found.type).lower(), found.id)
         names = {name for resource in sorted(of_type.values()) for name in self._names(resource)}
-        return sorted(names)
+        return sorted({*names, *machine_metrics.METRICS})
 
     @cached_property
     def _monitor(self) -> Any:

@@ -19,6 +19,7 @@ from mcml.core.clock import Clock, parse_rfc3339
 from mcml.core.errors import InvalidRequest, McmlError, Unavailable, did_you_mean
 from mcml.providers.api.instances import MachinePrice
 from mcml.providers.azure.error_table import retry_after
+from mcml.providers.azure.machine_types import machine_type_of
 from mcml.providers.azure.session import Session
 from mcml.providers.resilience import CONNECT_SECONDS, READ_SECONDS, Policy, guarded
 
@@ -100,17 +101,22 @@ def _rows(prices: RetailPrices, region: str, machines: Sequence[str]) -> Iterato
 
 
 def to_price(machine: str, region: str, has: Mapping[str, str], rows: Iterable[Mapping[str, Any]], now: datetime) -> MachinePrice:
-    """Return the price of a machine type: what `has` of capabilities (vCPUs, MemoryGB), and its rows of the price list."""
-    rows = list(rows)
+    """Return the price of a machine type: what it `has` of capabilities (vCPUs, MemoryGB), and its rows of the price list."""
+    rows, kind = list(rows), machine_type_of(machine, has)
     return MachinePrice(
         machine,
         region,
-        Decimal(has.get("vCPUs", "0")),
-        Decimal(has.get("MemoryGB", "0")),
+        kind.vcpus,
+        kind.memory_gib,
         newest((row for row in rows if _is_linux(row) and not _is_spot(row)), now),
         newest((row for row in rows if _is_linux(row) and _is_spot(row)), now),
         CURRENCY,
         now,
+        kind.architecture,
+        kind.gpus,
+        kind.gpu,
+        kind.gpu_memory_gib,
+        burstable=kind.burstable,
     )
 
 

@@ -8,18 +8,21 @@ import builtins
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded, did_you_mean
-from mcml.providers.api.instances import Instance, Instances, InstanceState, MachinePrice, MachineRequest
+from mcml.providers.api.instances import Architecture, Instance, Instances, InstanceState, MachinePrice, MachineRequest
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.gcp.compute import Compute, OutOfStock, Place, carries, last, moment, open_compute, token_name
+from mcml.providers.gcp.machine_types import architecture_of, is_n1
 from mcml.providers.gcp.prices import Rates, Shape, hourly, read_rates, shape_of
 from mcml.providers.gcp.settings import Settings
 
 CURRENCY = "USD"
 _MACHINE = re.compile(r"[a-z][a-z0-9-]{0,62}")
+SCRIPT = "startup-script"
+NOTICE = timedelta(seconds=30)
 PREEMPTED = 'operationType = "compute.instances.preempted"'
 _STATES: Mapping[str, InstanceState] = {
     "PROVISIONING": "pending", "STAGING": "pending", "REPAIRING": "pending", "STOPPING": "pending", "SUSPENDING": "pending",
@@ -51,6 +54,10 @@ class GcpInstances:
     def prices(self, machines: Sequence[str] = ()) -> builtins.list[MachinePrice]:
         """Return the list prices of the named machine types, or of all in the region, in US dollars; None for what `prices` does not cover.
 
+        A type has the GPUs that belong to it. Those that are attached to an N1 machine are in no type and no price here, stay attached when
+        it is resized within N1, and cannot go along to another series.
+        https://cloud.google.com/compute/docs/instances/changing-machine-type-of-stopped-instance
+
         Raises InvalidRequest for an unknown type, and without a region (the target's, or that of the setting `zone`).
         """
         region = self._region()
@@ -66,6 +73,7 @@ class GcpInstances:
                 hourly(shape, rates, "spot"),
                 CURRENCY,
                 now,
+                **vars(shape.has),
             )
             for name, shape in shapes.items()
         ]
@@ -92,7 +100,10 @@ class GcpInstances:
         return self._now(place, found.name)
 
     def resize(self, instance: str, machine: str) -> Instance:
-        """Change the type of one that is stopped. Raises NotFound, Conflict when it is not, InvalidRequest for a type its zone has not."""
+        """Change the type of one that is stopped.
+
+        Raises NotFound, Conflict when it is not, InvalidRequest for a type its zone has not, or that leaves GPUs behind (see `prices`).
+        """
         place, found = self._find(instance)
         if last(found.machine_type) == machine:
             return self._now(place, found.name)
@@ -100,6 +111,9 @@ class GcpInstances:
             why = f"it is {found.status.lower()} as {last(found.machine_type)}"
             raise Conflict(f"cannot resize instance {instance!r} to {machine}", why=why, next_step="stop it first")
         self._machine(machine, place.name)
+        if found.guest_accelerators and is_n1(last(found.machine_type)) and not is_n1(machine):
+            why = "GPUs are attached to it, and only N1 machines have such"
+            raise InvalidRequest(f"cannot resize instance {instance!r} to {machine}", why=why, next_step="take an N1 type")
         wanted = {"machine_type": f"zones/{place.name}/machineTypes/{machine}"}
         self._compute.change(
             f"resize instance {instance!r} to {machine}",
@@ -112,14 +126,14 @@ class GcpInstances:
         return self._now(place, found.name)
 
     def request(self, request: MachineRequest) -> Instance:
-        """Start a spot machine, in the first zone that has room; Google stops it, and keeps its disk, when it takes it away.
+        """Start a machine in the first zone that has room; Google stops a spot machine, and keeps its disk, when it takes it away.
 
         Its name comes from the token: the same token gives the one that is there, whatever has become of it. The command runs at every
         boot. `max_price` is held against the list price: Google takes no bids. Raises QuotaExceeded when no zone has one or the price is
-        above `max_price` or unknown, InvalidRequest for an unknown type.
+        above `max_price` or unknown, InvalidRequest for an unknown type and for a token that stands for another request.
         """
         self._region()
-        name = token_name("mcml-spot", request.token)
+        name = token_name("mcml-machine", request.token)
         zones = self._zones_of(request.machine)
         there = self._named(name)
         if there is None:
@@ -129,16 +143,25 @@ class GcpInstances:
             if there is None and conflict is not None:
                 raise conflict
         if there is None:
-            raise NotFound(f"spot instance {name} is gone", why="it was there a moment ago: somebody deleted it")
-        return there
+            raise NotFound(f"instance {name} is gone", why="it was there a moment ago: somebody deleted it")
+        if (_is_spot(there[1]), _script_of(there[1])) != (request.spot, _script(request)):
+            why = f"the token stands for {name}, which has another command or another market"
+            raise InvalidRequest("cannot request the machine", why=why, next_step="use a new token for a new machine")
+        return self._read([there])[0]
+
+    def notices(self, instances: Sequence[str]) -> Mapping[str, datetime]:
+        """See `Noticed.notices`: a spot machine that is STOPPING has 30 seconds, https://cloud.google.com/compute/docs/instances/spot."""
+        found = {instance: there[1] for instance in instances if (there := self._named(instance)) is not None}
+        until = self._compute.session.ctx.clock() + NOTICE
+        return {name: until for name, one in found.items() if one.status == "STOPPING" and _is_spot(one)}
 
     def _insert(self, request: MachineRequest, name: str, zones: Sequence[str]) -> Conflict | None:
         """Make it, or return what stands in its way: a machine of that name, if an earlier request with this token made it."""
         full: OutOfStock | None = None
         for zone in zones:
-            body = _body(request, name, zone, self._settings)
+            body = _body(request, name, zone, self._settings) | {"scheduling": self._scheduling(request, zone)}
             try:
-                self._compute.change(f"start a spot {request.machine} in {zone}", "Instances", "insert", zone=zone, instance_resource=body)
+                self._compute.change(f"start {request.words} in {zone}", "Instances", "insert", zone=zone, instance_resource=body)
                 return None
             except OutOfStock as failed:
                 full = failed
@@ -147,6 +170,14 @@ class GcpInstances:
         if full is not None:
             raise full
         return None
+
+    def _scheduling(self, request: MachineRequest, zone: str) -> dict[str, Any]:
+        """https://cloud.google.com/compute/docs/instances/setting-vm-host-options: a machine with GPUs is not moved while it runs."""
+        if request.spot:
+            stops = {"instance_termination_action": "STOP", "automatic_restart": False, "on_host_maintenance": "TERMINATE"}
+            return {"provisioning_model": "SPOT", **stops}
+        fixed = {"on_host_maintenance": "TERMINATE"} if self._machine(request.machine, zone).accelerators else {}
+        return {"provisioning_model": "STANDARD", "automatic_restart": True, **fixed}
 
     def _check_price(self, request: MachineRequest) -> None:
         if request.max_price is None:
@@ -161,12 +192,11 @@ class GcpInstances:
     def _find(self, instance: str) -> tuple[Place, Any]:
         return self._compute.find("instance", instance, "Instances", "instances")
 
-    def _named(self, name: str) -> Instance | None:
+    def _named(self, name: str) -> tuple[Place, Any] | None:
         try:
-            found = self._find(name)
+            return self._find(name)
         except NotFound:
             return None
-        return self._read([found])[0]
 
     def _now(self, place: Place, name: str) -> Instance:
         found = self._compute.ask(f"look at instance {name!r}", "Instances", "get", instance=name, **place.fields)
@@ -237,7 +267,27 @@ def _instance(place: Place, found: Any, preempted: datetime | None) -> Instance:
     if state == "stopped" and preempted is not None and preempted >= launched:
         state = "interrupted"
     where = f"{place.name}/{found.name}"
-    return Instance(where, last(found.machine_type), place.name, state, launched, _is_spot(found), dict(found.labels), _group(found))
+    return Instance(
+        where,
+        last(found.machine_type),
+        place.name,
+        state,
+        launched,
+        _is_spot(found),
+        dict(found.labels),
+        _group(found),
+        tuple(disk for disk, _ in _disks(found)),
+        next((architecture for _, architecture in _disks(found)), ""),
+    )
+
+
+def _disks(found: Any) -> list[tuple[str, Architecture]]:
+    """Return the disks of a machine as Snapshots.create takes them ("ZONE/NAME"), with their architectures, the boot disk first.
+
+    A local SSD has no name of its own, and no copies.
+    """
+    named = sorted((one for one in found.disks if one.source), key=lambda one: not one.boot)
+    return [(f"{one.source.split('/')[-3]}/{last(one.source)}", architecture_of(one.architecture)) for one in named]
 
 
 def _group(found: Any) -> str:
@@ -258,20 +308,21 @@ def _body(request: MachineRequest, name: str, zone: str, settings: Settings) -> 
         "labels": dict(request.tags),
         "disks": [{"boot": True, "auto_delete": True, "initialize_params": {"source_image": settings.image}}],
         "network_interfaces": [network],
-        "scheduling": {
-            "provisioning_model": "SPOT",
-            "instance_termination_action": "STOP",
-            "automatic_restart": False,
-            "on_host_maintenance": "TERMINATE",
-        },
     }
-    if request.command:
-        script = f"#!/bin/sh\nexec {shlex.join(request.command)}\n"
-        body["metadata"] = {"items": [{"key": "startup-script", "value": script}]}
+    if script := _script(request):
+        body["metadata"] = {"items": [{"key": SCRIPT, "value": script}]}
     if settings.service_account:
         scope = "https://www.googleapis.com/auth/cloud-platform"
         body["service_accounts"] = [{"email": settings.service_account, "scopes": [scope]}]
     return body
+
+
+def _script(request: MachineRequest) -> str:
+    return f"#!/bin/sh\nexec {shlex.join(request.command)}\n" if request.command else ""
+
+
+def _script_of(found: Any) -> str:
+    return next((str(item.value) for item in found.metadata.items if item.key == SCRIPT), "")
 
 
 def _near(machine: str, known: set[str]) -> str:

@@ -4,18 +4,20 @@ https://cloud.google.com/monitoring/api/ref_v3/rpc/google.monitoring.v3. A name 
 ("compute.googleapis.com/instance/cpu/utilization"), its values have the type's own unit. A label is one of the metric's or else of the
 monitored resource's ("instance_id"); write "resource.NAME" where both have it, "resource.type" for the kind of resource. All series that
 match are folded into one. A sample belongs to the step in which it ends, the step's end included, as Monitoring has it. `metrics_plan` says
-what is folded where.
+what is folded where, `machine_metrics` what the machine metrics ("machine.cpu") are made of.
 """
 
 import json
 import re
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mcml.core.errors import InvalidRequest, NotFound
-from mcml.providers.api.metrics import Metrics, Point, SeriesQuery, Window
+from mcml.providers.api.metrics import MACHINE_METRICS, Metrics, Point, SeriesQuery, Window
 from mcml.providers.api.spec import ProviderContext
+from mcml.providers.gcp.compute import Compute
+from mcml.providers.gcp.machine_metrics import MachineMetrics
 from mcml.providers.gcp.metrics_plan import MINUTE, Aggregation, Kind, fold, fold_distribution, plan, sampling
 from mcml.providers.gcp.rpc import rpc, rpc_pages
 from mcml.providers.gcp.session import Session
@@ -30,24 +32,29 @@ _LABEL = re.compile(r"(?:(metric|resource)\.)?([A-Za-z_]\w*)")
 
 
 def open_metrics(ctx: ProviderContext) -> Metrics:
-    """Return the metrics of the project."""
-    return GcpMetrics(Session(ctx, policy=Policy(budget=ctx.budget)))
+    """Return the metrics of the project; machine metrics of machines in the target's region, or in all regions without one."""
+    return GcpMetrics(Session(ctx, policy=Policy(budget=ctx.budget)), ctx.region)
 
 
 class GcpMetrics:
     """Metrics of one project."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, region: str = "") -> None:
         self._session = session
         self._descriptors: dict[str, Any] = {}
+        self._machines = MachineMetrics(Compute(session, region), self._read)
 
     def query(self, series: SeriesQuery, window: Window) -> list[Point]:
         """Return one point a step; None where no sample ended. Raises NotFound, InvalidRequest (see `metrics_plan` for what cannot be).
 
         Monitoring folds full steps of a minute or longer; percentiles of plain numbers, shorter steps and a last step that is cut are
-        folded from the samples. The average of several series weighs each series the same.
+        folded from the samples. The average of several series weighs each series the same. Of a machine metric the highest of the machine's
+        series counts in each step, and the busiest minute is the maximum of the network; NotFound is for a machine that is not there.
         """
         steps = _check(window)
+        if series.metric in MACHINE_METRICS:
+            found = self._machines.values(series, window, steps)
+            return [Point(window.start + number * window.step, value) for number, value in enumerate(found)]
         kind = Kind.of(self.descriptor(series.metric))
         how = plan(kind, series.statistic)
         whole = (window.end - window.start) // window.step
@@ -61,10 +68,10 @@ class GcpMetrics:
         return [Point(window.start + number * window.step, value) for number, value in enumerate(values)]
 
     def names(self) -> list[str]:
-        """Return the types of the metrics that the project has."""
+        """Return the types of the metrics that the project has, and the machine metrics."""
         request = {"name": f"projects/{self._session.project()}"}
         found = self._pages("list the metrics", "list_metric_descriptors", "metric_descriptors", request)
-        return sorted({descriptor.type for descriptor in found})
+        return sorted({descriptor.type for descriptor in found} | {*MACHINE_METRICS})
 
     def descriptor(self, metric: str) -> Any:
         """Return what a metric is. Raises NotFound."""
@@ -115,17 +122,23 @@ class GcpMetrics:
 
     def _points(self, series: SeriesQuery, how: Aggregation, window: Window) -> Iterator[tuple[datetime, Any]]:
         """Return (end, value) of every point in the window, of all series."""
+        for _, points in self._read(series.metric, self.filter_of(series), how, window):
+            yield from points
+
+    def _read(
+        self, metric: str, which: str, how: Aggregation, window: Window
+    ) -> Iterator[tuple[Mapping[str, str], Sequence[tuple[datetime, Any]]]]:
+        """Return (labels of the metric, points in the window as (end, value)) of every series; a page may end within one."""
         request = {
             "name": f"projects/{self._session.project()}",
-            "filter": self.filter_of(series),
+            "filter": which,
             "interval": {"start_time": window.start, "end_time": window.end},
             "aggregation": how.request(window.step),
         }
-        for found in self._pages(f"read metric {series.metric!r}", "list_time_series", "time_series", request):
-            for point in found.points:
-                at = point.interval.end_time
-                if window.start < at <= window.end:
-                    yield at, _value(point.value)
+        for found in self._pages(f"read metric {metric!r}", "list_time_series", "time_series", request):
+            bare = type(found).pb(found)  # two weeks are thousands of points: without the SDK's wrapping of each
+            points = [(point.interval.end_time.ToDatetime(UTC), _value(point.value)) for point in bare.points]
+            yield dict(bare.metric.labels), [(at, value) for at, value in points if window.start < at <= window.end]
 
     def _pages(self, what: str, method: str, items: str, request: dict[str, Any]) -> Iterator[Any]:
         from google.cloud import monitoring_v3
@@ -136,7 +149,7 @@ class GcpMetrics:
 
 def _value(typed: Any) -> Any:
     """Return the value that is set: a number, a truth, a distribution."""
-    return getattr(typed, type(typed).pb(typed).WhichOneof("value"))
+    return getattr(typed, typed.WhichOneof("value"))
 
 
 def _check(window: Window) -> int:

@@ -10,10 +10,11 @@ and committed-use discounts are not in a list price.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from mcml.providers.gcp.machine_types import Traits, traits_of
 from mcml.providers.gcp.rpc import rpc_pages
 from mcml.providers.gcp.session import Session
 
@@ -22,8 +23,14 @@ PAGE = 5000
 FAMILIES = frozenset(
     ["e2", "n1", "n2", "n2d", "n4", "n4d", "t2d", "t2a", "c2", "c2d", "c3", "c3d", "c4", "c4a", "c4d", "h3", "a2", "a3", "g2"]
 )
-SHARED = {"e2-micro": Decimal("0.25"), "e2-small": Decimal("0.5"), "e2-medium": Decimal(1)}
-"""How many vCPUs a shared-core type is given, and billed for."""
+SHARED = {
+    "e2-micro": Decimal("0.25"),
+    "e2-small": Decimal("0.5"),
+    "e2-medium": Decimal(1),
+    "f1-micro": Decimal("0.2"),
+    "g1-small": Decimal("0.5"),
+}
+"""How many vCPUs a shared-core type is given in the long run, of which its CPU utilization is a share; E2 is billed for so many."""
 GPUS = {
     "nvidia-tesla-a100": "Nvidia Tesla A100 GPU",
     "nvidia-a100-80gb": "Nvidia Tesla A100 80GB GPU",
@@ -60,13 +67,17 @@ Rates = Mapping[Part, Decimal]
 
 @dataclass(frozen=True)
 class Shape:
-    """What a machine type is made of; `family` as in `Part`; `priced` is False for a type with something that has no part here."""
+    """What a machine type is made of; `family` as in `Part`; `priced` is False for a type with something that has no part here.
+
+    `has` is what does not count for the price, or counts elsewhere.
+    """
 
     family: str
     vcpus: Decimal
     memory_gib: Decimal
     gpus: tuple[tuple[str, int], ...] = ()
     priced: bool = True
+    has: Traits = field(default_factory=Traits)
 
 
 def read_rates(session: Session, region: str) -> dict[Part, Decimal]:
@@ -114,6 +125,7 @@ def shape_of(machine: Any) -> Shape:
         and not machine.name.endswith("-ext")
         and not machine.bundled_local_ssds.partition_count
         and all(name for name, _ in gpus),
+        has=traits_of(machine),
     )
 
 

@@ -13,6 +13,8 @@ from mcml.core.files import staged_folder, write_json
 from mcml.core.package import folder_digest, read_package
 from mcml.core.process import ProcessRef, free_port, port_is_taken
 from mcml.providers.api.endpoint import Endpoint, EndpointRequest, InvokeTarget, Variant
+from mcml.providers.api.endpoint_size import ReplicaSeries, ReplicaSize
+from mcml.providers.api.metrics import MachineMetric
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local import server
 from mcml.providers.local.layout import (
@@ -26,6 +28,7 @@ from mcml.providers.local.layout import (
     usage_folder,
     write_resource,
 )
+from mcml.providers.local.size import series_of, size_of, threads_of
 from mcml.providers.local.target import PORTS_LOCK, LocalTarget, list_targets, read_target
 from mcml.providers.local.usage import run_tags_file
 from mcml.providers.local.variant import (
@@ -61,6 +64,18 @@ class LocalModelEndpoint:
         names = [safe_name(name, "model")] if name else models_on(self.root, self.target)
         found = (self._describe(model) for model in names)
         return [endpoint for endpoint in found if endpoint is not None]
+
+    def size(self, resources: Mapping[str, str]) -> ReplicaSize:
+        """Return the threads of its one process; memory is not limited."""
+        return size_of(resources)
+
+    def machines(self) -> Mapping[str, str]:
+        """A replica is a process: it has no machine of its own."""
+        return {}
+
+    def series(self, name: str, version: str) -> Mapping[MachineMetric, ReplicaSeries]:
+        """Return the series of its process (see `LocalMetrics`)."""
+        return series_of(name, version)
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """See `Stamped.stamp`."""
@@ -231,7 +246,7 @@ class LocalModelEndpoint:
 
     def _launch(self, request: EndpointRequest, old: Run | None, folder: Path, refused: Collection[int]) -> Run:
         """Choose a port and start the process on it; written down before it starts, so that a kill -9 here loses no process."""
-        threads = _threads(request)
+        threads = threads_of(request.name, request.resources)
         usage = usage_folder(self.root, self.target, request.name, request.version)
         usage.mkdir(parents=True, exist_ok=True)
         log = usage / f"{self.ctx.clock():%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}.jsonl"
@@ -357,12 +372,3 @@ def _source_of(request: EndpointRequest) -> Path:
         return read_package(Path(request.source)).folder
     except NotFound as missing:
         raise InvalidRequest(missing.message, why=missing.why, next_step=missing.next_step) from missing
-
-
-def _threads(request: EndpointRequest) -> int:
-    """Return how many CPU threads the server may use for one request: `resources["cpu"]`, rounded down, at least 1."""
-    asked = request.resources.get("cpu", "1")
-    try:
-        return max(int(float(asked)), 1)
-    except (ValueError, OverflowError):
-        raise InvalidRequest(f"cannot deploy {request.name}", why=f'resources cpu = "{asked}" is not a number of CPUs') from None

@@ -2,6 +2,8 @@
 
     instances/<id>/   resource.json, instance.json (type, command, wanted state, ...), work/, log, and the files of `runner`
 
+`work/` is the disk `disk/<id>/work`, of which snapshots are taken; it goes with its instance.
+
 A stopped instance keeps its folder and starts again with the same command. A spot instance that is killed from outside is `interrupted`
 (and may be started again), one whose command has ended is `terminated`; an instance on demand is `stopped` in both cases.
 """
@@ -10,6 +12,7 @@ import builtins
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from mcml.providers.local.layout import LocalResource, locked, read_resource, re
 from mcml.providers.local.machines import (
     CATALOGUE,
     GIB,
+    architecture,
     available_cpus,
     check_fits,
     choose_cpus,
@@ -33,10 +37,11 @@ from mcml.providers.local.machines import (
 from mcml.providers.local.runner import RUN_FILE
 from mcml.providers.local.scope import id_of_token, new_folder, new_resource, resources_in_scope
 from mcml.providers.local.settings import Price, Settings
+from mcml.providers.local.volumes import work_disk
 
 LOCK = "instances"
 """One lock for all, for they share the machine's CPUs and the quota."""
-INSTANCE_FILE = "instance.json"
+INSTANCE_FILE, NOTICE_FILE = "instance.json", "notice.json"
 IDLE = ("sleep", "infinity")
 MEMBER_TAG = "mcml-group"
 """The tag that a member of a group carries: the group's name."""
@@ -84,6 +89,7 @@ class LocalInstances:
                 spot_price(machine, price, self._settings.spot_discount),
                 self._settings.currency,
                 self._ctx.clock(),
+                architecture(),
             )
             for machine in map(machine_named, machines or CATALOGUE)
         ]
@@ -93,6 +99,7 @@ class LocalInstances:
         with self._changing(instance) as (about, slot):
             state = _state(about.folder, slot)
             if state not in ("running", "pending"):
+                (about.folder / NOTICE_FILE).unlink(missing_ok=True)
                 worker.prepare(about.folder, self._command(slot))
                 write_slot(about.folder, replace(slot, running=True, launched=rfc3339(self._ctx.clock())))
             if state != "running":
@@ -117,17 +124,27 @@ class LocalInstances:
             return self._now(about)
 
     def request(self, request: MachineRequest) -> Instance:
-        """Start a spot instance; the same token gives the one that is there, whatever has become of it.
+        """Start an instance; the same token gives the one that is there, whatever has become of it.
 
-        Raises QuotaExceeded when the price is above `max_price` or the machine is full, InvalidRequest for an unknown type or a token
-        that stands for another request.
+        Raises QuotaExceeded when the price of spot is above `max_price` or the machine is full, InvalidRequest for an unknown type or a
+        token that stands for another request.
         """
         machine = machine_named(request.machine)
         price = spot_price(machine, self._price(), self._settings.spot_discount)
         if request.max_price is not None and request.max_price < price:
             why = f"an hour costs {price} {self._settings.currency}, at most {request.max_price} was offered"
             raise QuotaExceeded(f"no spot {machine.name} at that price", why=why, next_step="offer more, or start it on demand")
-        return self.launch(request.machine, request.token, request.command, request.tags, spot=True)
+        return self.launch(request.machine, request.token, request.command, request.tags, spot=request.spot)
+
+    def warn(self, instance: str, at: datetime) -> None:
+        """Give notice that a spot instance is taken away at a time, as a cloud would; whoever calls this ends it then. Raises NotFound."""
+        with self._changing(instance) as (about, _):
+            write_json(about.folder / NOTICE_FILE, {"at": rfc3339(at)})
+
+    def notices(self, instances: Sequence[str]) -> Mapping[str, datetime]:
+        """See `Noticed.notices`: what `warn` has said."""
+        found = {about.id: read_json(about.folder / NOTICE_FILE) for about in resources_in_scope(self._ctx, "instances")}
+        return {instance: parse_rfc3339(told["at"]) for instance, told in found.items() if told and instance in instances}
 
     def launch(
         self, machine: str, token: str, command: Sequence[str] = (), tags: Mapping[str, str] | None = None, *, spot: bool = False
@@ -188,7 +205,8 @@ class LocalInstances:
         if len(busy) + machine.vcpus > quota:
             why = f"{len(busy)} of {quota} virtual CPUs are taken, it wants {machine.vcpus}"
             raise QuotaExceeded(f"the quota leaves no room for {machine.name}", why=why, next_step="stop some, or raise vcpu_quota")
-        return worker.Command(slot.command, {}, choose_cpus(available_cpus(), busy, machine.vcpus), machine.memory_gib * GIB)
+        cpus = choose_cpus(available_cpus(), busy, machine.vcpus)
+        return worker.Command(slot.command, {}, cpus, machine.memory_gib * GIB, metered=True)
 
     def _busy_cpus(self) -> builtins.list[int]:
         """Return the CPUs of all running instances of the machine, each as often as it is used."""
@@ -233,8 +251,9 @@ def _instance(about: LocalResource | None) -> Instance | None:
     if about is None or slot is None:
         return None
     launched = parse_rfc3339(slot.launched)
-    group = about.tags.get(MEMBER_TAG, "")
-    return Instance(about.id, slot.machine, about.region, _state(about.folder, slot), launched, slot.spot, dict(about.tags), group)
+    group, disks = about.tags.get(MEMBER_TAG, ""), (work_disk(about).source,)
+    state = _state(about.folder, slot)
+    return Instance(about.id, slot.machine, about.region, state, launched, slot.spot, dict(about.tags), group, disks, architecture())
 
 
 def _no_instance(instance: str) -> NotFound:

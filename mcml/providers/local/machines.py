@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from mcml.core.errors import InvalidRequest, QuotaExceeded, did_you_mean
+from mcml.providers.api.instances import Architecture
 from mcml.providers.local.settings import Price
 
 GIB = 1 << 30
+_ARCHITECTURES: Mapping[str, Architecture] = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 
 
@@ -49,6 +51,11 @@ def on_demand_price(machine: Machine, price: Price) -> Decimal:
 def spot_price(machine: Machine, price: Price, discount: Decimal) -> Decimal:
     """Return what an hour costs on the spot market: the on-demand price less the discount (0 to 1)."""
     return on_demand_price(machine, price) * (1 - discount)
+
+
+def architecture() -> Architecture:
+    """Return the instruction set of this machine; empty for one that has no name here."""
+    return _ARCHITECTURES.get(os.uname().machine.lower(), "")  # platform.uname() may start a process
 
 
 def available_cpus() -> list[int]:

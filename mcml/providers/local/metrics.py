@@ -1,14 +1,18 @@
-"""Metrics of this machine's model servers, from their usage logs."""
+"""Metrics of this machine's model servers and instances, from their usage logs."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mcml.core.errors import InvalidRequest, did_you_mean, unknown
-from mcml.providers.api.metrics import Point, SeriesQuery, Statistic, Window
+from mcml.core.errors import InvalidRequest, NotFound, did_you_mean, unknown
+from mcml.providers.api.metrics import MACHINE_METRICS, Point, SeriesQuery, Statistic, Window
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.local.layout import root_of
+from mcml.providers.local.layout import LocalResource, root_of
+from mcml.providers.local.machine_usage import METRICS as OF_MACHINES
+from mcml.providers.local.machine_usage import machine_uses
+from mcml.providers.local.scope import resources_in_scope
 from mcml.providers.local.usage import MICROSECOND, Segment, UsageRun, microseconds, moment, segments, usage_runs
+from mcml.providers.machine_series import machine_of
 
 MOST_POINTS = 100_000
 LABELS = ("target", "model", "version", "run")
@@ -37,7 +41,11 @@ def open_metrics(ctx: ProviderContext) -> "LocalMetrics":
 
 @dataclass(frozen=True)
 class LocalMetrics:
-    """Samples are the lines of the usage logs: one a second under load, one a minute when idle."""
+    """Samples are the lines of the usage logs: one a second under load, one a minute when idle.
+
+    Of the machine metrics, machine.cpu and machine.memory are measured: the processes of an instance as shares of its type as it was then.
+    Its file system and network are the whole machine's, and it has no GPU: the others are NotFound.
+    """
 
     ctx: ProviderContext
 
@@ -45,10 +53,12 @@ class LocalMetrics:
         """Fold the samples of every run that matches the labels (target, model, version, run) into one point a step.
 
         The average of a gauge (cpu_utilization, memory_bytes) weighs each sample by the time it stands for; percentiles are by nearest
-        rank. Samples of several runs are pooled: name a run to see it alone.
+        rank. Samples of several runs are pooled: name a run to see it alone. A machine metric has the label `instance` alone.
         """
+        if series.metric in MACHINE_METRICS:
+            return self._of_machine(series, window)
         if series.metric not in METRICS:
-            raise unknown("metric", series.metric, METRICS, next_step="ask for one of these")
+            raise unknown("metric", series.metric, self.names(), next_step="ask for one of these")
         wrong = [label for label in series.labels if label not in LABELS]
         if wrong:
             raise InvalidRequest(f"no label named {wrong[0]!r}", why=did_you_mean(wrong[0], LABELS))
@@ -67,7 +77,36 @@ class LocalMetrics:
 
     def names(self) -> list[str]:
         """Return the names of the metrics."""
-        return sorted(METRICS)
+        return sorted((*METRICS, *OF_MACHINES))
+
+    def _of_machine(self, series: SeriesQuery, window: Window) -> list[Point]:
+        """Fold what an instance used; a sample counts in every step that it reaches into, by the time that it is in it."""
+        about, steps = self._instance(series), _steps(window)
+        fields = next((fields for name, fields in OF_MACHINES.items() if name == series.metric), None)
+        if fields is None:
+            why = "what an instance here uses is measured by its processes: CPU and memory"
+            raise NotFound(f"no metric {series.metric!r} on this machine", why=why, next_step=f"ask for {' or '.join(OF_MACHINES)}")
+        start, step, end = microseconds(window.start), window.step // MICROSECOND, microseconds(window.end)
+        mean, peak = fields
+        samples: list[list[Sample]] = [[] for _ in range(steps)]
+        peaks: list[float] = [0.0] * steps
+        for used in machine_uses(about.folder):
+            first, last = max(used.start, start), min(used.end, end)
+            for number in range((first - start) // step, -((start - last) // step) if first < last else 0):
+                inside = min(last, start + (number + 1) * step) - max(first, start + number * step)
+                samples[number].append((getattr(used, mean), inside))
+                peaks[number] = max(peaks[number], getattr(used, peak))
+        points = [Point(moment(start + number * step), fold(series.statistic, found)) for number, found in enumerate(samples)]
+        if series.statistic != "maximum":
+            return points
+        return [point if point.value is None else Point(point.at, max(peaks[number], point.value)) for number, point in enumerate(points)]
+
+    def _instance(self, series: SeriesQuery) -> LocalResource:
+        name = machine_of(series)
+        found = [about for about in resources_in_scope(self.ctx, "instances") if about.id == name]
+        if not found:
+            raise NotFound(f"no instance {name!r}", why="it was never made on this target, or it is terminated")
+        return found[0]
 
 
 def _steps(window: Window) -> int:

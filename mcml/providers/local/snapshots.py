@@ -3,7 +3,8 @@
     snapshots/<id>/   resource.json, snapshot.json ({"kind", "name"}), copy/ (data or data.db, and manifest.json with the size)
 
 A copy is made beside its place and renamed when it is whole and safe on disk: a snapshot without `copy/` is not complete, and the same
-token finishes it. A database is copied as of one instant. A disk is copied file by file: what is written to it meanwhile may be half in.
+token finishes it. A database is copied as of one instant. A disk is copied file by file: what is written to it meanwhile may be half in,
+and what is removed meanwhile is not.
 """
 
 import builtins
@@ -25,6 +26,8 @@ from mcml.providers.local.layout import LocalResource, locked, read_resource, re
 from mcml.providers.local.scope import id_of_token, lock_name, new_folder, new_resource, resources_in_scope
 from mcml.providers.local.volumes import CONTENT, Kind, Volume, find_volume, volume_folder
 
+_GONE = tuple(f"[Errno {number}]" for number in (errno.ENOENT, errno.ENOTDIR))
+"""How the tree's copy tells, in text alone, of what was removed while it copied: a machine that works does that."""
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -119,8 +122,12 @@ def _take(volume: Volume, folder: Path) -> None:
 def _copy(kind: Kind, source: Path, into: Path) -> None:
     if kind == "database":
         _copy_database(source, into)
-    else:
+        return
+    try:
         shutil.copytree(source, into, symlinks=True, copy_function=_copy_file, ignore=_special_files)
+    except shutil.Error as failed:
+        if not all(str(reason).startswith(_GONE) for *_, reason in failed.args[0]):
+            raise
 
 
 def _copy_database(source: Path, into: Path) -> None:
@@ -136,7 +143,10 @@ def _copy_database(source: Path, into: Path) -> None:
 
 def _copy_file(source: str, into: str) -> None:
     with _room(f"copy {source}"):  # here, for the tree's copy would keep the text of an OSError and lose its number
-        shutil.copy2(source, into, follow_symlinks=False)
+        try:
+            shutil.copy2(source, into, follow_symlinks=False)
+        except FileNotFoundError:
+            return
         if not Path(into).is_symlink():
             with Path(into).open("rb") as written:
                 os.fsync(written.fileno())

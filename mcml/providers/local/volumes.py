@@ -2,6 +2,9 @@
 
     disks/<name>/       resource.json, data/    (the disk is `data`)
     databases/<name>/   resource.json, data.db
+    instances/<id>/     resource.json, work/    (the disk `<id>/work`)
+
+The disk of an instance comes and goes with it. No other disk has a slash in its name.
 """
 
 import sqlite3
@@ -19,11 +22,12 @@ from mcml.providers.local.scope import lock_name, new_folder, new_resource, reso
 Kind = Literal["disk", "database"]
 KINDS: tuple[Kind, ...] = ("disk", "database")
 CONTENT: Mapping[Kind, str] = {"disk": "data", "database": "data.db"}
+WORK = "work"
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A disk or a database: `content` is its folder or file."""
+    """A disk or a database: `content` is its folder or file, `about` what it is of: itself, or its instance."""
 
     kind: Kind
     name: str
@@ -32,7 +36,7 @@ class Volume:
     @property
     def content(self) -> Path:
         """Where its bytes are."""
-        return self.about.folder / CONTENT[self.kind]
+        return self.about.folder / (WORK if self.about.kind == "instance" else CONTENT[self.kind])
 
     @property
     def source(self) -> str:
@@ -55,12 +59,19 @@ def list_volumes(ctx: ProviderContext, kind: Kind) -> list[Volume]:
     return sorted((Volume(kind, about.id, about) for about in resources_in_scope(ctx, f"{kind}s")), key=lambda volume: volume.name)
 
 
+def work_disk(instance: LocalResource) -> Volume:
+    """Return the disk that an instance works on."""
+    return Volume("disk", f"{instance.id}/{WORK}", instance)
+
+
 def find_volume(ctx: ProviderContext, source: str) -> Volume:
-    """Return the volume of a name, or of `disk/<name>` or `database/<name>`.
+    """Return the volume of a name, or of `disk/<name>` or `database/<name>`; the disk of an instance is `disk/<id>/work`.
 
     Raises NotFound, InvalidRequest when a disk and a database have that name.
     """
-    found = [volume for kind in KINDS for volume in list_volumes(ctx, kind) if source in (volume.name, volume.source)]
+    known = [volume for kind in KINDS for volume in list_volumes(ctx, kind)]
+    known += map(work_disk, resources_in_scope(ctx, "instances"))
+    found = [volume for volume in known if source in (volume.name, volume.source)]
     if not found:
         raise NotFound(f"no disk or database named {source!r}", why=f"there is none on target {ctx.target!r}" if ctx.target else "")
     if len(found) > 1:

@@ -25,7 +25,8 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "USER")
 class Command:
     """What to run: its argv, its environment (beside PATH, HOME and the like), its CPUs (empty: all), its bytes of memory (None: any).
 
-    With the folder of a compute as its `pool` it waits for a machine of that, which has `pool_cpus` of the CPUs.
+    With the folder of a compute as its `pool` it waits for a machine of that, which has `pool_cpus` of the CPUs. What a `metered` one uses
+    is written down, as shares of its CPUs and its memory: it must have both.
     """
 
     argv: Sequence[str]
@@ -34,6 +35,7 @@ class Command:
     memory_bytes: int | None = None
     pool: str = ""
     pool_cpus: int = 0
+    metered: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def prepare(folder: Path, command: Command) -> None:
             "memory_bytes": command.memory_bytes,
             "pool": command.pool,
             "pool_cpus": command.pool_cpus,
+            "metered": command.metered,
         },
         mode=0o600,
     )

@@ -10,6 +10,7 @@ from mcml.core.credential import SigningKeys
 from mcml.core.errors import Conflict, InvalidRequest, NotFound
 from mcml.core.secret import Secret
 from mcml.providers.api.endpoint import Endpoint, EndpointRequest, ModelEndpoint
+from mcml.providers.api.endpoint_size import Sized
 
 
 class MakeRequest(Protocol):
@@ -134,6 +135,19 @@ class EndpointContract:
             endpoints.create(broken_request)
         assert refused.value.why
         assert endpoints.describe() == []
+
+    def test_sizes_are_read_back(self, endpoints: ModelEndpoint) -> None:
+        """Where it is `Sized`: whole replicas, a type for every machine that it takes, and what it does not know is refused."""
+        if not isinstance(endpoints, Sized):
+            return
+        size = endpoints.size({})
+        assert 1 <= size.replicas <= size.most_replicas
+        assert bool(size.machine) == bool(size.type)
+        assert size.machine or size.vcpus
+        assert all(endpoints.size({"machine": machine}).type == type for type, machine in endpoints.machines().items())
+        assert all(series.times > 0 for series in endpoints.series("fraud", "1").values())
+        with pytest.raises(InvalidRequest):
+            endpoints.size({"no-such-resource": "1"})
 
 
 def weights(endpoint: Endpoint) -> dict[str, int]:

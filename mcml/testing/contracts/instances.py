@@ -4,16 +4,18 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
+from typing import get_args
 
 import pytest
 
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded
-from mcml.providers.api.instances import Instance, Instances, InstanceState, MachineRequest
+from mcml.providers.api.instances import Architecture, Instance, Instances, InstanceState, MachineRequest, Noticed
+from mcml.providers.api.snapshots import Snapshots
 
 
 class InstancesContract:
     """Give `instances`, `request_for_spot`: a good request with at least one tag, `other_machine`: another type of machine that can be
-    started too, and `take_away`: takes a spot machine away as the provider does.
+    started too, and `take_away`: takes a spot machine away as the provider does. Where copies of disks are offered, give `snapshots`.
 
     `patience` is how many seconds a machine may take to change its state.
     """
@@ -39,6 +41,11 @@ class InstancesContract:
     def take_away(self) -> Callable[[str], None]:
         """Return a function that interrupts a spot machine."""
         raise NotImplementedError
+
+    @pytest.fixture
+    def snapshots(self) -> Snapshots | None:
+        """Return the copies of the same target's disks; None where there are none."""
+        return None
 
     @pytest.fixture
     def spot(self, instances: Instances, request_for_spot: MachineRequest) -> Instance:
@@ -76,6 +83,30 @@ class InstancesContract:
         assert other.id != spot.id
         assert {spot.id, other.id} <= {one.id for one in instances.list()}
 
+    def test_one_on_demand(self, instances: Instances, request_for_spot: MachineRequest) -> None:
+        """It is not spot, has no highest price, and its token stands for it and for no spot machine."""
+        asked = replace(request_for_spot, token=request_for_spot.token + "-on-demand", spot=False)
+        made = self.wait(instances, instances.request(asked).id, "running")
+        assert (made.machine, made.spot) == (asked.machine, False)
+        assert asked.tags.items() <= made.tags.items()
+        assert instances.request(asked).id == made.id
+        with pytest.raises(InvalidRequest):
+            instances.request(replace(asked, spot=True))
+        with pytest.raises(InvalidRequest):
+            instances.request(replace(asked, token=asked.token + "-dear", max_price=Decimal(100)))
+        assert [one.id for one in instances.list(asked.tags)] == [made.id]
+        instances.stop(made.id)
+        assert not self.wait(instances, made.id, "stopped").spot
+
+    def test_the_token_of_a_spot_machine_is_not_one_on_demand(
+        self, instances: Instances, request_for_spot: MachineRequest, spot: Instance
+    ) -> None:
+        """Nor of another command."""
+        for other in (replace(request_for_spot, spot=False), replace(request_for_spot, command=("mcml-no-such-command",))):
+            with pytest.raises(InvalidRequest):
+                instances.request(other)
+        assert [one.id for one in instances.list(request_for_spot.tags)] == [spot.id]
+
     def test_listed_by_all_of_its_tags(self, instances: Instances, request_for_spot: MachineRequest, spot: Instance) -> None:
         """And not with one that it has not."""
         assert [one.id for one in instances.list(request_for_spot.tags)] == [spot.id]
@@ -109,6 +140,13 @@ class InstancesContract:
         take_away(spot.id)
         assert self.wait(instances, spot.id, "interrupted").spot
 
+    def test_one_that_is_to_stay_has_no_notice(self, instances: Instances, spot: Instance) -> None:
+        """Where the provider gives any."""
+        if not isinstance(instances, Noticed):
+            pytest.skip("this provider gives no notice from outside")
+        assert instances.notices([spot.id]) == {}
+        assert instances.notices([]) == {}
+
     def test_too_low_a_price_gets_nothing(self, instances: Instances, request_for_spot: MachineRequest) -> None:
         """QuotaExceeded, and no machine."""
         before = len(instances.list())
@@ -126,7 +164,31 @@ class InstancesContract:
             assert len(price.currency) == 3
             assert isinstance(price.on_demand, Decimal)
             assert price.spot is None or 0 <= price.spot <= price.on_demand
+            assert price.architecture in get_args(Architecture)
+            assert price.gpus >= 0
+            assert price.gpus or (price.gpu, price.gpu_memory_gib) == ("", None)
+            assert price.gpu_memory_gib is None or price.gpu_memory_gib > 0
+            assert price.network_gbps is None or price.network_gbps > 0
         assert {price.machine for price in named} <= {price.machine for price in instances.prices()}
+
+    def test_an_image_runs_on_its_machine(self, instances: Instances, spot: Instance) -> None:
+        """Where both tell of an architecture, it is the same."""
+        (price,) = instances.prices([spot.machine])
+        assert spot.architecture in get_args(Architecture)
+        assert "" in (spot.architecture, price.architecture) or spot.architecture == price.architecture
+
+    def test_its_disks_can_be_copied(self, instances: Instances, spot: Instance, snapshots: Snapshots | None) -> None:
+        """Each of them, while it runs and when it is stopped, under the name that the machine gives it."""
+        assert len(set(spot.disks)) == len(spot.disks)
+        if snapshots is None:
+            pytest.skip("this provider copies no disks")
+        assert spot.disks
+        running = {disk: snapshots.create(disk, token=f"{disk} running").id for disk in spot.disks}
+        instances.stop(spot.id)
+        assert self.wait(instances, spot.id, "stopped").disks == spot.disks
+        for disk, first in running.items():
+            second = snapshots.create(disk, token=f"{disk} stopped").id
+            assert {one.id for one in snapshots.list(disk)} == {first, second}
 
     def test_a_machine_that_never_was_is_not_found(self, instances: Instances, other_machine: str) -> None:
         """By start, stop and resize."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mcml.core.errors import InvalidRequest, NotFound
-from mcml.providers.api.metrics import Metrics, Point, SeriesQuery, Statistic, Window
+from mcml.providers.api.metrics import MACHINE, MACHINE_METRICS, MachineMetric, Metrics, Point, SeriesQuery, Statistic, Window
 
 LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 
@@ -89,3 +89,64 @@ class MetricsContract:
             metrics.query(series, Window(window.end, window.start, window.step))
         with pytest.raises(InvalidRequest):
             metrics.query(series, replace(window, step=timedelta(0)))
+
+
+class MachineMetricsContract:
+    """What Metrics promise of machines, beside MetricsContract. Give `metrics`, and `machine`: the id of an instance and a window in
+    which each of `answered` has a value in at least one step, and nothing changes any more.
+
+    `answered` are the machine metrics that the provider has at all. `most_cpu` is above 1 where a machine may burst above what it has.
+    """
+
+    answered: tuple[MachineMetric, ...] = MACHINE_METRICS
+    most_cpu = 1.0
+
+    @pytest.fixture
+    def metrics(self) -> Metrics:
+        """Return the capability under test."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def machine(self) -> tuple[str, Window]:
+        """Return an Instance.id, and when it was measured."""
+        raise NotImplementedError
+
+    def test_the_machine_metrics_that_are_named_are_those_that_are_answered(self, metrics: Metrics, machine: tuple[str, Window]) -> None:
+        """The others do not exist here."""
+        assert {name for name in metrics.names() if name in MACHINE_METRICS} == set(self.answered)
+        for name in set(MACHINE_METRICS) - set(self.answered):
+            with pytest.raises(NotFound):
+                metrics.query(SeriesQuery(name, {MACHINE: machine[0]}), machine[1])
+
+    def test_a_machine_is_measured(self, metrics: Metrics, machine: tuple[str, Window]) -> None:
+        """One point a step; shares lie between 0 and 1, bytes a second are no less than 0, the maximum is at least the average."""
+        instance, window = machine
+        starts = [window.start + number * window.step for number in range(-((window.start - window.end) // window.step))]
+        for name in self.answered:
+            averages, maxima = (
+                metrics.query(SeriesQuery(name, {MACHINE: instance}, statistic), window) for statistic in ("average", "maximum")
+            )
+            assert [point.at for point in averages] == [point.at for point in maxima] == starts
+            pairs = [(a.value, m.value) for a, m in zip(averages, maxima, strict=True) if a.value is not None and m.value is not None]
+            assert pairs, name
+            most = {"machine.cpu": self.most_cpu, "machine.network": float("inf")}.get(name, 1.0)
+            for average, maximum in pairs:
+                assert 0 <= average <= maximum + 1e-9 * max(maximum, 1), name
+                assert maximum <= most, name
+
+    def test_a_machine_was_not_measured_long_ago(self, metrics: Metrics, machine: tuple[str, Window]) -> None:
+        """Which is None, and never zero."""
+        hour = timedelta(hours=1)
+        for name in self.answered:
+            points = metrics.query(SeriesQuery(name, {MACHINE: machine[0]}), Window(LONG_AGO, LONG_AGO + 2 * hour, hour))
+            assert points == [Point(LONG_AGO, None), Point(LONG_AGO + hour, None)]
+
+    def test_a_machine_metric_is_of_one_machine(self, metrics: Metrics, machine: tuple[str, Window]) -> None:
+        """One that never was is NotFound; none at all, or another label beside it, is an InvalidRequest."""
+        instance, window = machine
+        for name in self.answered:
+            with pytest.raises(NotFound):
+                metrics.query(SeriesQuery(name, {MACHINE: "mcml-never-existed"}), window)
+            for labels in ({}, {MACHINE: ""}, {MACHINE: instance, "mcml-no-such-label": "1"}):
+                with pytest.raises(InvalidRequest):
+                    metrics.query(SeriesQuery(name, labels), window)

@@ -37,6 +37,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlencode
 
 from mcml.testing.stubs.azure_arm_server import Server, serve
 from mcml.testing.stubs.azure_models import Shape, model, normal, problems, routes
@@ -178,8 +179,8 @@ class ArmStub:
         start = int(request.query.get("$skiptoken", "0"))
         body: dict[str, Any] = {"value": list(items[start : start + size])}
         if start + size < len(items):
-            version = request.query.get("api-version", "")
-            body["nextLink"] = f"{request.origin}{request.path}?api-version={version}&%24skiptoken={start + size}"
+            query = urlencode({**request.query, "$skiptoken": start + size})
+            body["nextLink"] = f"{request.origin}{request.path}?{query}"
         return Reply(200, body)
 
     def operation(

@@ -1,10 +1,12 @@
 """What moto leaves out of EC2 and EC2 does, put right in the server's process: idempotency tokens, prices that are too low, machines that
-run and are not resized, spot machines that are taken away (POST /interrupt/INSTANCE, in every region).
+run and are not resized, spot machines that are taken away (POST /interrupt/INSTANCE, in every region) or of which there are none (POST
+/sold-out/TYPE, which takes the place of the type before).
 """
 
 from datetime import datetime
 from typing import Any
 
+SOLD_OUT: set[str] = set()
 LOWEST_SPOT_PRICE = 0.00001  # the one that moto's price history shows
 
 
@@ -27,7 +29,7 @@ def run_machines() -> None:
         token = asked.get("client_token")
         if token in (None, "ABCDE"):
             return run(self, image, count, user_data, groups, **asked)
-        what = (image, user_data, asked.get("instance_type"), str(asked.get("tags")))
+        what = (image, user_data, asked.get("instance_type"), str(asked.get("tags")), asked.get("lifecycle"))
         if token not in known:
             known[token] = (what, run(self, image, count, user_data, groups, **asked))
         if known[token][0] != what:
@@ -39,6 +41,8 @@ def run_machines() -> None:
         if price is not None and float(price) < LOWEST_SPOT_PRICE:
             why = f"Your Spot request price of {price} is lower than the minimum required, which is {LOWEST_SPOT_PRICE}."
             raise Refused("SpotMaxPriceTooLow", why)
+        if self._get_param("InstanceMarketOptions.MarketType") == "spot" and self._get_param("InstanceType") in SOLD_OUT:
+            raise Refused("InsufficientInstanceCapacity", "There is no Spot capacity available that matches your request.")
         return respond(self)
 
     def modify_stopped(self: Any, instance: str, key: str, value: Any) -> Any:
@@ -79,6 +83,12 @@ def tell_milliseconds() -> None:
         return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
     TimestampSerializer._timestamp_iso8601_zeroed = written
+
+
+def sold_out(machine: str) -> None:
+    """Have no spot machine of a type; of every type, when it is empty."""
+    SOLD_OUT.clear()
+    SOLD_OUT.add(machine)
 
 
 def interrupt(instance: str) -> None:

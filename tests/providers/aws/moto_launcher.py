@@ -36,8 +36,9 @@ class OneWriterAtATime:
         if "HTTP_X_AMZ_CHECKSUM_SHA256" in environ:  # S3 keeps a checksum that comes alone, moto asks for its name beside it
             environ.setdefault("HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM", "SHA256")
         with self.lock:
-            if environ["PATH_INFO"].startswith("/interrupt/"):
-                ec2().interrupt(environ["PATH_INFO"].rpartition("/")[2])
+            _, verb, *what = environ["PATH_INFO"].split("/")
+            if verb in ("interrupt", "sold-out"):
+                (ec2().interrupt if verb == "interrupt" else ec2().sold_out)(*what)
                 start_response("200 OK", [("Content-Type", "text/plain")])
                 return []
             if "/ec2/aws4_request" in environ.get("HTTP_AUTHORIZATION", ""):

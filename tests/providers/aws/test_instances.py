@@ -1,23 +1,31 @@
 """Instances on EC2: the contract on moto server (our corrections: `moto_ec2`) with a price list from a stub; parameters, states, errors."""
 
 import json
+import subprocess
+import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from mcml.core.errors import Conflict, InvalidRequest, QuotaExceeded
-from mcml.providers.api.instances import Instance, Instances, InstanceState, MachineRequest
+from mcml.providers.api.instances import Instance, Instances, InstanceState, MachineRequest, Noticed
+from mcml.providers.api.snapshots import Snapshots
 from mcml.providers.aws.instance_prices import listed_prices
-from mcml.providers.aws.instances import Ec2Instances, spot_parameters, to_instance
+from mcml.providers.aws.instances import Ec2Instances, run_parameters, to_instance
 from mcml.providers.aws.session import Session
+from mcml.providers.aws.snapshots import AwsSnapshots
+from mcml.store.db import Store
 from mcml.testing.contracts.instances import InstancesContract
 from mcml.testing.stubs.aws_model import AwsError, AwsModel
 from mcml.testing.stubs.faults import Answer, Delay, Fault, FaultProxy, HalfBody, Pass, Reset
+from tests.cost.spot.on_stub import Job, check
 from tests.providers.aws.conftest import MakeSession
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -84,10 +92,71 @@ class TestEc2Instances(InstancesContract):
         return interrupt
 
     @pytest.fixture
+    def snapshots(self, priced: Session) -> Snapshots:
+        return AwsSnapshots(priced)
+
+    @pytest.fixture
     def resizable(self, priced: Session) -> Instance:
         """One on demand: EC2 does not change the type of a spot machine."""
         asked = {"ImageId": priced.settings.image, "InstanceType": "m5.large", "MinCount": 1, "MaxCount": 1}
         return to_instance(priced.client("ec2").run_instances(**asked)["Instances"][0])
+
+
+@pytest.fixture
+def interrupt(moto_url: str) -> Iterator[Callable[[Instance], None]]:
+    """Takes a machine away, and has no other of its type on the spot market until the test is over."""
+
+    def tell(path: str) -> None:
+        with urllib.request.urlopen(f"{moto_url}/{path}", data=b"", timeout=10):
+            pass
+
+    def end(one: Instance) -> None:
+        tell(f"sold-out/{one.machine}")
+        tell(f"interrupt/{one.id}")
+
+    yield end
+    tell("sold-out/none")
+
+
+def test_a_spot_job_falls_back_on_demand_and_leaves_nothing_running(
+    instances: Ec2Instances, interrupt: Callable[[Instance], None], tmp_path: Path
+) -> None:
+    with Store(f"sqlite:///{tmp_path}/mcml.db") as store:
+        check(Job(instances, "c5.large", interrupt), store)
+
+
+@pytest.mark.slow
+def test_cost_spot_run_from_its_order_to_its_end(
+    instances: Ec2Instances, interrupt: Callable[[Instance], None], tmp_path: Path, machine_image: str
+) -> None:
+    """In a process of its own; there are eight seconds of slack, of which the interruption takes some, and then it is on demand."""
+    target = '[targets.eu-1]\nprovider = "aws"\nregion = "eu-west-1"\n'
+    (tmp_path / "mcml.toml").write_text(f'name = "acme"\n{target}[providers.aws]\nimage = "{machine_image}"\n')
+    name = f"train-{uuid4().hex[:8]}"
+    places = ["--on", "eu-1/c5.large", "--fallback", "eu-1/c5.large", "--progress", "progress"]
+    times = ["--work", "100s", "--deadline", "110s", "--restart", "1s", "--checkpoint", "1s", "--tick", "1s"]
+    argv = [sys.executable, "-m", "mcml", "cost", "spot", "run", name, *places, *times, "-o", "json", "--", "python", "train.py"]
+
+    def running(*, spot: bool) -> Instance:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            for one in instances.list({"mcml-spot-job": name}):
+                if (one.spot, one.state) == (spot, "running"):
+                    return one
+            time.sleep(0.05)
+        raise TimeoutError
+
+    with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as mcml:
+        interrupt(running(spot=True))
+        running(spot=False)
+        (tmp_path / "progress").write_text("1")
+        out, said = mcml.communicate(timeout=60)
+    assert mcml.returncode == 0, said
+    (job,) = json.loads(out)["items"]
+    assert (job["state"], job["late"], job["interruptions"], job["currency"]) == ("done", False, 1, "USD")
+    found = {one.spot: one for one in instances.list({"mcml-spot-job": name})}
+    assert [found[spot].state for spot in (True, False)] == ["interrupted", "stopped"]
+    assert f"{name}: interrupted eu-1/c5.large" in said
 
 
 def test_a_spot_machine_keeps_its_type(instances: Ec2Instances) -> None:
@@ -119,7 +188,7 @@ def test_a_token_stands_for_one_request(instances: Ec2Instances) -> None:
 
 
 def test_what_is_asked_for() -> None:
-    idle = spot_parameters(MachineRequest("m5.large", "t", max_price=Decimal("1E-2"), tags={"team": "risk"}), "ami-1", "subnet-1")
+    idle = run_parameters(MachineRequest("m5.large", "t", max_price=Decimal("1E-2"), tags={"team": "risk"}), "ami-1", "subnet-1")
     assert idle["InstanceMarketOptions"] == {
         "MarketType": "spot",
         "SpotOptions": {"SpotInstanceType": "persistent", "InstanceInterruptionBehavior": "stop", "MaxPrice": "0.01"},
@@ -128,11 +197,37 @@ def test_what_is_asked_for() -> None:
     assert idle["TagSpecifications"][0] == {
         "ResourceType": "instance", "Tags": [{"Key": "managed-by", "Value": "mcml"}, {"Key": "team", "Value": "risk"}],
     }  # fmt: skip
-    busy = spot_parameters(MachineRequest("m5.large", "t", ("python", "train.py", "--name", "a b")), "resolve:ssm:/x", "")
+    busy = run_parameters(MachineRequest("m5.large", "t", ("python", "train.py", "--name", "a b")), "resolve:ssm:/x", "")
     assert busy["UserData"] == "#!/bin/sh\npython train.py --name 'a b'\nshutdown -h now\n"
     assert busy["InstanceMarketOptions"]["SpotOptions"] == {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"}
     assert busy["InstanceInitiatedShutdownBehavior"] == "terminate"
     assert "SubnetId" not in busy
+    calm = run_parameters(MachineRequest("m5.large", "t", ("train",), spot=False), "ami-1", "")
+    assert "InstanceMarketOptions" not in calm
+    assert (calm["InstanceInitiatedShutdownBehavior"], calm["UserData"]) == ("terminate", "#!/bin/sh\ntrain\nshutdown -h now\n")
+    assert [one["ResourceType"] for one in calm["TagSpecifications"]] == ["instance", "volume"], "EC2 refuses tags of no spot request"
+
+
+def test_an_interruption_notice_is_read_from_outside(make_session: MakeSession, ec2: AwsModel) -> None:
+    """Codes and times as the page on the status of spot requests has them; two pages."""
+
+    def requests(asked: dict[str, Any]) -> dict[str, Any]:
+        codes = ["marked-for-termination", "fulfilled"] if not asked.get("NextToken") else ["marked-for-stop", "instance-stopped-by-user"]
+        first = 1 if not asked.get("NextToken") else 3
+        found = [
+            {"InstanceId": f"i-{first + number}", "SpotInstanceRequestId": "sir-1", "Status": {"Code": code, "UpdateTime": NOON}}
+            for number, code in enumerate(codes)
+        ]
+        return {"SpotInstanceRequests": found, **({"NextToken": "2"} if first == 1 else {})}
+
+    ec2.on("ec2", "DescribeSpotInstanceRequests", requests)
+    instances = stubbed(make_session, ec2)
+    assert isinstance(instances, Noticed)
+    until = NOON + timedelta(minutes=2)
+    assert instances.notices(["i-1", "i-2", "i-3", "i-4"]) == {"i-1": until, "i-3": until}
+    (asked, _) = ec2.requests("ec2", "DescribeSpotInstanceRequests")
+    assert asked["Filters"] == [{"Name": "instance-id", "Values": ["i-1", "i-2", "i-3", "i-4"]}]
+    assert instances.notices([]) == {}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from mcml.core.errors import InvalidRequest, NotAuthenticated, NotFound, Unavailable
-from mcml.providers.api.metrics import Metrics, SeriesQuery, Statistic, Window
+from mcml.providers.api.metrics import MACHINE_METRICS, Metrics, SeriesQuery, Statistic, Window
 from mcml.providers.aws.metrics import CloudWatchMetrics
 from mcml.providers.aws.session import Session
 from mcml.testing.contracts.metrics import MetricsContract
@@ -135,7 +135,7 @@ def test_all_pages_are_read(make_session: MakeSession) -> None:
         window = Window(NOON, NOON + timedelta(hours=1), MINUTE)
         assert values(metrics, "acme:Jobs", "average", window, queue="large") == list(range(60))
         assert len(stub.requests("cloudwatch", "GetMetricData")) == 9
-        assert len(metrics.names()) == 11
+        assert len(metrics.names()) == 11 + len(MACHINE_METRICS)
 
 
 def test_many_series_are_asked_for_at_once(make_session: MakeSession) -> None:

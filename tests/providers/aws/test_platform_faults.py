@@ -243,6 +243,7 @@ CALLS: dict[str, Callable[[Session], object]] = {
     "instances.stop": lambda session: Ec2Instances(session).stop("i-1"),
     "instances.resize": lambda session: Ec2Instances(session).resize("i-1", "m5.large"),
     "instances.request": lambda session: Ec2Instances(session).request(MachineRequest("m5.large", "t")),
+    "instances.notices": lambda session: Ec2Instances(session).notices(["i-1"]),
     "groups.list": lambda session: AutoScalingGroups(session).list(),
     "groups.size": lambda session: AutoScalingGroups(session).size("g"),
     "groups.resize": lambda session: AutoScalingGroups(session).resize("g", 1),

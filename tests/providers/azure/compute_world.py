@@ -36,6 +36,7 @@ class ComputeWorld:
     log: list[tuple[datetime, str, str]] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     no_capacity: bool = False
+    no_spot: bool = False
     _looks: dict[str, int] = field(default_factory=dict)
     _ticks: int = 0
     _filter: str = ""
@@ -93,7 +94,7 @@ class ComputeWorld:
         found = self._find(request)
         if found["properties"]["provisioningState"] == "Creating":  # the next look sees the end of it
             self._looks[found["name"]] = self._looks.get(found["name"], 0) + 1
-            if self._looks[found["name"]] > 1 and not self.no_capacity:
+            if self._looks[found["name"]] > 1 and not self._full(found["properties"]):
                 self._made(found["name"])
             elif self._looks[found["name"]] > 1:
                 found["properties"]["provisioningState"] = "Failed"
@@ -129,18 +130,25 @@ class ComputeWorld:
         if request.headers.get("if-none-match") == "*" and name in self.machines:
             raise ArmError(412, "PreconditionFailed", "The condition '*' in the If-None-Match header was not satisfied.")
         self.writes.append(f"create {name}")
-        most = asked["properties"]["billingProfile"]["maxPrice"]
+        spot = asked["properties"]["priority"] == "Spot"
+        assert spot is ("evictionPolicy" in asked["properties"]) is ("billingProfile" in asked["properties"])
+        most = asked["properties"]["billingProfile"]["maxPrice"] if spot else -1
         if most != -1 and most < SPOT_PRICE:
             message = f"the provided max price '{most} USD' is lower than the current spot price '{SPOT_PRICE} USD'"
             raise ArmError(409, "SpotPriceGreaterThanProvidedMaxPrice", f"Can't perform operation since {message}.")
         properties = {key: value for key, value in asked["properties"].items() if key != "osProfile"}
         self.add(name, power="", tags=asked["tags"], properties={**properties, "provisioningState": "Creating"})
         self.log.append((self.now(), self.machines[name]["id"], "Microsoft.Compute/virtualMachines/write"))
-        failure = ArmError(409, "AllocationFailed", "Allocation failed.") if self.no_capacity else None
+        failure = ArmError(409, "AllocationFailed", "Allocation failed.") if self._full(properties) else None
         return self.arm.operation(request, lambda: self._made(name), status=201, body=self.machines[name], failure=failure)
 
+    def _full(self, properties: dict[str, Any]) -> bool:
+        return self.no_capacity or (self.no_spot and properties.get("priority") == "Spot")
+
     def _made(self, name: str) -> dict[str, Any]:
-        self.machines[name]["properties"]["provisioningState"] = "Succeeded"
+        said = self.machines[name]["properties"]
+        disk = {"createOption": "FromImage", "managedDisk": {"id": id_of("MICROSOFT.COMPUTE/disks", f"{name}_disk1", "ML")}}
+        said |= {"provisioningState": "Succeeded", "storageProfile": {**said.get("storageProfile", {}), "osDisk": disk}}
         self.power[name] = "running"
         return self.machines[name]
 
@@ -163,6 +171,7 @@ class ComputeWorld:
         skus: list[dict[str, Any]] = [
             {"resourceType": "virtualMachines", "name": name, "locations": ["westeurope"], "capabilities": [
                 {"name": "vCPUs", "value": cpus}, {"name": "MemoryGB", "value": memory}, {"name": "vCPUsAvailable", "value": cpus},
+                {"name": "CpuArchitectureType", "value": "x64"},
             ]} for name, (cpus, memory) in SIZES.items()
         ]  # fmt: skip
         return self.arm.page(request, [{"resourceType": "disks", "name": "Premium_LRS", "locations": ["westeurope"]}, *skus], size=2)

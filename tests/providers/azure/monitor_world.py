@@ -21,11 +21,12 @@ NO_METRIC = "Failed to find metric configuration for provider: Microsoft.Compute
 
 @dataclass
 class MonitorWorld:
-    """`samples` are (time, value) of each resource's CPU, by the end of its id; rules by name."""
+    """`samples` are (time, value) of each resource's CPU, by the end of its id, `others` those of other metrics; rules by name."""
 
     arm: ArmStub
     samples: dict[str, list[tuple[datetime, float]]] = field(default_factory=dict)
     rules: dict[str, dict[str, Any]] = field(default_factory=dict)
+    others: dict[str, dict[str, list[tuple[datetime, float]]]] = field(default_factory=dict)
     resources: list[tuple[str, str]] = field(default_factory=lambda: [(MACHINE, "m1"), (MACHINE, "m2"), ("Microsoft.Network/nics", "n1")])
 
     def __post_init__(self) -> None:
@@ -59,32 +60,23 @@ class MonitorWorld:
 
     def _metrics(self, request: Request) -> dict[str, Any] | Reply:
         asked = request.query
-        if asked["metricnames"] != CPU:
-            return Reply(400, {"code": "BadRequest", "message": NO_METRIC.format(asked["metricnames"])})
+        metric, samples = asked["metricnames"], {CPU: self.samples, **self.others}
+        if metric not in samples:
+            return Reply(400, {"code": "BadRequest", "message": NO_METRIC.format(metric)})
         name = request.parts["resourceUri"].rpartition("/")[2]
         if name not in {known for _, known in self.resources}:
             raise missing(f"{MACHINE}/{name}")
         start, end = (datetime.fromisoformat(at) for at in asked["timespan"].split("/"))
         step, aggregation = DURATIONS[asked["interval"]], asked["aggregation"].lower()
-        data = [self._folded(name, start + number * step, min(end, start + (number + 1) * step), aggregation) for number in range(
+        has = samples[metric].get(name, [])
+        data = [_folded(has, start + number * step, min(end, start + (number + 1) * step), aggregation) for number in range(
             -((start - end) // step)
         )]  # fmt: skip
-        metric = {
-            "id": f"{request.path}/{CPU}", "type": "Microsoft.Insights/metrics", "name": {"value": CPU, "localizedValue": CPU},
+        told = {
+            "id": f"{request.path}/{metric}", "type": "Microsoft.Insights/metrics", "name": {"value": metric, "localizedValue": metric},
             "unit": "Percent", "timeseries": [{"metadatavalues": [], "data": data}], "errorCode": "Success",
         }  # fmt: skip
-        return {"cost": 0, "timespan": asked["timespan"], "interval": asked["interval"], "namespace": MACHINE, "value": [metric]}
-
-    def _folded(self, name: str, start: datetime, end: datetime, aggregation: str) -> dict[str, Any]:
-        values = [value for at, value in self.samples.get(name, []) if start <= at < end]
-        point: dict[str, Any] = {"timeStamp": f"{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-        if values:
-            folded = {
-                "average": sum(values) / len(values), "total": sum(values), "minimum": min(values), "maximum": max(values),
-                "count": float(len(values)),
-            }  # fmt: skip
-            point[aggregation] = folded[aggregation]
-        return point
+        return {"cost": 0, "timespan": asked["timespan"], "interval": asked["interval"], "namespace": MACHINE, "value": [told]}
 
     def _rule(self, request: Request) -> dict[str, Any]:
         if request.parts["name"] not in self.rules:
@@ -107,13 +99,26 @@ class MonitorWorld:
         (condition,) = said["criteria"]["allOf"]
         end = datetime.now(UTC).replace(second=0, microsecond=0)
         start = end - DURATIONS[said["windowSize"]]
-        point = self._folded(said["scopes"][0].rpartition("/")[2], start, end, condition["timeAggregation"].lower())
+        has = self.samples.get(said["scopes"][0].rpartition("/")[2], [])
+        point = _folded(has, start, end, condition["timeAggregation"].lower())
         value = point.get(condition["timeAggregation"].lower())
         if value is None:
             return {"value": []}
         beyond = getattr(value, _OPERATORS[condition["operator"]])(condition["threshold"])
         status: dict[str, Any] = {"dimensions": {}, "status": "Unhealthy" if beyond else "Healthy", "timestamp": end.isoformat()}
         return {"value": [{"name": "Y3VycmVudFN0YXR1cw==", "type": "Microsoft.Insights/metricAlerts/status", "properties": status}]}
+
+
+def _folded(samples: list[tuple[datetime, float]], start: datetime, end: datetime, aggregation: str) -> dict[str, Any]:
+    values = [value for at, value in samples if start <= at < end]
+    point: dict[str, Any] = {"timeStamp": f"{start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    if values:
+        folded = {
+            "average": sum(values) / len(values), "total": sum(values), "minimum": min(values), "maximum": max(values),
+            "count": float(len(values)),
+        }  # fmt: skip
+        point[aggregation] = folded[aggregation]
+    return point
 
 
 def steady(value: float, minutes: int = 60) -> list[tuple[datetime, float]]:

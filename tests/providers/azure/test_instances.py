@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from azure.mgmt.compute.models import VirtualMachine
 
 from mcml.core.errors import InvalidRequest, NotFound, QuotaExceeded, Unavailable, Usage
-from mcml.providers.api.instances import Instances, MachineRequest
+from mcml.providers.api.instances import Instance, Instances, MachineRequest
+from mcml.providers.api.snapshots import Snapshots
 from mcml.providers.azure.instance_states import (
     first_boot,
     image_reference,
@@ -24,12 +26,16 @@ from mcml.providers.azure.instance_states import (
 from mcml.providers.azure.instances import AzureInstances
 from mcml.providers.azure.prices import newest, to_price
 from mcml.providers.azure.session import Session
+from mcml.providers.azure.snapshots import AzureSnapshots
+from mcml.store.db import Store
 from mcml.testing.contracts.instances import InstancesContract
 from mcml.testing.stubs.azure_arm import ArmError, ArmStub, missing, throttled
 from mcml.testing.stubs.faults import Answer, FaultProxy, HalfBody, Reset
+from tests.cost.spot.on_stub import Job, check
 from tests.providers.azure import prices_stub
 from tests.providers.azure.compute_world import IMAGE, SUBNET, ComputeWorld, id_of
 from tests.providers.azure.conftest import MakeSession, Waits, management_session
+from tests.providers.azure.fleet_world import DisksWorld
 from tests.providers.azure.prices_stub import row
 
 REQUEST = MachineRequest("Standard_D2s_v3", "t-1", ("python", "train.py", "--name", "a b"), tags={"team": "risk"})
@@ -76,6 +82,13 @@ class TestInstances(InstancesContract):
     def take_away(self, world: ComputeWorld) -> Callable[[str], None]:
         return world.evict
 
+    @pytest.fixture
+    def snapshots(self, arm: ArmStub, session: Session, spot: Instance) -> Snapshots:
+        world = DisksWorld(arm)
+        for disk in spot.disks:
+            world.add(disk.rpartition("/")[2], "models")
+        return AzureSnapshots(session, "westeurope", "az-weu")
+
 
 def test_what_is_asked_for_a_spot_machine(instances: AzureInstances, arm: ArmStub) -> None:
     instances.request(replace(REQUEST, max_price=Decimal("0.1234567")))
@@ -94,9 +107,30 @@ def test_what_is_asked_for_a_spot_machine(instances: AzureInstances, arm: ArmStu
     assert put.body["tags"]["managed-by"] == "mcml"
 
 
+def test_what_is_asked_for_a_machine_on_demand(instances: AzureInstances, arm: ArmStub) -> None:
+    made = instances.request(replace(REQUEST, spot=False))
+    (put,) = arm.sent("PUT")
+    said = put.body["properties"]
+    assert (said["priority"], said.get("evictionPolicy"), said.get("billingProfile")) == ("Regular", None, None)
+    assert "exec python train.py" in base64.b64decode(said["osProfile"]["customData"]).decode()
+    assert (made.spot, made.state) == (False, "running")
+
+
+def test_a_spot_job_falls_back_on_demand_and_leaves_nothing_running(
+    instances: AzureInstances, world: ComputeWorld, tmp_path: Path
+) -> None:
+    def evict(one: Instance) -> None:
+        world.evict(one.id)
+        world.no_spot = True
+
+    with Store(f"sqlite:///{tmp_path}/mcml.db") as store:
+        check(Job(instances, "Standard_D2s_v3", evict), store)
+    assert set(world.power.values()) == {"deallocated"}
+
+
 def test_the_name_comes_of_the_token_and_the_target(instances: AzureInstances, session: Session) -> None:
     one = instances.request(REQUEST)
-    assert one.id.startswith(id_of("Microsoft.Compute/virtualMachines", "mcml-spot-"))
+    assert one.id.startswith(id_of("Microsoft.Compute/virtualMachines", "mcml-machine-"))
     assert AzureInstances(session, "westeurope", "other").request(REQUEST).id != one.id
     with pytest.raises(InvalidRequest) as caught:
         instances.request(replace(REQUEST, command=("rm",)))
@@ -107,7 +141,7 @@ def test_the_name_comes_of_the_token_and_the_target(instances: AzureInstances, s
 
 def test_a_machine_that_gets_no_place_is_removed(instances: AzureInstances, world: ComputeWorld) -> None:
     world.no_capacity = True
-    with pytest.raises(QuotaExceeded, match="cannot start a spot Standard_D2s_v3") as caught:
+    with pytest.raises(QuotaExceeded, match="cannot start spot Standard_D2s_v3") as caught:
         instances.request(REQUEST)
     assert "none of these machines free" in caught.value.why
     assert "az vm list-skus" in caught.value.next_step
@@ -282,3 +316,19 @@ def test_a_machine_of_a_scale_set_says_so() -> None:
     said = {"properties": {"virtualMachineScaleSet": {"id": f"{at}/virtualMachineScaleSets/workers"}}, "location": "westeurope"}
     assert to_instance("one", VirtualMachine(said), "running").group == "workers"
     assert to_instance("one", VirtualMachine({"properties": {}, "location": "x"}), "running").group == ""
+
+
+def test_its_disks_are_named_as_snapshots_name_them_the_system_first() -> None:
+    def disk(name: str, **has: Any) -> dict[str, Any]:
+        return {**has, "createOption": "Attach", "managedDisk": {"id": id_of("MICROSOFT.COMPUTE/DISKS", name, "ML")}}
+
+    unmanaged = {"lun": 9, "createOption": "Attach", "vhd": {"uri": "https://a.blob.core.windows.net/vhds/d.vhd"}}
+    attached = [disk("later", lun=3), disk("first", lun=0), unmanaged]
+
+    def disks(**system: Any) -> list[str]:
+        said = {"location": "x", "properties": {"storageProfile": {"osDisk": system, "dataDisks": attached}}}
+        return list(to_instance("one", VirtualMachine(said), "running").disks)
+
+    system, first, later = (id_of("Microsoft.Compute/disks", name) for name in ("system", "first", "later"))
+    assert disks(**disk("system")) == [system, first, later]
+    assert disks(**disk("system"), diffDiskSettings={"option": "Local"}) == [first, later]

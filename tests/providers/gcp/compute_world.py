@@ -1,7 +1,8 @@
 """A small Compute Engine in memory, behind the stub that Google's discovery document drives. Operations are done when they are looked at.
 
 `page` items are in a page. `silent` zones cannot be reached. `broken` maps a zone (or a region, or "" for what is global) to the error code
-that the next operations in it end with. `applied` counts the changes that were really made, by method.
+that the next operations in it end with; with `no_spot` no zone has room for a spot machine. `applied` counts the changes that were really
+made, by method.
 """
 
 import re
@@ -20,8 +21,8 @@ BASE = f"https://www.googleapis.com/compute/v1/projects/{PROJECT}"
 PACIFIC = timezone(timedelta(hours=-8))
 FIRST_START = datetime(2026, 11, 1, tzinfo=UTC)
 MACHINES: dict[str, Json] = {
-    "e2-medium": {"guestCpus": 2, "memoryMb": 4096, "isSharedCpu": True},
-    "e2-standard-4": {"guestCpus": 4, "memoryMb": 16384},
+    "e2-medium": {"guestCpus": 2, "memoryMb": 4096, "isSharedCpu": True, "architecture": "X86_64"},
+    "e2-standard-4": {"guestCpus": 4, "memoryMb": 16384, "architecture": "X86_64"},
     "n2-standard-8": {"guestCpus": 8, "memoryMb": 32768},
     "c2-standard-4": {"guestCpus": 4, "memoryMb": 16384},
     "g2-standard-4": {
@@ -49,6 +50,7 @@ class ComputeWorld:
         self.content: dict[str, bytes] = {}
         self.broken: dict[str, str] = {}
         self.silent: set[str] = set()
+        self.no_spot = False
         self.applied: Counter[str] = Counter()
         self.polls = 1
         self._left: dict[str, int] = {}
@@ -169,6 +171,8 @@ class ComputeWorld:
                 return self._by_request[token]
             scope = next((f"{word}s/{call[word]}" for word in ("zone", "region") if word in call.parameters), "global")
             broken = self.broken.get(scope.partition("/")[2])
+            if self.no_spot and method == "instances.insert" and call.body["scheduling"]["provisioningModel"] == "SPOT":
+                broken = "ZONE_RESOURCE_POOL_EXHAUSTED"
             if broken is None:
                 change(call, scope)
                 self.applied[method] += 1
@@ -209,7 +213,9 @@ class ComputeWorld:
         assert body["machineType"] == f"zones/{zone}/machineTypes/{machine}"
         assert body["disks"][0]["boot"]
         self._free("instances", scope, body["name"])
-        self.add_instance(zone, **{**body, "machine": machine, "machineType": f"{BASE}/{body['machineType']}"})
+        boot = self.add_disk(zone, body["name"], b"the image")  # named as the machine, as Google does
+        disks = [{**body["disks"][0], "source": boot["selfLink"], "architecture": "X86_64"}, *body["disks"][1:]]
+        self.add_instance(zone, **{**body, "disks": disks, "machine": machine, "machineType": f"{BASE}/{body['machineType']}"})
 
     def _insert_disk(self, call: Call, scope: str) -> None:
         body = call.body

@@ -105,7 +105,8 @@ class MonitoringWorld:
         if what not in _TAKES.get(aligner, ""):
             raise GrpcError("INVALID_ARGUMENT", f"{aligner} cannot be applied to metrics of this kind and type.")
         if aligner == "ALIGN_NONE":
-            return [_answer(descriptor, [(at, [value]) for at, value in one.samples if start < at <= end], "MEAN") for one in found]
+            kept = [[(at, [value]) for at, value in one.samples if start < at <= end] for one in found]
+            return [_answer(descriptor, samples, "MEAN", one.metric) for one, samples in zip(found, kept, strict=True)]
         period = aggregation.alignment_period
         if period < MINUTE:
             raise GrpcError("INVALID_ARGUMENT", "The alignment period must be at least 60 seconds.")
@@ -117,9 +118,10 @@ class MonitoringWorld:
                     steps[end - (end - at) // period * period].append(value)
             aligned.append(steps)
         how = aligner.removeprefix("ALIGN_")
-        if reducer == "REDUCE_NONE" or descriptor.value_type == DISTRIBUTION:
-            apart = aligned if reducer == "REDUCE_NONE" else _merged(aligned)
-            return [_answer(descriptor, sorted(steps.items()), how) for steps in apart]
+        if reducer == "REDUCE_NONE":
+            return [_answer(descriptor, sorted(steps.items()), how, one.metric) for one, steps in zip(found, aligned, strict=True)]
+        if descriptor.value_type == DISTRIBUTION:
+            return [_answer(descriptor, sorted(steps.items()), how) for steps in _merged(aligned)]
         reduced: dict[datetime, list[float]] = defaultdict(list)
         for steps in aligned:
             for at, values in steps.items():
@@ -167,12 +169,12 @@ def minutes(start: datetime, *values: float) -> list[tuple[datetime, float]]:
     return [(start + number * MINUTE, value) for number, value in enumerate(values, 1)]
 
 
-def _answer(descriptor: Any, steps: list[tuple[datetime, list[float]]], how: str) -> Any:
+def _answer(descriptor: Any, steps: list[tuple[datetime, list[float]]], how: str, labels: dict[str, str] | None = None) -> Any:
     points = [
         {"interval": {"start_time": at, "end_time": at}, "value": _value(descriptor, values, how)}
         for at, values in sorted(steps, key=lambda step: step[0], reverse=True)
     ]
-    return monitoring_v3.TimeSeries(metric={"type": descriptor.type}, points=points)
+    return monitoring_v3.TimeSeries(metric={"type": descriptor.type, "labels": labels or {}}, points=points)
 
 
 def _value(descriptor: Any, values: list[float], how: str) -> dict[str, Any]:

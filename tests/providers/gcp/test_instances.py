@@ -3,16 +3,21 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mcml.core.errors import Conflict, InvalidRequest, QuotaExceeded, StillRunning, Unavailable
-from mcml.providers.api.instances import Instances, MachineRequest
+from mcml.providers.api.instances import Instance, Instances, MachineRequest, Noticed
+from mcml.providers.api.snapshots import Snapshots
 from mcml.providers.gcp.compute import Compute
 from mcml.providers.gcp.instances import GcpInstances, open_instances
+from mcml.providers.gcp.snapshots import GcpSnapshots
+from mcml.store.db import Store
 from mcml.testing.contracts.instances import InstancesContract
 from mcml.testing.stubs.google_discovery import DiscoveryStub
+from tests.cost.spot.on_stub import Job, check
 from tests.providers.gcp.catalog_world import SKUS, serve_catalog
 from tests.providers.gcp.compute_world import MACHINES, REGION, ComputeWorld
 from tests.providers.gcp.conftest import MakeContext, MakeSession
@@ -57,6 +62,10 @@ class TestInstances(InstancesContract):
     @pytest.fixture
     def take_away(self, world: ComputeWorld) -> Callable[[str], None]:
         return world.preempt
+
+    @pytest.fixture
+    def snapshots(self, make: Callable[..., GcpInstances]) -> Snapshots:
+        return GcpSnapshots(make()._compute)
 
 
 def test_opened_from_a_context(stub: DiscoveryStub, world: ComputeWorld, make_context: MakeContext) -> None:
@@ -105,13 +114,53 @@ def test_what_a_spot_machine_is_made_of(stub: DiscoveryStub, world: ComputeWorld
     assert body["networkInterfaces"] == [{"network": "global/networks/default"}]
 
 
+@pytest.mark.parametrize(("machine", "more"), [("e2-medium", {}), ("g2-standard-4", {"onHostMaintenance": "TERMINATE"})])
+def test_what_a_machine_on_demand_is_made_of(
+    stub: DiscoveryStub, make: Callable[..., GcpInstances], machine: str, more: dict[str, str]
+) -> None:
+    """Google moves it while it runs, unless it has GPUs."""
+    made = make().request(replace(SPOT, machine=machine, spot=False))
+    (call,) = stub.calls("instances.insert")
+    assert call.body["scheduling"] == {"provisioningModel": "STANDARD", "automaticRestart": True, **more}
+    assert call.body["metadata"]["items"][0]["key"] == "startup-script"
+    assert (made.spot, made.state) == (False, "running")
+
+
+def test_a_spot_machine_that_is_stopping_has_half_a_minute(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
+    """Google tells nothing before that from outside; one on demand that is stopped has nothing to do with it."""
+    instances = make()
+    assert isinstance(instances, Noticed)
+    spot, calm = (instances.request(replace(SPOT, token=token)).id for token in ("a", "b"))
+    world.add_instance("europe-west1-b", "web", status="STOPPING")
+    asked = [spot, calm, "europe-west1-b/web"]
+    assert instances.notices(asked) == {}
+    zone, _, name = spot.partition("/")
+    world.kinds["instances"][f"zones/{zone}", name]["status"] = "STOPPING"
+    now = instances._compute.session.ctx.clock()
+    (told,) = instances.notices(asked).items()
+    assert (told[0], abs((told[1] - now).total_seconds() - 30) < 5) == (spot, True)
+    assert instances.notices([calm]) == {}
+
+
+def test_a_spot_job_falls_back_on_demand_and_leaves_nothing_running(
+    world: ComputeWorld, make: Callable[..., GcpInstances], tmp_path: Path
+) -> None:
+    def preempt(one: Instance) -> None:
+        world.preempt(one.id)
+        world.no_spot = True
+
+    with Store(f"sqlite:///{tmp_path}/mcml.db") as store:
+        check(Job(make(), "e2-medium", preempt), store)
+    assert {one["status"] for one in world.kinds["instances"].values()} == {"TERMINATED"}
+
+
 def test_the_next_zone_when_one_has_none(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:
     world.broken["europe-west1-b"] = "ZONE_RESOURCE_POOL_EXHAUSTED"
     assert make().request(SPOT).zone == "europe-west1-c"
     world.broken["europe-west1-c"] = "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS"
     with pytest.raises(QuotaExceeded) as full:
         make().request(replace(SPOT, token="token-2"))
-    assert full.value.message == "cannot start a spot e2-medium in europe-west1-c"
+    assert full.value.message == "cannot start spot e2-medium in europe-west1-c"
     assert full.value.why.startswith("Google answered ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS: The zone does not have enough")
     assert full.value.next_step == "try another zone, machine type or time"
 

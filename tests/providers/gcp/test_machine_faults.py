@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -43,6 +44,8 @@ METHODS: dict[str, Do] = {
     "instances.stop": lambda compute: GcpInstances(compute).stop("web"),
     "instances.resize": lambda compute: GcpInstances(compute).resize("idle", "n2-standard-8"),
     "instances.request": lambda compute: GcpInstances(compute).request(SPOT),
+    "instances.request on demand": lambda compute: GcpInstances(compute).request(replace(SPOT, spot=False)),
+    "instances.notices": lambda compute: sorted(GcpInstances(compute).notices(["europe-west1-b/web"])),
     "groups.list": lambda compute: GcpGroups(compute).list(),
     "groups.size": lambda compute: GcpGroups(compute).size("workers"),
     "groups.resize": lambda compute: GcpGroups(compute).resize("workers", 3),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcml.core.errors import InvalidRequest, NotFound
-from mcml.providers.api.metrics import Metrics, SeriesQuery, Statistic, Window
+from mcml.providers.api.metrics import MACHINE_METRICS, Metrics, SeriesQuery, Statistic, Window
 from mcml.providers.gcp.metrics import GcpMetrics, open_metrics
 from mcml.providers.gcp.metrics_plan import fold_distribution
 from mcml.testing.contracts.metrics import MetricsContract
@@ -117,7 +117,7 @@ def test_all_pages(world: MonitoringWorld, metrics: GcpMetrics) -> None:
         world.add(CPU, minutes(LONG_AGO, 100), {"instance_name": f"more{number}"}, zone="z")
     assert ask(metrics, CPU, "p99") == [100, 10]
     assert ask(metrics, CPU, "count", zone="z", step=10 * MINUTE) == [5]
-    assert metrics.names() == sorted([CPU, REQUESTS, LATENCY, "up", "version"])
+    assert metrics.names() == sorted([CPU, REQUESTS, LATENCY, "up", "version", *MACHINE_METRICS])
 
 
 def test_a_month_of_minutes_is_one_page(world: MonitoringWorld, stub: GrpcStub, metrics: GcpMetrics) -> None:

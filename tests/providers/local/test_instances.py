@@ -14,11 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mcml.core.errors import InvalidRequest, QuotaExceeded
-from mcml.providers.api.instances import Instance, Instances, InstanceState, MachineRequest
+from mcml.core.errors import InvalidRequest, NotFound, QuotaExceeded
+from mcml.providers.api.instances import Instance, Instances, InstanceState, MachineRequest, Noticed
+from mcml.providers.api.snapshots import Snapshots
 from mcml.providers.local.instances import LocalInstances, Slot, open_instances, state_of
 from mcml.providers.local.machines import available_cpus
 from mcml.providers.local.settings import Price
+from mcml.providers.local.snapshots import open_snapshots
+from mcml.providers.local.volumes import find_volume
 from mcml.providers.local.worker import Run
 from mcml.testing.contracts.instances import InstancesContract
 from tests.providers.local.conftest import MakeContext, Processes
@@ -58,9 +61,54 @@ class TestLocalInstances(InstancesContract):
     def take_away(self, root: Path) -> Callable[[str], None]:
         return lambda instance: kill_command(root, instance)
 
+    @pytest.fixture
+    def snapshots(self, make_context: MakeContext) -> Snapshots:
+        return open_snapshots(make_context("eu-1", region="eu"))
+
 
 def wait(instances: Instances, instance: str, state: InstanceState) -> Instance:
     return InstancesContract().wait(instances, instance, state)
+
+
+def test_machines_are_as_this_one_is(instances: LocalInstances) -> None:
+    expected = {"x86_64": "x86_64", "aarch64": "arm64"}.get(os.uname().machine, "")
+    assert {price.architecture for price in instances.prices()} == {expected}
+    assert {price.gpus for price in instances.prices()} == {0}
+    assert instances.launch("local-1x1", "t").architecture == expected
+
+
+CHURN = """
+import os, pathlib, shutil
+pathlib.Path("kept").write_text("model")
+number = 0
+while True:
+    number += 1
+    os.makedirs(f"d{number % 7}/e", exist_ok=True)
+    pathlib.Path(f"d{number % 7}/e/f{number}").write_text("x" * 5000)
+    shutil.rmtree(f"d{(number + 3) % 7}", ignore_errors=True)
+"""
+
+
+def test_the_disk_of_a_machine_that_works_is_copied_and_restored(instances: LocalInstances, make_context: MakeContext, root: Path) -> None:
+    """What is removed while it is copied is left out; the copy outlives the machine."""
+    ctx = make_context("eu-1", region="eu")
+    snapshots = open_snapshots(ctx)
+    machine = instances.launch("local-1x1", "t", (sys.executable, "-c", CHURN))
+    work = root / "instances" / machine.id / "work"
+    end = time.monotonic() + 20
+    while not (work / "kept").exists() or len(list(work.iterdir())) < 4:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    (disk,) = machine.disks
+    taken = [snapshots.create(disk, token=f"t{number}") for number in range(20)][-1]
+    assert taken.complete
+    instances.terminate(machine.id)
+    assert find_volume(ctx, snapshots.restore(taken.id, "rescued")).source == "disk/rescued"
+    assert (root / "disks" / "rescued" / "data" / "kept").read_text() == "model"
+    with pytest.raises(NotFound):
+        snapshots.create(disk, token="later")
+    with pytest.raises(InvalidRequest, match="no name for a disk"):
+        snapshots.restore(taken.id, disk)
 
 
 def test_a_killed_runner_is_an_interruption_too(instances: LocalInstances, root: Path, runs: Processes) -> None:
@@ -142,6 +190,19 @@ def test_a_token_stands_for_one_request(instances: LocalInstances) -> None:
     with pytest.raises(InvalidRequest, match="cannot launch"):
         instances.launch("local-1x1", "t")
     assert len(instances.list()) == 1
+
+
+def test_a_notice_is_told_until_it_is_started_again(instances: LocalInstances) -> None:
+    assert isinstance(instances, Noticed)
+    spot, calm = (instances.request(MachineRequest("local-1x1", token)).id for token in ("t1", "t2"))
+    instances.warn(spot, NOW)
+    assert instances.notices([spot, calm]) == {spot: NOW}
+    assert instances.notices([calm]) == {}
+    instances.stop(spot)
+    instances.start(spot)
+    assert instances.notices([spot]) == {}
+    with pytest.raises(NotFound):
+        instances.warn("none", NOW)
 
 
 def test_a_token_of_a_stopped_one_does_not_start_it(instances: LocalInstances) -> None:
