@@ -13,7 +13,7 @@ class Backend:
     `infer` (empty: the path of the v2 protocol); `health_path` is empty where only the provider's own API tells whether it is ready.
     `headers` go with every request; `auth` says how to sign or authenticate, `service` and `signing_region` what a signature is for;
     `authorities` is a PEM file with those that its certificate may be from (empty: the system's); `grpc_port` is where it speaks gRPC
-    (0: it does not). `via` is a port of this machine that passes on to it, in a drill.
+    (0: it does not). `via` and `grpc_via` are ports of this machine that pass on to these two, in a drill.
     """
 
     target: str
@@ -35,6 +35,7 @@ class Backend:
     authorities: str = ""
     grpc_port: int = 0
     via: int = 0
+    grpc_via: int = 0
 
     @property
     def name(self) -> str:
@@ -45,3 +46,8 @@ class Backend:
     def address(self) -> tuple[str, int]:
         """Where connections to it go."""
         return ("127.0.0.1", self.via) if self.via else (self.host, self.port)
+
+    @property
+    def grpc_address(self) -> tuple[str, int]:
+        """Where connections for gRPC go."""
+        return ("127.0.0.1", self.grpc_via) if self.grpc_via else (self.host, self.grpc_port)

@@ -19,6 +19,7 @@ VALUES: dict[str, Any] = {
             "source": "models/fraud",
             "targets": ["aws-use1", "gcp-euw1"],
             "rollout": {"strategy": "blue-green"},
+            "resources": {"aws-use1": {"cpu": "2"}},
             "team": "risk",
             "project": "payments",
         },
@@ -88,8 +89,27 @@ VALUES: dict[str, Any] = {
                 "forecast": 100,
                 "burn": 2,
                 "incident": True,
+                "convert": True,
+                "act": False,
+                "actions": [
+                    {
+                        "at": 100,
+                        "do": "stop-idle",
+                        "match": {"environment": "dev"},
+                        "targets": ["aws-use1"],
+                        "idle": {
+                            "lasts": "2h",
+                            "signals": [
+                                {"metric": "machine.cpu", "below": 0.05, "label": "instance", "value": "id"},
+                                {"metric": "machine.network", "below": 10000, "label": "instance"},
+                            ],
+                        },
+                    },
+                    {"at": 120, "do": "refuse-gpu-deploys"},
+                ],
             }
         },
+        "rates": {"file": "rates/eurofxref-hist.csv", "source": "European Central Bank", "max_age": 7},
         "allocation": {
             "rules": [
                 {

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mcml.core.canonical import canonical_json
 from mcml.core.errors import InvalidRequest, NotFound
 from mcml.core.files import read_json
 
@@ -72,3 +73,8 @@ def folder_digest(folder: Path) -> str:
             content = hashlib.file_digest(source, "sha256").hexdigest()
         whole.update(os.fsencode(relative.as_posix()) + f"\0{content}\n".encode())
     return whole.hexdigest()
+
+
+def version_end(digest: str, resources: Mapping[str, str]) -> str:
+    """Return how the name of a deployed version ends: eight digits of the package's digest, and six of its resources where it has any."""
+    return f"{digest[:8]}-{hashlib.sha256(canonical_json(resources).encode()).hexdigest()[:6]}" if resources else digest[:8]

@@ -34,6 +34,12 @@ class Model(Strict):
     source: str = Field(description="Folder with a model.onnx, relative to this file.", examples=["models/fraud"])
     targets: tuple[str, ...] = Field(min_length=1, description="Names of targets, in the order they are deployed.", examples=[["eu-1"]])
     rollout: Rollout = Field(default=Rollout(), description="How a new version takes over.")
+    resources: dict[Name, dict[str, str]] = Field(
+        default_factory=dict,
+        description="By target: what it is given there, in its provider's words (local: cpu; clouds: machine, replicas, ...). "
+        "Another size is another version.",
+        examples=[{"eu-1": {"cpu": "2"}}],
+    )
     team: str = Field(default="", description="Who pays: a tag on every cost row.")
     project: str = Field(default="", description="What it is for: a tag on every cost row.")
 
@@ -130,6 +136,9 @@ class Settings(Strict):
             for target in model.targets:
                 if target not in self.targets:
                     raise NoSuchName("target", target, self.targets, f"models.{model_name}.targets")
+            for target in model.resources:
+                if target not in model.targets:
+                    raise NoSuchName("target of this model", target, model.targets, f"models.{model_name}.resources")
         for route_name, route in self.routes.items():
             self._check_route(route_name, route)
         return self

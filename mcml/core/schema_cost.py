@@ -1,7 +1,7 @@
 """The shape of [cost] in mcml.toml."""
 
 from decimal import Decimal
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -104,11 +104,41 @@ class Anomalies(Strict):
     percent: float = Field(default=25, ge=0, description="And by more than this share of what was expected.")
 
 
+IDLE = Idle(
+    signals=(
+        IdleSignal(metric="machine.cpu", below=0.05, label="instance"),
+        IdleSignal(metric="machine.network", below=10_000, label="instance"),
+    )
+)
+"""A machine that uses less than 5 % of its CPUs and moves less than 10 kB a second, by the names that every provider knows."""
+
+
+class BudgetAction(Strict):
+    """What is done once so much of a budget is spent."""
+
+    at: float = Field(gt=0, description="Once this share of the amount is spent, in percent.", examples=[100])
+    do: Literal["stop-idle", "refuse-gpu-deploys"] = Field(
+        description="stop-idle: machines that carry the tags of `match` are stopped while they idle. refuse-gpu-deploys: `mcml deploy` "
+        "starts no new version on a GPU, of models that the budget is for, until the period ends."
+    )
+    match: dict[str, str] = Field(
+        default_factory=dict, description="stop-idle: the tags that the machines all carry.", examples=[{"environment": "dev"}]
+    )
+    targets: tuple[str, ...] = Field(default=(), description="stop-idle: where; empty: on all targets.", examples=[["eu-1"]])
+    idle: Idle = Field(default=IDLE, description="stop-idle: when a machine idles.")
+
+    @model_validator(mode="after")
+    def _tags_for_machines(self) -> Self:
+        if bool(self.match) != (self.do == "stop-idle"):
+            raise ValueError('`match` and do = "stop-idle" go together')
+        return self
+
+
 class Budget(Strict):
     """What may be spent, over all clouds at once, and when to say so."""
 
     amount: float = Field(gt=0, description="What may be spent in a period.", examples=[2000])
-    currency: str = Field(pattern="^[A-Z]{3}$", description="Costs in another currency are named and not counted.", examples=["USD"])
+    currency: str = Field(pattern="^[A-Z]{3}$", description="Others are named and not counted, unless `convert`.", examples=["USD"])
     per: Literal["day", "week", "month", "quarter"] = Field(default="month", description="The period: of the calendar, in UTC.")
     where: tuple[str, ...] = Field(
         default=(), description="Which costs: conditions that all hold, as --where takes them.", examples=[["team=risk", "charge!=Tax"]]
@@ -119,6 +149,34 @@ class Budget(Strict):
         default=2, ge=0, description="Alert when the last day and the last seven both burned so many times the even pace; 0: never."
     )
     incident: bool = Field(default=False, description="An alert opens an incident.")
+    convert: bool = Field(default=False, description="Costs in other currencies count, too, by the dated rates of [cost.rates].")
+    actions: tuple[BudgetAction, ...] = Field(default=(), description="What is done besides, each until it is undone or the period ends.")
+    act: bool = Field(
+        default=False,
+        description="`mcml cost budgets check` carries the actions out unasked; false: it only says what it would do, unless --act.",
+    )
+
+    @model_validator(mode="after")
+    def _actions_once(self) -> Self:
+        if len({(action.do, action.at) for action in self.actions}) < len(self.actions):
+            raise ValueError("two actions do the same at the same share")
+        return self
+
+
+class Rates(Strict):
+    """Dated exchange rates, for who asks for all costs in one currency."""
+
+    file: str = Field(
+        default="",
+        description="A CSV file, relative to this one: date,from,to,rate, or eurofxref-hist.csv of the European Central Bank.",
+        examples=["rates/eurofxref-hist.csv"],
+    )
+    source: str = Field(
+        default="", description="Whose rates they are, as reports say it; empty: the name of the file.", examples=["European Central Bank"]
+    )
+    max_age: Annotated[int, Field(strict=True, ge=0, le=366)] = Field(
+        default=7, description="A day without a rate takes the last one before it, unless that is more days older than this."
+    )
 
 
 class HealthSignal(Strict):
@@ -181,5 +239,6 @@ class Cost(Strict):
     allocation: Allocation = Field(default=Allocation(), description="Who bears which costs.")
     anomalies: Anomalies = Field(default=Anomalies(), description="Which days are told as unusual.")
     budgets: dict[Name, Budget] = Field(default_factory=dict, description="What may be spent.", json_schema_extra=NAMES_ONLY)
+    rates: Rates = Field(default=Rates(), description="Dated exchange rates.")
     rightsizing: Rightsizing = Field(default=Rightsizing(), description="How large machines should be.")
     warehouse: Warehouse | None = Field(default=None, description="A company's table of costs.")

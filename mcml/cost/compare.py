@@ -1,9 +1,10 @@
-"""One model in all its places: what it costs on each target now, and what an hour of its size costs in every region with a price. Pure."""
+"""One model in all its places: its cost on each target now and at the proposed size, and an hour of it wherever that has a price. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
 from mcml.core.errors import unknown
 from mcml.cost.live import Held
@@ -15,6 +16,8 @@ from mcml.store.ledger.units import ModelCost
 
 Everywhere = Callable[[str], Iterable[tuple[str, UnitPrice]]]
 """Returns the newest price of a SKU in every region, with its provider."""
+Basis = Literal["now", "proposed", "nearest"]
+"""The size that is held now, the one that right-sizing proposes, or the cheapest type of another provider that has what is needed."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,20 @@ class Size:
 
 @dataclass(frozen=True)
 class Holding:
-    """A size on a target, and the list price of an hour of it (None and no currency: not known)."""
+    """A size on a target, and the list price of an hour of it (None and no currency: not known).
+
+    One that is not held now stands for `instead_of`, whose price is `before`, in `currency`; a size of one `provider` is priced there only;
+    `assumed` is what it was chosen by.
+    """
 
     size: Size
     hourly: Decimal | None = None
     currency: str = ""
+    basis: Basis = "now"
+    instead_of: Size | None = None
+    before: Decimal | None = None
+    provider: str = ""
+    assumed: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,8 @@ class Here:
     """A model on a target, in one currency (empty: neither a price nor a cost is known).
 
     `hourly` is the list price of what it holds now, None when it holds nothing or the price is not known; `requests`, their share of all
-    that were counted, and the usage cost of 1,000 of them are of the span that was asked for.
+    that were counted, and the usage cost of 1,000 of them are of the span that was asked for. `proposed` is what right-sizing would have it
+    hold, at the list price `proposed_hourly`; empty, with `unproposed`, where nothing can be said.
     """
 
     target: str
@@ -58,11 +71,15 @@ class Here:
     requests: int | None
     share: Decimal | None
     per_thousand: Decimal | None
+    proposed: str = ""
+    proposed_hourly: Decimal | None = None
+    unproposed: str = ""
 
 
 @dataclass(frozen=True)
 class There:
-    """A region where a size has a price: the list price of an hour, and by how many percent it is dearer than where it runs now."""
+    """A region where a size has a price: the list price of an hour, and by how many percent it is dearer than what it is instead of where
+    that runs now."""
 
     provider: str
     region: str
@@ -72,6 +89,9 @@ class There:
     dearer: Decimal | None
     source: str
     as_of: datetime
+    basis: Basis = "now"
+    instead_of: str = ""
+    assumed: str = ""
 
 
 def here(model: str, targets: Mapping[str, tuple[str, str]], held: Sequence[Held], costs: Sequence[ModelCost]) -> list[Here]:
@@ -132,23 +152,31 @@ def _holding(sku: str, several: Sequence[Held]) -> Holding:
 
 
 def there(holdings: Iterable[Holding], everywhere: Everywhere) -> list[There]:
-    """Return every region with a price of a size that is held, cheapest first by currency.
+    """Return every region with a price of these sizes, by currency and what they stand for, cheapest first.
 
-    `dearer` is measured against the lowest price of that size where it runs now, in that currency.
+    `dearer` is measured against the lowest price of what a size stands for where that runs now, in that currency.
     """
     now: dict[tuple[Size, str], Decimal] = {}
-    wanted: dict[Size, None] = {}
+    wanted: dict[tuple[Size, Basis, Size, str], Holding] = {}
     for each in holdings:
-        wanted[each.size] = None
-        if each.hourly is not None:
-            now[each.size, each.currency] = min(each.hourly, now.get((each.size, each.currency), each.hourly))
+        stands_for, price = each.instead_of or each.size, each.hourly if each.basis == "now" else each.before
+        wanted.setdefault((each.size, each.basis, stands_for, each.provider), each)
+        if price is not None:
+            now[stands_for, each.currency] = min(price, now.get((stands_for, each.currency), price))
+    found = [line for each in wanted.values() for line in _there(each, everywhere, now)]
+    return sorted(found, key=lambda line: (line.currency, line.instead_of or line.size, line.hourly, line.provider, line.region, line.size))
+
+
+def _there(holding: Holding, everywhere: Everywhere, now: Mapping[tuple[Size, str], Decimal]) -> list[There]:
     found = []
-    for size in wanted:
-        for provider, price, hourly in _prices(size, everywhere):
-            before = now.get((size, price.currency))
+    instead, size = holding.instead_of, str(holding.size)
+    for provider, price, hourly in _prices(holding.size, everywhere):
+        if holding.provider in ("", provider):
+            before = now.get((instead or holding.size, price.currency))
             dearer = quotient(product(total((hourly, before.copy_negate())), 100), before, places=1) if before else None
-            found.append(There(provider, price.region, str(size), hourly, price.currency, dearer, price.source, price.as_of))
-    return sorted(found, key=lambda line: (line.currency, line.size, line.hourly, line.provider, line.region))
+            line = There(provider, price.region, size, hourly, price.currency, dearer, price.source, price.as_of, holding.basis)
+            found.append(replace(line, instead_of=str(instead) if instead else "", assumed=holding.assumed))
+    return found
 
 
 def _prices(size: Size, everywhere: Everywhere) -> list[tuple[str, UnitPrice, Decimal]]:

@@ -1,6 +1,6 @@
 """What a comparison of places looks like."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mcml.core.view import Block, Column, Document, Section, State, Status, Table
 from mcml.cost.compare import Here, There
@@ -16,10 +16,19 @@ HERE = (
     Column("usage_per_thousand_requests", "Per 1,000", "money"),
     Column("currency", "Currency"),
 )
+PROPOSED = (
+    Column("target", "Target"),
+    Column("size", "Holds"),
+    Column("proposed_size", "Would do"),
+    Column("hourly_price", "Per hour", "money"),
+    Column("proposed_hourly_price", "would be", "money"),
+    Column("currency", "Currency"),
+)
 THERE = (
     Column("provider", "Provider"),
     Column("region", "Region"),
     Column("size", "Size"),
+    Column("basis", "Basis"),
     Column("hourly_price", "Per hour", "money"),
     Column("currency", "Currency"),
     Column("dearer_percent", "Dearer", "percent"),
@@ -35,11 +44,21 @@ def comparison(model: str, here: Sequence[Here], there: Sequence[There], *, limi
     empty = "no price of its size is known elsewhere; name a machine type with --machine"
     blocks: list[Block] = [
         Section(f"Where {model} runs", (Table(HERE, targets),)),
+        *_proposals(here, targets),
         Section("What an hour of its size costs, by list", (Table(THERE, shown, empty=empty),)),
     ]
+    assumed = dict.fromkeys(f"{line.provider}: {line.size}: {line.assumed}" for line in there if line.assumed)
+    blocks += [Status(State("nearest", "idle"), text) for text in assumed]
     if len(shown) < len(regions):
         blocks.append(Status(State("more", "idle"), f"the {len(shown)} cheapest of {len(regions)} regions; all with --limit 0"))
     return Document("PlaceComparison", [*targets, *regions], blocks)
+
+
+def _proposals(here: Sequence[Here], targets: Sequence[Mapping[str, object]]) -> list[Block]:
+    """Show the targets where something is proposed, and why it is not on the others."""
+    rows = [row for row in targets if row["proposed_size"]]
+    unsaid = [Status(State("no proposal", "idle"), f"{line.target}: {line.unproposed}") for line in here if line.unproposed]
+    return [*([Section("At the size that right-sizing proposes", (Table(PROPOSED, rows),))] if rows else []), *unsaid]
 
 
 def _here(line: Here) -> dict[str, object]:
@@ -55,6 +74,9 @@ def _here(line: Here) -> dict[str, object]:
         "requests": line.requests,
         "share_percent": line.share,
         "usage_per_thousand_requests": line.per_thousand,
+        "proposed_size": line.proposed or None,
+        "proposed_hourly_price": line.proposed_hourly,
+        "why_not_proposed": line.unproposed or None,
     }
 
 
@@ -65,6 +87,9 @@ def _there(line: There) -> dict[str, object]:
         "provider": line.provider,
         "region": line.region,
         "size": line.size,
+        "basis": line.basis,
+        "instead_of": line.instead_of or None,
+        "assumed": line.assumed or None,
         "hourly_price": line.hourly,
         "currency": line.currency,
         "dearer_percent": line.dearer,

@@ -2,32 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 
-from mcml.core.package import ModelPackage
+from mcml.core.package import ModelPackage, version_end
 from mcml.core.plan import Plan, Step
 from mcml.providers.api.endpoint import Endpoint, Variant
 
 ROOM = "deploy"
 
 
-def version_of(package: ModelPackage) -> str:
-    """Name a version so that other content is another version: the package's own version and eight digits of its digest."""
-    return f"{package.version}-{package.digest[:8]}"
+Resources = Mapping[str, Mapping[str, str]]
+"""What a model is given on each target, in the words of its provider."""
 
 
-def plan_deploy(model: str, package: ModelPackage, running: Mapping[str, Endpoint | None]) -> Plan:
+def version_of(package: ModelPackage, resources: Mapping[str, str]) -> str:
+    """Name a version so that other content, or another size, is another version: it is started beside the old one and checked."""
+    return f"{package.version}-{version_end(package.digest, resources)}"
+
+
+def plan_deploy(model: str, package: ModelPackage, running: Mapping[str, Endpoint | None], resources: Resources | None = None) -> Plan:
     """Plan a model onto the targets that are the keys of `running` (in that order), beside what runs there now.
 
     Per target: a version that is missing or dead is started, then it gets all traffic, then every other version is stopped.
     """
     steps: list[Step] = []
     for target, endpoint in running.items():
-        steps.extend(_target_steps(model, package, target, endpoint.variants if endpoint else ()))
+        steps.extend(_target_steps(model, package, target, endpoint.variants if endpoint else (), (resources or {}).get(target, {})))
     return Plan(ROOM, tuple(steps))
 
 
-def _target_steps(model: str, package: ModelPackage, target: str, variants: Sequence[Variant]) -> list[Step]:
-    version = version_of(package)
-    values = {"version": version, "digest": package.digest}
+def _target_steps(
+    model: str, package: ModelPackage, target: str, variants: Sequence[Variant], resources: Mapping[str, str]
+) -> list[Step]:
+    version = version_of(package, resources)
+    values: dict[str, object] = {"version": version, "digest": package.digest, **({"resources": dict(resources)} if resources else {})}
     mine = next((variant for variant in variants if variant.version == version), None)
     others = [variant.version for variant in variants if variant.version != version]
     if mine and mine.state == "ready" and mine.weight == 100 and not others:

@@ -12,6 +12,7 @@ from mcml.core.onnx_inputs import read_inputs
 from mcml.core.package import MODEL_FILE, ModelPackage
 from mcml.core.plan import Plan, Step
 from mcml.core.report import Reporter
+from mcml.deploy.plan import Resources
 from mcml.deploy.verify import verify
 from mcml.deploy.verify_grpc import verify_grpc
 from mcml.providers.api.endpoint import EndpointRequest, ModelEndpoint
@@ -24,8 +25,8 @@ Record = Callable[[Fact], object]
 
 @dataclass(frozen=True)
 class Work:
-    """What a deploy needs: the plan, the package, the open endpoints by target, the tags, where facts and progress go, and whether a route
-    of the model speaks gRPC."""
+    """What a deploy needs: the plan, the package, the open endpoints by target, the tags, where facts and progress go, whether a route
+    of the model speaks gRPC, and what it is given on each target."""
 
     plan: Plan
     model: str
@@ -35,6 +36,7 @@ class Work:
     reporter: Reporter
     tags: Mapping[str, str] = field(default_factory=dict)
     grpc: bool = False
+    resources: Resources = field(default_factory=dict)
 
 
 def run(work: Work) -> dict[str, McmlError | None]:
@@ -126,7 +128,8 @@ def _start(work: Work, target: str, version: str) -> str:
         raise AssertionError("a version is started from a package")
     endpoint = work.endpoints[target]
     source = str(work.package.folder.resolve())
-    endpoint.create(EndpointRequest(work.model, version, work.package.digest, source, tags=dict(work.tags) | {"target": target}))
+    tags, resources = dict(work.tags) | {"target": target}, work.resources.get(target, {})
+    endpoint.create(EndpointRequest(work.model, version, work.package.digest, source, resources, tags=tags))
     where = endpoint.invoke_target(work.model, version)
     work.reporter.update(target, f"verifying {version}")
     answer = verify(work.model, where, version=version, inputs=partial(read_inputs, work.package.folder / MODEL_FILE))

@@ -77,7 +77,8 @@ def test_what_is_priced_by_its_use_is_priced_where_cpu_and_memory_are_sold() -> 
 
 def test_what_scripts_see() -> None:
     regions = there([Holding(Size("m5"))], lambda sku: [("acme", price(sku, "eu-west", "0.5")), ("acme", price(sku, "us-east", "0.4"))])
-    lines = [Here("eu-1", "acme", "eu-west", "m5", Decimal("0.5"), "USD", 10, Decimal("100.0"), Decimal(1))]
+    now = Here("eu-1", "acme", "eu-west", "m5", Decimal("0.5"), "USD", 10, Decimal("100.0"), Decimal(1))
+    lines = [replace(now, proposed="m5.small", proposed_hourly=Decimal("0.25"))]
     document = compare_views.comparison("fraud", lines, regions, limit=1)
     assert (document.kind, document.version) == ("PlaceComparison", 1)
     assert document.items == [
@@ -93,6 +94,9 @@ def test_what_scripts_see() -> None:
             "requests": 10,
             "share_percent": Decimal("100.0"),
             "usage_per_thousand_requests": Decimal(1),
+            "proposed_size": "m5.small",
+            "proposed_hourly_price": Decimal("0.25"),
+            "why_not_proposed": None,
         },
         *(
             {
@@ -101,6 +105,9 @@ def test_what_scripts_see() -> None:
                 "provider": "acme",
                 "region": region,
                 "size": "m5",
+                "basis": "now",
+                "instead_of": None,
+                "assumed": None,
                 "hourly_price": Decimal(amount),
                 "currency": "USD",
                 "dearer_percent": None,

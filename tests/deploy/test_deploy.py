@@ -83,6 +83,11 @@ def test_the_life_of_a_deployment(project: Path) -> None:
     mcml(project, "infra apply --yes")
     planned = json.loads(mcml(project, "deploy model fraud --dry-run -o json").out)["items"]
     assert [(step["target"], step["action"]) for step in planned] == [("eu-1", "create"), ("us-1", "create")]
+    assert [(step["size"], step["hourly_price"]) for step in planned] == [("1 vCPU", None)] * 2
+    assert "no price of vcpu-hour in eu is known" in planned[0]["price_note"]
+    mcml(project, "cost ingest --provider local")
+    again = json.loads(mcml(project, "deploy model fraud --dry-run -o json").out)["items"]
+    assert [(step["hourly_price"], step["currency"]) for step in again] == [("0.04", "USD")] * 2
     assert mcml(project, "deploy list").out == ""
 
     mcml(project, "deploy model fraud")

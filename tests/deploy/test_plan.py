@@ -60,7 +60,7 @@ def test_targets_keep_their_order() -> None:
 
 
 def test_other_content_is_another_version() -> None:
-    assert version_of(replace(PACKAGE, digest="ffff0000ffff")) == "1-ffff0000"
+    assert version_of(replace(PACKAGE, digest="ffff0000ffff"), {}) == "1-ffff0000"
 
 
 def apply(plan: Plan, running: Endpoint | None) -> Endpoint | None:
@@ -105,3 +105,15 @@ def test_the_digest_names_the_plan() -> None:
     one, same = (plan_deploy("fraud", PACKAGE, {"eu-1": None}) for _ in range(2))
     assert one.digest == same.digest
     assert one.digest != plan_deploy("fraud", replace(PACKAGE, digest="other"), {"eu-1": None}).digest
+
+
+def test_another_size_is_another_version_beside_the_old_one() -> None:
+    sized = {"eu-1": {"cpu": "2"}}
+    version = version_of(PACKAGE, sized["eu-1"])
+    assert version.startswith(f"{VERSION}-")
+    plan = plan_deploy("fraud", PACKAGE, {"eu-1": endpoint(variant(VERSION))}, sized)
+    assert short(plan) == [("create", "version", version), ("update", "traffic", version), ("delete", "version", VERSION)]
+    assert plan.steps[0].values["resources"] == {"cpu": "2"}
+    assert plan_deploy("fraud", PACKAGE, {"eu-1": endpoint(variant(version))}, sized).changes == ()
+    assert [step.values["version"] for step in plan_deploy("fraud", PACKAGE, {"us-1": None}, sized).steps] == [VERSION]
+    assert version_of(PACKAGE, {"a": "1", "b": "2"}) == version_of(PACKAGE, {"b": "2", "a": "1"}) != version_of(PACKAGE, {"a": "1"})

@@ -1,5 +1,6 @@
 """`mcml cost compare`."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -24,10 +25,14 @@ def compare(
     since: Annotated[str, typer.Option("--since", help="Requests and their cost since then.")] = "30d",
     limit: Annotated[int, typer.Option("--limit", min=0, help="Show the so many cheapest regions (0: all); JSON has all.")] = 20,
 ) -> None:
-    """Set a model's places side by side: what it costs on each target, and an hour of its size in every region with a price."""
-    from mcml.cli.cost import held
+    """Set a model's places side by side: what it costs on each target, and an hour of its size in every region with a price.
+
+    Of machines: now, at the size that right-sizing proposes, and of the cheapest type that has what is needed on each other cloud of
+    mcml.toml.
+    """
+    from mcml.cli.cost import held, sizes
     from mcml.cost import compare as places
-    from mcml.cost import compare_views
+    from mcml.cost import compare_sizes, compare_views
     from mcml.cost.live import merged
     from mcml.store.ledger.units import model_costs
 
@@ -35,9 +40,11 @@ def compare(
     mine = [each for each in merged(asked.given.values()) if each.model == model]
     costs = model_costs(common.ledger(session), ("model", "target"), common.scope(session, since, ""))
     here = places.here(model, _targets(session, model), mine, costs)
-    holdings = [places.Holding(places.Size(machine))] if machine else places.holdings(mine)
-    there = places.there(holdings, lambda sku: held.everywhere(session, sku))
-    session.show(compare_views.comparison(model, here, there, limit=limit))
+    judged, types = sizes.judged(session, model, mine), sizes.catalogues(session, mine, named=bool(machine))
+    now = [*places.holdings(mine), *compare_sizes.instead(mine, judged, types, session.settings.cost.rightsizing)]
+    prices = compare_sizes.with_listed(partial(held.everywhere, session), judged, types)
+    there = places.there(compare_sizes.named(machine, types) if machine else now, prices)
+    session.show(compare_views.comparison(model, compare_sizes.with_proposals(here, mine, judged), there, limit=limit))
     asked.raise_failures("asking the target", next_step=f"mcml cost compare {model}")
 
 

@@ -1,6 +1,7 @@
 """What the verbs of `mcml deploy` share: which targets, whether they are applied, and their open endpoints."""
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,7 +89,8 @@ def work(session: Session, plan: Plan, name: str, package: ModelPackage | None, 
     tags = {"model": name, "team": model.team, "project": model.project, "environment": session.settings.infra.environment}
     tags = {key: value for key, value in tags.items() if value}
     store = session.store
-    return Work(plan, name, package, endpoints, lambda fact: desk.record(store, fact), session.reporter, tags, _grpc(session, name))
+    record = partial(desk.record, store)
+    return Work(plan, name, package, endpoints, record, session.reporter, tags, _grpc(session, name), model.resources)
 
 
 def _grpc(session: Session, model: str) -> bool:

@@ -24,6 +24,8 @@ def deploy_model(
     target: common.OnlyTargets = None,
 ) -> Document:
     """Start a model on its targets. Each new version is verified from outside, then gets the traffic; the old one goes last."""
+    from mcml.cli.deploy.guard import require_allowed
+    from mcml.cli.deploy.priced import prices
     from mcml.core.package import read_package
     from mcml.deploy import run, views
     from mcml.deploy.plan import plan_deploy
@@ -33,8 +35,9 @@ def deploy_model(
     package = read_package(common.source_folder(session, name, model), name=name)
     common.require_applied(session, targets)
     endpoints = common.open_endpoints(session, targets)
-    plan = plan_deploy(name, package, common.describe(endpoints, name))
+    plan = plan_deploy(name, package, common.describe(endpoints, name), model.resources)
+    require_allowed(session, plan, endpoints)
     if session.dry_run:
-        return views.plan_document(plan)
+        return views.plan_document(plan, prices(session, plan, endpoints))
     run.run(common.work(session, plan, name, package, endpoints))
     return views.endpoint_list(endpoint for endpoint in common.describe(endpoints, name).values() if endpoint)
