@@ -117,13 +117,26 @@ def _broken(entry: Entry) -> str:
 def _turned(entry: Entry) -> str:
     word, sizes = entry.kind.partition("_")[2], [entry.facts.get("from"), entry.facts.get("to")]
     size = f" ({sizes[0]} -> {sizes[1]})" if entry.facts.get("kind") == "group" and None not in sizes else ""
-    by = _fact(entry, "schedule", " by the schedule {}")
+    by = _fact(entry, "by", " by {}").replace(":", " ") or _fact(entry, "schedule", " by the schedule {}")
     return f"{_fact(entry, 'id') or 'something'} on {entry.target} turned {word}{size}{by}{_fact(entry, 'reason', ': {}')}"
 
 
 def _budget(entry: Entry) -> str:
     over = "has an alert" if entry.kind.endswith("alerted") else "is well again"
     return f"the budget {_fact(entry, 'budget') or '?'} {over}{_fact(entry, 'text', ': {}')}"
+
+
+_BUDGET_DOES = {
+    "cost.budget_acted": "acts",
+    "cost.budget_would_act": "would act",
+    "cost.budget_action_ended": "acts no more",
+    "cost.budget_lifted": "was told to let go",
+}
+
+
+def _budget_does(entry: Entry) -> str:
+    what = _fact(entry, "action", ", {}") + _fact(entry, "text", ": {}") + _fact(entry, "undo", " (back: {})")
+    return f"the budget {_fact(entry, 'budget') or '?'} {_BUDGET_DOES[entry.kind]}{what}"
 
 
 def _drill_started(entry: Entry) -> str:
@@ -188,6 +201,7 @@ _TELLERS: Mapping[str, Callable[[Entry], str]] = {
     "cost.turned_on": _turned,
     "cost.budget_alerted": _budget,
     "cost.budget_recovered": _budget,
+    **dict.fromkeys(_BUDGET_DOES, _budget_does),
     "route.started": lambda entry: f"router started{_fact(entry, 'listen', ' on {}')}",
     "route.stopped": lambda entry: f"router stopped{_fact(entry, 'listen', ' on {}')}",
     "route.engine_restarted": lambda entry: f"the router's proxy was started again{_lasted(entry)}",

@@ -21,8 +21,9 @@ from mcml.cli.main import main
 from mcml.core.clock import Clock
 from mcml.core.schema_cost import Budget
 from mcml.cost.budget import views
-from mcml.cost.budget.desk import check
+from mcml.cost.budget.desk import check, look
 from mcml.cost.budget.standing import Alert, Change, Standing, changes, period, stand
+from mcml.cost.rates.table import read
 from mcml.incident import desk
 from mcml.store import journal
 from mcml.store.db import Store
@@ -284,6 +285,23 @@ def test_two_at_once_tell_each_alert_once(ledger: Ledger, tmp_path: Path) -> Non
         assert [alert for _, alert in told(store)] == ["actual-50", "actual-80"]
 
 
+def test_other_currencies_count_where_the_budget_converts(ledger: Ledger, tmp_path: Path) -> None:
+    """2,000 USD, and 100 EUR at 1.25; days before the period have no rate, and no part in it."""
+    starts = [datetime(2026, month, 2, tzinfo=UTC) for month in (9, 10)]
+    costs = [row("100", ChargePeriodStart=at, ChargePeriodEnd=at + ONE_DAY, BillingCurrency="EUR", BillingAccountId="eu") for at in starts]
+    Intake(tmp_path / "cost").rows(costs, origin="test")
+    budget = {"risk": Budget(amount=3100, currency="USD", convert=True)}
+    rates = read("date,from,to,rate\n2026-10-01,EUR,USD,1.25\n", "test", 7)
+    with Store(url(tmp_path)) as store:
+        (found,) = look(ledger, store, budget, clock()(), rates)
+        assert (found.spent, found.other, found.unconverted) == (Decimal(2125), {}, "")
+        (without,) = look(ledger, store, budget, clock()())
+        assert (without.spent, without.other) == (Decimal(2000), {"EUR": Decimal(100)})
+        assert "because there are no exchange rates" in str(views.budgets([without]).blocks)
+        (old,) = look(ledger, store, budget, clock()(), read("date,from,to,rate\n2026-09-01,EUR,USD,1.25\n", "test", 7))
+        assert (old.spent, "no rate from EUR to USD for 2026-10-02" in old.unconverted) == (Decimal(2000), True)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project whose team spent 30 USD and 5 EUR today."""
@@ -309,7 +327,7 @@ def test_what_scripts_see(project: Path, monkeypatch: pytest.MonkeyPatch, capsys
     (item,) = json.loads(capsys.readouterr().out)["items"]
     assert set(item) == {
         "name", "period", "period_end", "amount", "spent", "spent_percent", "estimated", "forecast", "burn_fast", "burn_slow", "currency",
-        "other_currencies", "state", "alerts",
+        "other_currencies", "unconverted", "state", "alerts", "actions",
     }  # fmt: skip
     assert (item["name"], item["spent"], item["state"]) == ("risk", "30.000000000000000000000001", "over")
     assert item["other_currencies"] == {"EUR": "5"}
@@ -326,6 +344,20 @@ def test_what_scripts_see(project: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert capsys.readouterr().out == "INC-1\n"
     assert main(["cost", "budgets", "show", "risk"]) == 0
     assert "actual-100" in capsys.readouterr().out
+
+
+def test_costs_that_cannot_be_converted_are_told_by_the_exit_code(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(project)
+    (project / "mcml.toml").write_text((project / "mcml.toml").read_text() + 'convert = true\n[cost.rates]\nfile = "rates.csv"\n')
+    (project / "rates.csv").write_text("date,from,to,rate\n2020-01-01,EUR,USD,1.25\n")
+    assert main(["cost", "budgets", "check"]) == 7
+    assert "because there is no rate from EUR to USD for" in capsys.readouterr().out
+    (project / "rates.csv").write_text(f"date,from,to,rate\n{datetime.now(UTC):%Y-%m-%d},EUR,USD,1.25\n")
+    assert main(["cost", "budgets", "check", "-o", "json"]) == 0
+    (item,) = json.loads(capsys.readouterr().out)["items"]
+    assert (item["spent"], item["other_currencies"]) == ("36.250000000000000000000001", {})
 
 
 def test_the_list_on_a_terminal_and_in_a_pipe(project: Path) -> None:

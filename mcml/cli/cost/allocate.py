@@ -12,6 +12,7 @@ from mcml.core.view import Document
 EXAMPLES = (
     "mcml cost allocate --month 2026-10",
     "mcml cost allocate --month 2026-10 --explain",
+    "mcml cost allocate --since 365d --trend             # what nobody bears, by month",
     "mcml cost allocate --last month --without risk      # what would be saved if this team left",
 )
 
@@ -29,6 +30,7 @@ def allocate(
     month: common.Month = "",
     last: common.Last = "",
     explain: Annotated[bool, typer.Option("--explain", help="Say which rule took which costs, and to whom they went.")] = False,
+    trend: Annotated[bool, typer.Option("--trend", help="Say month by month how much is borne by nobody.")] = False,
     without: Annotated[str, typer.Option("--without", help="What would be saved if this team or project left.", show_default=False)] = "",
     as_of: common.AsOf = "",
 ) -> Document:
@@ -36,11 +38,13 @@ def allocate(
 
     Shared cost is split by a rule's driver; what no rule takes is a line of its own. Without rules, costs go to the team in their tags.
     """
-    from mcml.cost.allocate import lines, rules, share, views
+    from mcml.cost.allocate import lines, rules, share, trends, views
 
     scope = common.chosen(session, where, since, until, month, last)
     ordered = rules.read(session.settings.cost.allocation)
     ledger = common.ledger(session, as_of)
+    if trend:
+        return views.trend(trends.unallocated(ordered, ledger.totals(trends.dimensions(ordered), scope)))
     groups = ledger.totals(rules.dimensions(ordered), scope)
     if without:
         return views.departure(lines.departure(ordered, groups, without))

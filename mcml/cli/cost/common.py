@@ -11,6 +11,8 @@ from mcml.core.view import Document
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mcml.cost.rates.convert import Converted
+    from mcml.cost.rates.table import Rates
     from mcml.cost.span import Span
     from mcml.providers.api.bill_formats import BillFormat
     from mcml.store.ledger.book import Ledger, Scope
@@ -90,6 +92,36 @@ def complete_dimension(incomplete: str) -> list[str]:
     return [name for name in DIMENSIONS if name.startswith(incomplete)]
 
 
+def rates(session: Session) -> "Rates":
+    """Read the exchange rates of [cost.rates]. Raises Usage without any, or for a file that cannot be read."""
+    from mcml.core.errors import Usage
+    from mcml.cost.rates.table import ADVICE, read
+
+    told = session.settings.cost.rates
+    if not told.file:
+        raise Usage("no exchange rates are set up", why="[cost.rates] is not in mcml.toml", next_step="name a file there: " + ADVICE)
+    path = session.config.project / told.file
+    try:
+        return read(path.read_text(encoding="utf-8"), told.source or path.name, told.max_age)
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise Usage(f"cannot read {path}", why=str(wrong), next_step=ADVICE) from wrong
+    except Usage as wrong:
+        raise Usage(f"{path}: {wrong.message}", why=wrong.why, next_step=wrong.next_step) from wrong
+
+
+def rates_of_budgets(session: Session) -> "Rates | None":
+    """Return the exchange rates when a budget wants them and there are some."""
+    cost = session.settings.cost
+    return rates(session) if cost.rates.file and any(budget.convert for budget in cost.budgets.values()) else None
+
+
+def converted(session: Session, costs: "Costs", by: Sequence[str], scope: "Scope", currency: str) -> "Converted":
+    """Ask for costs by dimensions, all in one currency, each charge by the rate of its day. Raises Usage, NotFound without a rate."""
+    from mcml.cost.rates.convert import asked, check_currency, convert
+
+    return convert(costs.totals(asked(by), scope), by, rates(session), check_currency(currency))
+
+
 Where = Annotated[
     list[str] | None,
     typer.Option(
@@ -100,6 +132,10 @@ Where = Annotated[
 ]
 AsOf = Annotated[
     str, typer.Option("--as-of", help="As it was known then: 2026-11-01 (its midnight UTC), yesterday, 7d.", show_default=False)
+]
+Currency = Annotated[
+    str,
+    typer.Option("--currency", help="All in this currency, such as EUR, by the dated rates of [cost.rates].", show_default=False),
 ]
 Month = Annotated[str, typer.Option("--month", help="Only this month: 2026-10.", show_default=False)]
 Last = Annotated[str, typer.Option("--last", help="Only the last whole day, week, month, quarter or year.", show_default=False)]
@@ -182,11 +218,14 @@ def either(earlier: "Span", later: "Span", filters: "Sequence[Filter]") -> "Scop
 
 
 def sourced(costs: "Costs", document: Document, **spans: "Scope") -> Document:
-    """Add to a document which share of each of its spans is billed, measured or estimated."""
+    """Add to a document which share of each of its spans is billed, measured or estimated, and how far off estimates usually are."""
     from mcml.cost.report import SOURCE
+    from mcml.cost.truth import usual_error
     from mcml.cost.views import with_sources
+    from mcml.store.ledger.book import Ledger
 
-    return with_sources(document, {name: costs.totals((SOURCE,), scope) for name, scope in spans.items()})
+    found = {name: costs.totals((SOURCE,), scope) for name, scope in spans.items()}
+    return with_sources(document, found, usual_error(costs) if isinstance(costs, Ledger) else {})
 
 
 ENGINES = ("ledger", "warehouse")

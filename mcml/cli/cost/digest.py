@@ -44,5 +44,6 @@ def digest(
 
     names, filters = common.names(by, ("service",)), common.filters(where)
     question = compose.asked("day" if daily else "week", day, names, filters, session.clock())
-    entries = desk.digest(common.ledger(session), session.store, session.settings.cost, question)
+    rates = common.rates_of_budgets(session)
+    entries = desk.digest(common.ledger(session), session.store, session.settings.cost, question, rates)
     return views.digest(question, entries)

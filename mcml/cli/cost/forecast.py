@@ -29,6 +29,7 @@ def forecast(
         ),
     ] = None,
     where: common.Where = None,
+    currency: common.Currency = "",
 ) -> Document:
     """Forecast what this month will cost: what is booked, usage to come by weekday, and the fees that come every month.
 
@@ -37,8 +38,12 @@ def forecast(
     from mcml.cost.forecast import views
     from mcml.cost.forecast.months import this_month
     from mcml.cost.forecast.series import ASKED
+    from mcml.cost.rates.views import with_rates
     from mcml.store.ledger.book import Scope
 
-    names = common.names(by, ())
-    groups = common.ledger(session).totals((*names, *ASKED), Scope(filters=common.filters(where)))
-    return views.forecast(names, this_month(groups, session.clock().date()))
+    names, scope, ledger = common.names(by, ()), Scope(filters=common.filters(where)), common.ledger(session)
+    today = session.clock().date()
+    if currency:
+        found = common.converted(session, ledger, (*names, *ASKED), scope, currency)
+        return with_rates(views.forecast(names, this_month(found.groups, today)), found)
+    return views.forecast(names, this_month(ledger.totals((*names, *ASKED), scope), today))

@@ -12,6 +12,7 @@ from mcml.core.view import Document
 if TYPE_CHECKING:
     from mcml.cli.cost.common import Costs
     from mcml.cost.span import Span
+    from mcml.store.ledger.book import Scope
 
 EXAMPLES = (
     "mcml cost report",
@@ -19,6 +20,7 @@ EXAMPLES = (
     "mcml cost report --by tag:cost-centre --where 'service~Amazon*' --month 2026-10",
     "mcml cost report --by service --last week --compare previous --limit 10",
     "mcml cost report --where team=risk --month 2026-10 --rows -o csv",
+    "mcml cost report --month 2026-10 --currency EUR        # by the rate of each day; see: mcml cost rates",
     "mcml cost report --month 2026-10 --as-of 2026-11-01   # what was known then; see: mcml cost restatements",
 )
 BY = "provider, service, target, model, team, project, environment, region, account, tag:KEY, day, week, month ... "
@@ -54,37 +56,64 @@ def report(
         str, typer.Option("--engine", help="ledger, or warehouse: a company's table of costs, [cost.warehouse] in mcml.toml.")
     ] = "ledger",
     as_of: common.AsOf = "",
+    currency: common.Currency = "",
 ) -> Document:
     """Show what it costs, one table a currency. Days are of UTC; a charge counts on the day it starts.
 
     Behind any number of `mcml cost` are rows: with -o json a line says in `where` which, and --where with that, and --rows, shows them.
     """
+    from mcml.core.errors import Usage
     from mcml.cost import report as reports
     from mcml.cost import truth, views
 
     scope, chosen = common.chosen(session, where, since, until, month, last), common.names(by, reports.DEFAULT_BY)
     ledger = common.costs(session, engine, as_of)
+    if rows and currency:
+        raise Usage("--rows shows rows as they were billed", why="each has its own currency", next_step="leave out --currency or --rows")
     if rows:
         return common.rows(session, scope, limit, engine, as_of)
     if compare:
-        return _compared(session, ledger, chosen, where, common.period(session, since, until, month, last), compare, limit)
+        pair = _pair(session, common.period(session, since, until, month, last), compare)
+        return _compared(session, ledger, chosen, where, pair, limit, currency)
+    if currency:
+        return _converted(session, ledger, chosen, scope, limit, currency)
     groups = ledger.totals(reports.dimensions_to_ask(chosen), scope)
     found = reports.build(chosen, groups, ledger.totals((reports.DAY,), scope), limit=limit)
     errors = truth.usual_error(common.ledger(session, as_of)) if engine == "ledger" else {}
     return views.cost_report(found, ledger.waiting(), errors)
 
 
-def _compared(
-    session: Session, ledger: "Costs", by: tuple[str, ...], where: list[str] | None, span: "Span | None", against: str, limit: int
-) -> Document:
+def _converted(session: Session, ledger: "Costs", by: tuple[str, ...], scope: "Scope", limit: int, currency: str) -> Document:
+    from mcml.cost import report as reports
+    from mcml.cost import views
+    from mcml.cost.rates.views import with_rates
+
+    found, daily = (common.converted(session, ledger, names, scope, currency) for names in (reports.dimensions_to_ask(by), (reports.DAY,)))
+    shown = views.cost_report(reports.build(by, found.groups, daily.groups, limit=limit), ledger.waiting())
+    return with_rates(shown, found, by=by)
+
+
+def _pair(session: Session, span: "Span | None", against: str) -> "tuple[Span, Span]":
     from mcml.core.errors import Usage
-    from mcml.cost import movers, views
     from mcml.cost.span import pair
-    from mcml.store.ledger.book import Scope
 
     if span is None:
         raise Usage("--compare needs a span", why="it compares two of them", next_step="mcml cost report --last month --compare previous")
-    after, before = pair(span, against, session.clock())
+    return pair(span, against, session.clock())
+
+
+def _compared(
+    session: Session, ledger: "Costs", by: tuple[str, ...], where: list[str] | None, pair: "tuple[Span, Span]", limit: int, currency: str
+) -> Document:
+    from mcml.cost import movers, views
+    from mcml.cost.rates.views import with_rates
+    from mcml.store.ledger.book import Scope
+
+    after, before = pair
     earlier, later = (Scope(each.start, each.end, filters=common.filters(where)) for each in (before, after))
+    if currency:
+        sides = [common.converted(session, ledger, by, scope, currency) for scope in (earlier, later)]
+        tables = movers.compare(by, sides[0].groups, sides[1].groups, limit=limit)
+        return with_rates(views.comparison(by, tables, before, after), *sides)
     tables = movers.compare(by, ledger.totals(by, earlier), ledger.totals(by, later), limit=limit)
     return common.sourced(ledger, views.comparison(by, tables, before, after), before=earlier, after=later)

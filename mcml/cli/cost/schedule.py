@@ -13,7 +13,8 @@ from mcml.core.view import Document
 app = group(
     "schedule",
     "Office hours of machines and groups: list, run, keep, release.",
-    examples=("mcml cost schedule list", "mcml cost schedule run --dry-run", "mcml cost schedule keep office --for 4h"),
+    examples=("mcml cost schedule", "mcml cost schedule run --dry-run", "mcml cost schedule keep office --for 4h"),
+    default="list",
 )
 Name = Annotated[str, typer.Argument(help="A schedule of mcml.toml.")]
 Only = Annotated[str, typer.Option("--only", help="One thing alone, as TARGET/instance/ID or TARGET/group/NAME.", show_default=False)]

@@ -59,7 +59,7 @@ def look(session: Session, names: "Sequence[str]") -> Found:
     schedules = {name: session.settings.cost.schedules[name] for name in names}
     calendars = {name: calendar_of(one) for name, one in schedules.items()}
     targets = dict.fromkeys(target for one in schedules.values() for target in targets_of(one, list(session.settings.targets)))
-    sites = {target: _site(session, target) for target in targets}
+    sites = {target: open_site(session, target) for target in targets}
     now = session.clock()
     asked = ask_all({target: partial(_things, session, site, names) for target, site in sites.items()})
     things = {name: [thing for answer in asked.given.values() for thing in answer[name]] for name in names}
@@ -82,7 +82,8 @@ def _things(session: Session, site: "Site", names: "Sequence[str]") -> "dict[str
     return found
 
 
-def _site(session: Session, target: str) -> "Site":
+def open_site(session: Session, target: str) -> "Site":
+    """Open what a target can be asked for of machines and groups."""
     from mcml.cost.schedule.run import Site
     from mcml.providers.api.capability import GROUPS, INSTANCES, METRICS
 

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from mcml.core.view import Block, Column, Document, Section, State, Status, Table
+from mcml.core.view import Block, Column, Document, Section, Series, State, Status, Table
 from mcml.cost.allocate.lines import Departure, Line
 from mcml.cost.allocate.rules import UNALLOCATED
 from mcml.cost.allocate.share import Allocated, Portion, Taken
-from mcml.cost.views import conditions
+from mcml.cost.allocate.trends import MonthShare, every_month
+from mcml.cost.views import conditions, within
 from mcml.store.ledger.book import Group
 from mcml.store.ledger.exact import tidy, total
 
@@ -30,6 +31,12 @@ TAKEN = (
 )
 
 
+TREND = (
+    Column("month", "Month"),
+    Column("effective_cost", "Effective", "money"),
+    Column("unallocated_cost", "Unallocated", "money"),
+    Column("share_percent", "Share", "percent"),
+)
 TAKEN_SHOWN = 20
 """Kinds of cost a currency on the screen; JSON has all."""
 
@@ -41,7 +48,8 @@ def allocation(lines: Sequence[Line]) -> Document:
 
 def explained(names: Sequence[str], lines: Sequence[Line], allocated: Allocated) -> Document:
     """Show who bears what, which rule took which costs, by the dimensions `names` that the rules look at, and to whom they went."""
-    items = [_taken(names, allocated, taken) for taken in allocated.taken]
+    mixed = len({taken.currency for taken in allocated.taken}) > 1
+    items = [_taken(names, allocated, taken, mixed=mixed) for taken in allocated.taken]
     blocks = _borne(lines)
     for currency in dict.fromkeys(line.currency for line in lines):
         rules = [{**item, "bearers": ", ".join(_bearers(allocated, taken))} for item, taken in zip(items, allocated.taken, strict=True)]
@@ -98,7 +106,8 @@ def _portion(portion: Portion) -> dict[str, object]:
     }
 
 
-def _taken(names: Sequence[str], allocated: Allocated, taken: Taken) -> dict[str, object]:
+def _taken(names: Sequence[str], allocated: Allocated, taken: Taken, *, mixed: bool) -> dict[str, object]:
+    wheres = [conditions(names, group.key) for group in taken.groups]
     return {
         "name": taken.rule or NO_RULE,
         "currency": taken.currency,
@@ -107,7 +116,12 @@ def _taken(names: Sequence[str], allocated: Allocated, taken: Taken) -> dict[str
         "effective_cost": taken.effective,
         "bearers": [portion.bearer for portion in _portions(allocated, taken)],
         "costs": [
-            {"where": conditions(names, group.key), "rows": group.rows, "effective_cost": tidy(group.effective)} for group in taken.groups
+            {
+                "where": within(where, taken.currency) if mixed else where,
+                "rows": group.rows,
+                "effective_cost": tidy(group.effective),
+            }
+            for where, group in zip(wheres, taken.groups, strict=True)
         ],
     }
 
@@ -151,3 +165,27 @@ def departure(found: Sequence[Departure]) -> Document:
             title = f"Who would bear it instead, in {each.currency}"
             blocks.append(Section(title, (Table((Column("bearer", "Bearer"), Column("more", "More", "money")), rows),)))
     return Document("CostDeparture", items, blocks)
+
+
+def trend(months: Sequence[MonthShare]) -> Document:
+    """Show what nobody bears, month by month, a table and a line a currency."""
+    items = [
+        {
+            "name": f"{each.month}/{each.currency}",
+            "month": each.month,
+            "currency": each.currency,
+            "effective_cost": each.effective,
+            "unallocated_cost": each.nobody,
+            "share_percent": each.share,
+        }
+        for each in months
+    ]
+    blocks: list[Block] = []
+    for currency, mine in groupby(months, key=lambda each: each.currency):
+        shares = {each.month: each.share for each in mine}
+        months_drawn = every_month(min(shares), max(shares))
+        points = [None if (share := shares.get(month)) is None else float(share) for month in months_drawn]
+        table = Table(TREND, [item for item in items if item["currency"] == currency])
+        line = Series(f"unallocated, {months_drawn[0]} to {months_drawn[-1]}", points, "%")
+        blocks.append(Section(f"What nobody bears in {currency}", (table, *((line,) if len(points) > 1 else ()))))
+    return Document("CostAllocationTrend", items, blocks or [Table([], [], empty=EMPTY)])

@@ -1,17 +1,20 @@
 """Budgets as they are asked for and remembered: an alert is told once when it comes on and once when it goes off."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from mcml.core.clock import Clock, midnight, utc_now
+from mcml.core.errors import NotFound, said
 from mcml.core.fact import Fact
 from mcml.core.schema_cost import Budget
 from mcml.cost.budget.standing import ASKED, Change, Standing, changes, period, stand
+from mcml.cost.rates.convert import convert
+from mcml.cost.rates.table import Rates
 from mcml.store import documents, journal
 from mcml.store.db import Store
-from mcml.store.ledger.book import Ledger, Scope
+from mcml.store.ledger.book import Group, Ledger, Scope
 from mcml.store.ledger.dimensions import parse
 from mcml.store.ledger.exact import plain
 
@@ -31,11 +34,11 @@ class Told:
     changes: tuple[Change, ...] = ()
 
 
-def look(ledger: Ledger, store: Store, budgets: Mapping[str, Budget], now: datetime) -> list[Standing]:
-    """Return how each budget stands. Raises Usage for a condition that cannot be read."""
+def look(ledger: Ledger, store: Store, budgets: Mapping[str, Budget], now: datetime, rates: Rates | None = None) -> list[Standing]:
+    """Return how each budget stands; `rates` are for those that convert. Raises Usage for a condition that cannot be read."""
     with store.reading() as connection:
         known = {kept.key: kept for kept in documents.every(connection, KIND)}
-    return [_stand(ledger, name, budget, now, _on(known.get(name))) for name, budget in budgets.items()]
+    return [_stand(ledger, name, budget, now, _on(known.get(name)), rates) for name, budget in budgets.items()]
 
 
 def check(
@@ -44,6 +47,7 @@ def check(
     budgets: Mapping[str, Budget],
     clock: Clock = utc_now,
     append: Append = journal.append,
+    rates: Rates | None = None,
     *,
     dry_run: bool = False,
 ) -> list[Told]:
@@ -53,17 +57,27 @@ def check(
     loses nothing. `append` is used for budgets with `incident = true`.
     """
     appends = {name: append if budget.incident else journal.append for name, budget in budgets.items()}
-    return [_checked(ledger, store, name, budget, clock, appends[name], dry_run=dry_run) for name, budget in budgets.items()]
+    asked = Asked(ledger, clock, rates)
+    return [_checked(asked, store, name, budget, appends[name], dry_run=dry_run) for name, budget in budgets.items()]
 
 
-def _checked(ledger: Ledger, store: Store, name: str, budget: Budget, clock: Clock, append: Append, *, dry_run: bool) -> Told:
+@dataclass(frozen=True)
+class Asked:
+    """What every check asks: the ledger, the time, and the rates (None: there are none)."""
+
+    ledger: Ledger
+    clock: Clock
+    rates: Rates | None
+
+
+def _checked(asked: Asked, store: Store, name: str, budget: Budget, append: Append, *, dry_run: bool) -> Told:
     """Look and tell; when another check was faster, look again: what this one saw is older."""
     while True:
         with store.reading() as connection:
             seen = documents.get(connection, KIND, name)
-        standing = _stand(ledger, name, budget, clock(), _on(seen))
+        standing = _stand(asked.ledger, name, budget, asked.clock(), _on(seen), asked.rates)
         found = tuple(changes(standing, _on(seen), str(seen.content["period"]) if seen else standing.start.isoformat()))
-        if dry_run or not found or _keep(store, standing, found, seen, clock(), append):
+        if dry_run or not found or _keep(store, standing, found, seen, asked.clock(), append):
             return Told(standing, found)
 
 
@@ -84,12 +98,29 @@ def _on(kept: documents.Kept | None) -> Mapping[str, str]:
     return kept.content["on"] if kept else {}
 
 
-def _stand(ledger: Ledger, name: str, budget: Budget, now: datetime, on: Mapping[str, str]) -> Standing:
+def _stand(ledger: Ledger, name: str, budget: Budget, now: datetime, on: Mapping[str, str], rates: Rates | None) -> Standing:
     today = now.astimezone(UTC).date()
     start, end = period(budget, today)
     filters = tuple(parse(text) for text in budget.where)
-    scope = Scope(midnight(start) - HISTORY, midnight(end), filters=filters)
-    return stand(name, budget, (start, end), today, ledger.totals(ASKED, scope), on)
+    groups: Sequence[Group] = ledger.totals(ASKED, Scope(midnight(start) - HISTORY, midnight(end), filters=filters))
+    refused = ""
+    if budget.convert and any(group.currency != budget.currency for group in groups):
+        groups, refused = _converted(groups, budget.currency, rates, start)
+    return replace(stand(name, budget, (start, end), today, groups, on), unconverted=refused)
+
+
+def _converted(groups: Sequence[Group], currency: str, rates: Rates | None, start: date) -> tuple[Sequence[Group], str]:
+    """Return the costs in the budget's currency, or as they are and why. Where rates are missing for the past alone, that is left out."""
+    if rates is None:
+        return groups, "there are no exchange rates: [cost.rates] in mcml.toml"
+    try:
+        return convert(groups, ASKED, rates, currency).groups, ""
+    except NotFound:
+        place = ASKED.index("day")
+        try:
+            return convert([group for group in groups if str(group.key[place]) >= start.isoformat()], ASKED, rates, currency).groups, ""
+        except NotFound as missing:
+            return groups, said(missing)
 
 
 def _fact(standing: Standing, change: Change, at: datetime) -> Fact:

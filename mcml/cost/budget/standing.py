@@ -46,7 +46,8 @@ class Alert:
 class Standing:
     """How a budget stands on a day of its period [start, end).
 
-    `estimated` is the part of `spent` that is not billed yet; `other` what the same costs are in other currencies, which is not counted;
+    `estimated` is the part of `spent` that is not billed yet; `other` what the same costs are in other currencies, which is not counted
+    (`unconverted` says why, where the budget asks for it to be);
     `forecast` the cost at the period's end (None: too little history); `fast` and `slow` the multiples of the even pace (None: no day of
     them is complete). `alerts` are those that are on.
     """
@@ -62,6 +63,7 @@ class Standing:
     fast: Decimal | None
     slow: Decimal | None
     alerts: tuple[Alert, ...] = ()
+    unconverted: str = ""
 
     @property
     def amount(self) -> Decimal:

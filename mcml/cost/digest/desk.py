@@ -14,6 +14,7 @@ from mcml.cost.budget import desk as budgets
 from mcml.cost.digest.compose import Asked, Entry, Material, build, reference
 from mcml.cost.digest.parts import DAILY
 from mcml.cost.forecast.series import ASKED as SERIES
+from mcml.cost.rates.table import Rates
 from mcml.cost.truth import usual_error
 from mcml.store.db import Store
 from mcml.store.ledger.book import Ledger, Scope
@@ -27,7 +28,7 @@ LOOKED_AT = timedelta(days=30)
 OPEN = ("open", "growing", "new level")
 
 
-def digest(ledger: Ledger, store: Store, cost: Cost, question: Asked) -> list[Entry]:
+def digest(ledger: Ledger, store: Store, cost: Cost, question: Asked, rates: Rates | None = None) -> list[Entry]:
     """Return the digest, an entry a currency; none of an empty ledger without budgets. Raises Usage for a condition that is none."""
     history = Scope(question.at - HISTORY, question.at, filters=question.filters)
     daily = ledger.totals(DAILY, history)
@@ -43,7 +44,7 @@ def digest(ledger: Ledger, store: Store, cost: Cost, question: Asked) -> list[En
         rules=ordered,
         borne=ledger.totals(rules.dimensions(ordered), span),
         anomalies=() if question.past else _anomalies(ledger, store, cost, question),
-        budgets=() if question.past else budgets.look(ledger, store, _within(cost.budgets, question.filters), question.at),
+        budgets=() if question.past else budgets.look(ledger, store, _within(cost.budgets, question.filters), question.at, rates),
         errors=usual_error(ledger),
     )
     return build(question, material)

@@ -50,7 +50,8 @@ class Thing:
 class Stopped:
     """What we stopped: its size before and after, when, by which schedule, and what an hour of it cost.
 
-    `done` is False while the stop is under way; `idle`: it was stopped within its hours, and stays off until the next ones begin.
+    `done` is False while the stop is under way; `idle`: it was stopped within its hours, and stays off until the next ones begin. `by` is
+    who else stopped it: a budget, as `budget:NAME`.
     """
 
     key: str
@@ -62,13 +63,14 @@ class Stopped:
     currency: str = ""
     done: bool = True
     idle: bool = False
+    by: str = ""
 
     def document(self) -> dict[str, object]:
         """Return it as it is kept."""
         hourly = None if self.hourly is None else str(self.hourly)
         return {
             "schedule": self.schedule, "size": self.size, "left": self.left, "at": rfc3339(self.at), "hourly": hourly,
-            "currency": self.currency, "done": self.done, "idle": self.idle,
+            "currency": self.currency, "done": self.done, "idle": self.idle, "by": self.by,
         }  # fmt: skip
 
     @staticmethod
@@ -78,6 +80,7 @@ class Stopped:
         return Stopped(
             key, str(content["schedule"]), int(str(content["size"])), int(str(content["left"])), parse_rfc3339(str(content["at"])),
             None if hourly is None else Decimal(str(hourly)), str(content["currency"]), bool(content["done"]), bool(content["idle"]),
+            str(content.get("by", "")),
         )  # fmt: skip
 
 
@@ -121,53 +124,56 @@ def gone(name: str, things: Iterable[Thing], stopped: Mapping[str, Stopped], ask
 
 
 def _step(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
-    held = _held(moment, thing)
+    held = kept_on(thing, moment.schedule, moment.keeps, moment.now)
     if held:
-        return _up(thing, before, held)
+        return restored(thing, before, held)
     return _within(moment, thing, before) if moment.on else _without(moment, thing, before)
 
 
 def _within(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
     """Within its hours it is on, unless it idles."""
     if thing.size > thing.floor and thing.idle is not None and thing.idle.idle and not thing.spot:
-        return _change(thing, thing.floor, thing.idle.why, idle=True)
+        return change(thing, thing.floor, thing.idle.why, idle=True)
     if before and before.idle and before.at >= moment.since and thing.size <= before.left:
-        return _kept(thing, f"it was idle at {before.at:%H:%M} UTC: off until its next hours begin")
-    return _up(thing, before, moment.why)
+        return kept(thing, f"it was idle at {before.at:%H:%M} UTC: off until its next hours begin")
+    return restored(thing, before, moment.why)
 
 
 def _without(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
     """Outside its hours it is off, unless somebody wants it on."""
     if thing.size <= thing.floor:
-        return _kept(thing, f"{moment.why}; it is off" if not thing.size else f"{moment.why}; it is at its minimum of {thing.size}")
+        return kept(thing, f"{moment.why}; it is off" if not thing.size else f"{moment.why}; it is at its minimum of {thing.size}")
     if thing.spot:
-        return _kept(thing, f"{moment.why}; a spot machine that is stopped may not come back: it is left alone")
+        return kept(thing, f"{moment.why}; a spot machine that is stopped may not come back: it is left alone")
     if before and before.done and before.at >= moment.since:
-        return _kept(thing, f"{moment.why}; somebody turned it on since we turned it off: left alone until the next hours")
-    return _change(thing, thing.floor, moment.why)
+        return kept(thing, f"{moment.why}; somebody turned it on since we turned it off: left alone until the next hours")
+    return change(thing, thing.floor, moment.why)
 
 
-def _up(thing: Thing, before: Stopped | None, why: str) -> Step:
+def restored(thing: Thing, before: Stopped | None, why: str) -> Step:
+    """Return the step that gives a thing back what we took from it: `update` to its size, or `keep` where nothing is to be done."""
     if before is None:
-        return _kept(thing, f"{why}; we did not turn it off" if thing.size <= thing.floor else why)
+        return kept(thing, f"{why}; we did not turn it off" if thing.size <= thing.floor else why)
     if thing.size > before.left or thing.size >= before.size:
-        return replace(_kept(thing, f"{why}; it is on again"), values={"key": thing.key, "forget": True})
-    return _change(thing, before.size, why)
+        return replace(kept(thing, f"{why}; it is on again"), values={"key": thing.key, "forget": True})
+    return change(thing, before.size, why)
 
 
-def _change(thing: Thing, size: int, why: str, *, idle: bool = False) -> Step:
+def change(thing: Thing, size: int, why: str, *, idle: bool = False) -> Step:
+    """Return the step that gives a thing another size."""
     values = {"key": thing.key, "from": thing.size, "to": size, "machine": thing.machine, "idle": idle}
     return Step("update", thing.kind, thing.id, thing.target, why, values)
 
 
-def _kept(thing: Thing, why: str) -> Step:
+def kept(thing: Thing, why: str) -> Step:
+    """Return the step that leaves a thing as it is."""
     return Step("keep", thing.kind, thing.id, thing.target, why, {"key": thing.key})
 
 
-def _held(moment: _Moment, thing: Thing) -> str:
+def kept_on(thing: Thing, schedule: str, keeps: Iterable[Keep], now: datetime) -> str:
     """Say why a thing is to stay on although its hours are over; empty when it is not."""
-    for one in moment.keeps:
-        if one.schedule == moment.schedule and one.key in ("", thing.key) and one.until > moment.now:
+    for one in keeps:
+        if one.schedule == schedule and one.key in ("", thing.key) and one.until > now:
             said = "".join((f" by {one.who}" if one.who else "", f": {one.reason}" if one.reason else ""))
             return f"kept on until {one.until:%Y-%m-%d %H:%M} UTC{said}"
     said = next((value for key, value in thing.tags.items() if key.lower() == KEEP_TAG), "")
@@ -176,7 +182,7 @@ def _held(moment: _Moment, thing: Thing) -> str:
     until = keep_until(said)
     if until is None:
         return f"its tag {KEEP_TAG} says {said!r}, which is no time: it is not stopped"
-    return f"kept on until {until:%Y-%m-%d %H:%M} UTC by its tag {KEEP_TAG}" if until > moment.now else ""
+    return f"kept on until {until:%Y-%m-%d %H:%M} UTC by its tag {KEEP_TAG}" if until > now else ""
 
 
 def keep_until(text: str) -> datetime | None:

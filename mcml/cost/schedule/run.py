@@ -14,7 +14,7 @@ from mcml.core.clock import parse_rfc3339, rfc3339
 from mcml.core.errors import InvalidRequest, McmlError, NotFound, ProviderCannot
 from mcml.core.fact import Fact
 from mcml.core.plan import Plan, Step
-from mcml.core.schema_cost import Schedule
+from mcml.core.schema_cost import Idle, Schedule
 from mcml.core.when import duration
 from mcml.cost.schedule.hours import Calendar, check_country, parse, zone_named
 from mcml.cost.schedule.idle import Idleness, Signal, judge
@@ -59,17 +59,20 @@ def look(site: Site, schedule: Schedule, now: datetime) -> list[Thing]:
             floor = max(group.minimum, 0)
             thing = Thing(site.target, "group", group.name, group.machine, group.desired, floor, group.tags)
             found.append(_priced(thing, price))
-    if "instances" in schedule.kinds and site.instances is not None:
-        known = site.instances.list(schedule.match)
-        running = [one for one in known if one.state in ("pending", "running", "stopped") and not one.group]
-        found += [_priced(_instance(site, schedule, one, now), _price(site, one.machine)) for one in running]
-    return found
+    return found + (machines(site, schedule.match, schedule.idle, now) if "instances" in schedule.kinds else [])
 
 
-def _instance(site: Site, schedule: Schedule, one: Instance, now: datetime) -> Thing:
+def machines(site: Site, match: Mapping[str, str], idle: Idle | None, now: datetime) -> list[Thing]:
+    """Return the machines of a target that carry tags and are no members of a group, with what `idle` says of them."""
+    known = site.instances.list(match) if site.instances is not None else []
+    running = [one for one in known if one.state in ("pending", "running", "stopped") and not one.group]
+    return [_priced(_instance(site, idle, one, now), _price(site, one.machine)) for one in running]
+
+
+def _instance(site: Site, idle: Idle | None, one: Instance, now: datetime) -> Thing:
     on = one.state != "stopped"
-    idle = _idleness(site, schedule, one.id, now) if on else None
-    return Thing(site.target, "instance", one.id, one.machine, int(on), 0, one.tags, spot=one.spot, idle=idle)
+    said = _idleness(site, idle, one.id, now) if on else None
+    return Thing(site.target, "instance", one.id, one.machine, int(on), 0, one.tags, spot=one.spot, idle=said)
 
 
 def _priced(thing: Thing, price: MachinePrice | None) -> Thing:
@@ -85,14 +88,14 @@ def _price(site: Site, machine: str) -> MachinePrice | None:
     return None
 
 
-def _idleness(site: Site, schedule: Schedule, instance: str, now: datetime) -> Idleness | None:
+def _idleness(site: Site, idle: Idle | None, instance: str, now: datetime) -> Idleness | None:
     """Ask the signals of a machine; None without any, or without a provider of metrics."""
-    if schedule.idle is None or site.metrics is None:
+    if idle is None or site.metrics is None:
         return None
-    length = duration(schedule.idle.lasts)
+    length = duration(idle.lasts)
     window = Window(now - length, now, max(length / STEPS, timedelta(minutes=1)))
     found = []
-    for signal in schedule.idle.signals:
+    for signal in idle.signals:
         try:
             which = instance if signal.value == "id" else instance.rpartition("/")[2]
             points = site.metrics.query(SeriesQuery(signal.metric, {signal.label: which}, "maximum"), window)
@@ -145,7 +148,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Work:
-    """What carrying out needs: the schedule's name, the targets, what we know of their things, the store and the clock."""
+    """What carrying out needs: the schedule's name, the targets, what we know of their things, the store and the clock; who else asks."""
 
     schedule: str
     sites: Mapping[str, Site]
@@ -153,6 +156,7 @@ class Work:
     stopped: Mapping[str, Stopped]
     store: Store
     clock: Callable[[], datetime]
+    by: str = ""
 
     def carry_out(self, plan: Plan) -> list[Done]:
         """Do what a plan says; a step that fails hides no other."""
@@ -180,12 +184,14 @@ class Work:
     def _stop(self, step: Step) -> None:
         thing = self.things[str(step.values["key"])]
         size, left = int(str(step.values["from"])), int(str(step.values["to"]))
-        one = Stopped(thing.key, self.schedule, size, left, self.clock(), thing.hourly, thing.currency, False, bool(step.values["idle"]))
+        idle = bool(step.values["idle"])
+        one = Stopped(thing.key, self.schedule, size, left, self.clock(), thing.hourly, thing.currency, done=False, idle=idle, by=self.by)
         self._remember(one)
         self._set(step)
         hourly = None if thing.hourly is None else str(thing.hourly)
         facts = {"schedule": self.schedule, "kind": thing.kind, "id": thing.id, "from": size, "to": left, "reason": step.reason}
-        told = Fact("cost.turned_off", "cost", thing.target, facts=facts | {"hourly": hourly, "currency": thing.currency})
+        facts |= {"hourly": hourly, "currency": thing.currency, **({"by": self.by, "undo": step.values["undo"]} if self.by else {})}
+        told = Fact("cost.turned_off", "cost", thing.target, facts=facts)
         self._remember(replace(one, done=True), told)
 
     def _remember(self, one: Stopped, *told: Fact) -> None:
@@ -212,7 +218,7 @@ class Work:
         hours, money = saved(one, self.clock())
         target, kind, identifier = one.key.split("/", 2)
         facts = {"schedule": one.schedule, "kind": kind, "id": identifier, "size": one.size, "reason": why, "machine_hours": str(hours)}
-        facts |= {"saved": None if money is None else str(money), "currency": one.currency}
+        facts |= {"saved": None if money is None else str(money), "currency": one.currency, **({"by": one.by} if one.by else {})}
         with self.store.writing() as connection:
             documents.remove(connection, STOPPED, one.key)
             journal.append(connection, Fact("cost.turned_on", "cost", target, facts=facts))
