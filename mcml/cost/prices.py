@@ -48,7 +48,9 @@ class PriceBook:
     def __call__(self, backend: Backend) -> PriceInfo | None:
         """Return the price of a backend; None when there is none, or none that compares with its peers'."""
         now = self._clock()
-        if self._read_at is None or now - self._read_at >= REFRESH or backend.name not in self._known:
+        # a clock that was put back must not keep old prices until it has caught up
+        fresh = self._read_at is not None and timedelta(0) <= now - self._read_at < REFRESH
+        if not fresh or backend.name not in self._known:
             self._read(backend, now)
         return self._prices.get(backend.name)
 

@@ -88,9 +88,11 @@ class Assistant:
     def aside(self, routes: Mapping[str, Route], *, keys: bool) -> Aside:
         """Return what Envoy is to be told, for the routes as they are now; called in every turn of the control loop."""
         shadows = wanted(routes)
-        for began, tallies in zip((True, False), self._comparer.want(shadows), strict=True):
-            for tally in tallies:
-                self._tell(tally, began=began)
+        begun, ended = self._comparer.want(shadows)
+        for tally in {tally.route: tally for tally in reversed(begun)}.values():  # once for a split route, too
+            self._tell(tally, began=True)
+        for tally in ended:
+            self._tell(tally, began=False)
         self._models = {name: models_of(name, route) for name, route in routes.items()}
         self.board.copies = self._comparer.counts()
         return Aside(

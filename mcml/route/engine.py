@@ -1,5 +1,6 @@
 """The seam between deciding and carrying: what the control loop asks of a proxy. Envoy is the one that exists."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,7 +42,10 @@ class Engine(Protocol):
         """Tell whether the proxy's process lives."""
 
     def apply(self, desired: Desired) -> None:
-        """Bring the proxy to what is desired without losing a request; cheap when nothing changed."""
+        """Bring the proxy to what is desired without losing a request; cheap when nothing changed.
+
+        Raises InvalidRequest when that cannot be right: nothing is written, and what is in force stays.
+        """
 
     def changed(self) -> bool:
         """Tell cheaply whether health or the configuration in force is another than at the last glance, or cannot be seen; never raises."""
@@ -51,6 +55,9 @@ class Engine(Protocol):
 
     def rewrite(self) -> None:
         """Forget what was written: the next `apply` writes everything again, whoever changed it in between."""
+
+    def versions(self) -> Mapping[str, str]:
+        """Return the version of each part of the configuration that was written last; `Observation.versions` are those in force."""
 
     def complaint(self) -> str:
         """Return what the proxy last said about a configuration that it did not take; empty when it said nothing."""

@@ -19,9 +19,9 @@ from mcml.route.admin import Admin
 from mcml.route.config.evidence import EVIDENCE_FILE
 from mcml.route.config.listener import TRACING
 from mcml.route.engine import Desired
-from mcml.route.envoy_check import Checker
+from mcml.route.envoy_check import Checker, require_sound
 from mcml.route.envoy_process import LOG, EnvoyProcess, log_lines, start
-from mcml.route.listening import cannot_listen, require_free
+from mcml.route.listening import address_of, cannot_listen, require_free
 from mcml.route.observe import GLANCE_FILTER, STATS_FILTER, Observation, parse
 from mcml.route.records import ENGINE_FILE, read_json_object
 
@@ -61,7 +61,7 @@ class EnvoyEngine:
         upstream: config.Upstream = config.ALONE,
     ) -> None:
         self.folder = folder.resolve()
-        self.host = _listens(host)
+        self.host = address_of(host)
         self.port = port
         self.process: EnvoyProcess | None = None
         self.adopted = False
@@ -116,7 +116,7 @@ class EnvoyEngine:
     def move(self, router: Router, desired: Desired) -> bool:
         """See `Engine.move`."""
         before = self.host, self.port, self.admin_port
-        wanted = _listens(router.host), router.port or self.port, router.admin_port or self.admin_port
+        wanted = address_of(router.host), router.port or self.port, router.admin_port or self.admin_port
         if wanted == before:
             return False
         if wanted[:2] != before[:2]:
@@ -268,10 +268,12 @@ class EnvoyEngine:
             return
         wanted = {cluster["name"]: cluster for cluster in self._wanted(desired)}
         needed = {name for name in self._clusters if not settled or name in self._routed}
-        self._clusters = {**{name: self._clusters[name] for name in needed}, **wanted}
-        self._write("cds", [self._clusters[name] for name in sorted(self._clusters)])
+        clusters = {**{name: self._clusters[name] for name in needed}, **wanted}
         front = self._front(desired)
         table = self._table(desired, front)
+        require_sound(list(clusters.values()), table, self._listeners(front))
+        self._clusters = clusters
+        self._write("cds", [clusters[name] for name in sorted(clusters)])
         self._routed = _named(table, front)
         self._write("rds", [table])
         self._applied = desired if needed <= wanted.keys() else None  # None: there are clusters to clear away next time
@@ -378,6 +380,10 @@ class EnvoyEngine:
             self._speakers, self._applied = speakers, None
         return observation
 
+    def versions(self) -> dict[str, str]:
+        """See `Engine.versions`."""
+        return dict(self._versions)
+
     def complaint(self) -> str:
         """See `Engine.complaint`."""
         lines = [line for line in log_lines(self.folder) if "rejected" in line or "error adding listener" in line or "config" in line]
@@ -387,10 +393,6 @@ class EnvoyEngine:
         """See `Engine.tidy`: an access log that is too large is set aside."""
         with suppress(OSError, Unavailable):
             rotate(self.folder / ACCESS_LOG, *self._log_limits, lambda: self._ask().post("/reopen_logs"))
-
-
-def _listens(host: str) -> str:
-    return "127.0.0.1" if host == "localhost" else host  # Envoy listens on addresses only
 
 
 def _named(table: config.Json, front: config.Front) -> set[str]:

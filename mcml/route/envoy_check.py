@@ -4,14 +4,15 @@ import hashlib
 import json
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-from mcml.core.errors import McmlError
+from mcml.core.errors import InvalidRequest, McmlError
 from mcml.core.files import write_atomic
-from mcml.route.config import Json
+from mcml.route.config import Json, faults
 
 SECONDS = 60.0
 
@@ -59,6 +60,13 @@ class Check:
 def validate(binary: Path, path: Path) -> None:
     """Let Envoy check one static configuration file. Raises McmlError with Envoy's own words."""
     Check(binary, path).wait()
+
+
+def require_sound(clusters: Sequence[Json], table: Json, listeners: Sequence[Json]) -> None:
+    """Look at a configuration before any of it is written (see `config.sound`). Raises InvalidRequest with what cannot be right."""
+    found = faults(clusters, table, listeners)
+    if found:
+        raise InvalidRequest("a configuration of the proxy was not written", why="; ".join(found[:3]), next_step="mcml route explain")
 
 
 class Checker:

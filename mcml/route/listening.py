@@ -24,3 +24,8 @@ def cannot_listen(what: str, host: str, port: int, why: str) -> Conflict:
         why=why,
         next_step="mcml route serve --port 0   (takes a free one), or set router.port in mcml.toml",
     )
+
+
+def address_of(host: str) -> str:
+    """Return where to listen for a host of mcml.toml: Envoy listens on addresses only."""
+    return "127.0.0.1" if host == "localhost" else host

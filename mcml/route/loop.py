@@ -7,12 +7,12 @@ it looks once a second.
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mcml.core.backend import Backend
 from mcml.core.clock import Clock
-from mcml.core.errors import McmlError, Unavailable
+from mcml.core.errors import InvalidRequest, McmlError, Unavailable
 from mcml.core.fact import Fact
 from mcml.core.override import Override
 from mcml.core.price import PriceInfo
@@ -156,7 +156,7 @@ class Loop:
         self._move(outcome, reading)
         self._carry_out(outcome, reading)
         if outcome.facts:
-            self._courier.post(*outcome.facts)
+            self._courier.post(*(self._with_versions(fact) for fact in outcome.facts))
         self._tell(reading)
         if reading.now - self._tidied >= TIDY_SECONDS:
             self._tidied = reading.now
@@ -214,8 +214,18 @@ class Loop:
                 self._log.append(decision)
         except OSError as failed:
             self._say("write", f"cannot write the router's files, the weights stay: {failed}")
+        except InvalidRequest as unsound:
+            if "unsound" not in self._said:
+                self._courier.post(Fact("route.config_refused", ROOM, "", {"reason": unsound.why}, self._clock()))
+            self._say("unsound", f"{unsound.message}, the weights stay: {unsound.why}")
         else:
-            self._said.discard("write")
+            self._said -= {"write", "unsound"}
+
+    def _with_versions(self, fact: Fact) -> Fact:
+        """Say with new weights by which versions of the proxy's configuration they are carried out."""
+        if fact.kind != "route.weights":
+            return fact
+        return replace(fact, facts={**fact.facts, "config": dict(self.engine.versions())})
 
     def _check_refusals(self, observation: Observation) -> None:
         """The proxy keeps its last good configuration when it is given a broken one; say so, and write ours again (once a while)."""
@@ -270,6 +280,7 @@ class Loop:
         routes = self._state.routes
         told = status(self._state, routes, group(routes, reading.backends), reading.prices, reading.at, seen, self._sources.credentials())
         told["restarts"] = self.restarts
+        told["config"] = _versions(self.engine.versions(), reading.observation)
         self.board.show(told, {name: tracked.totals for name, tracked in self._state.tracked.items()})
         try:
             write_status(self._folder, told)
@@ -290,3 +301,9 @@ class Loop:
         if key not in self._said:
             self._said.add(key)
             self._reporter.note(text)
+
+
+def _versions(written: Mapping[str, str], observation: Observation | None) -> dict[str, dict[str, str]]:
+    """Return of each part of the proxy's configuration the version that was written last and the one that it has acknowledged."""
+    in_force = observation.versions if observation else {}
+    return {name: {"written": version, "in_force": in_force.get(name, "")} for name, version in sorted(written.items())}

@@ -1,13 +1,14 @@
 """A shadow model beside a route: copies of some requests go to both models once more, and their answers are compared.
 
 A client never waits for it: Envoy sends a copy and forgets it, copies wait in a short line, one that finds it full is dropped and counted.
-The route's own model answers a copied request twice, once for the client and once here; a small share of the requests is enough.
+The route's own model answers a copied request twice, once for the client and once here; a small share of the requests is enough. Of a split
+route that is the model which the request was sent to, and each of its models has a tally of its own.
 """
 
 import random
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from mcml.core.files import read_json, write_json
 from mcml.core.report import Reporter
 from mcml.core.schema_routes import Route, Shadow
 from mcml.route.asking import Reply
+from mcml.route.config.values import CLUSTER_HEADER
 from mcml.route.helper import Heard
 from mcml.route.tally import OUTCOMES, Pair, Tally
 from mcml.route.tensors import Tensor, compare, read_outputs
@@ -35,17 +37,22 @@ REGION_HEADER = "x-data-region"
 
 @dataclass(frozen=True)
 class Wanted:
-    """The shadow of one route: the route's own model, the settings, and the route itself."""
+    """The shadow of one route: the route's own models (several where it is split), the settings, and the route itself."""
 
-    model: str
+    models: tuple[str, ...]
     shadow: Shadow
     route: Route
 
+    def asked(self, heard: Heard) -> str:
+        """Return the model that a copied request was sent to."""
+        model = heard.headers.get(CLUSTER_HEADER, "").partition("@")[0]
+        return model if model in self.models else self.models[0]
+
 
 def wanted(routes: Mapping[str, Route]) -> dict[str, Wanted]:
-    """Return the routes that have a shadow. Of a split route, its first model is the one that is compared."""
+    """Return the routes that have a shadow."""
     return {
-        name: Wanted(next(iter(route.split), route.model or name), route.shadow, route)
+        name: Wanted(tuple(route.split) or (route.model or name,), route.shadow, route)
         for name, route in routes.items()
         if route.shadow is not None
     }
@@ -117,29 +124,33 @@ class Comparer:
             return [], []
         with self._change:
             self._wanted = dict(found)
-            ended = [tally for name, tally in self._tallies.items() if not tally.ended and not self._is_of(name, tally)]
+            ended = [tally for tally in self._tallies.values() if not tally.ended and not self._is_of(tally)]
             for tally in ended:
                 tally.ended = rfc3339(self._clock())
-            begun = [self._begin(name, one) for name, one in found.items() if not self._goes_on(name, one)]
+            begun = [
+                self._begin(name, model, one) for name, one in found.items() for model in one.models if not self._goes_on(name, model, one)
+            ]
             self._dirty = True
         self._save()
         return begun, ended
 
-    def _is_of(self, name: str, tally: Tally) -> bool:
-        one = self._wanted.get(name)
-        return one is not None and (tally.ours, tally.theirs) == (one.model, one.shadow.model)
+    def _is_of(self, tally: Tally) -> bool:
+        one = self._wanted.get(tally.route)
+        return one is not None and tally.ours in one.models and tally.theirs == one.shadow.model
 
-    def _goes_on(self, name: str, one: Wanted) -> bool:
-        tally = self._tallies.get(name)
-        if tally is None or tally.ended or not self._is_of(name, tally):
+    def _goes_on(self, name: str, model: str, one: Wanted) -> bool:
+        tally = self._tallies.get((name, model))
+        if tally is None or tally.ended or not self._is_of(tally):
             return False
         tally.percent, tally.tolerance = float(one.shadow.percent), one.shadow.tolerance
         return True
 
-    def _begin(self, name: str, one: Wanted) -> Tally:
+    def _begin(self, name: str, model: str, one: Wanted) -> Tally:
+        for key in [key for key, tally in self._tallies.items() if key[0] == name and tally.ended and tally.theirs != one.shadow.model]:
+            del self._tallies[key]
         since = rfc3339(self._clock())
-        tally = Tally(name, one.model, one.shadow.model, one.shadow.tolerance, since, float(one.shadow.percent))
-        self._tallies[name] = tally
+        tally = Tally(name, model, one.shadow.model, one.shadow.tolerance, since, float(one.shadow.percent))
+        self._tallies[name, model] = tally
         return tally
 
     def take(self, heard: Heard) -> None:
@@ -148,10 +159,11 @@ class Comparer:
         if not heard.path.partition("?")[0].endswith("/infer"):
             return
         with self._change:
-            if route not in self._wanted or self._closing:
+            one = self._wanted.get(route)
+            if one is None or self._closing:
                 return
             if len(self._waiting) >= MOST_WAITING or self._bytes + len(heard.body) > MOST_WAITING_BYTES:
-                self._tallies[route].drop()
+                self._tallies[route, one.asked(heard)].drop()
                 self._dirty = True
                 return
             self._waiting.append(replace(heard, headers={**heard.headers, "host": route}))
@@ -160,9 +172,12 @@ class Comparer:
 
     def counts(self) -> dict[tuple[str, str, str], int]:
         """Return how many copies had which outcome, by (route, shadow model, outcome)."""
+        found: Counter[tuple[str, str, str]] = Counter()
         with self._change:
-            found = [tally for tally in self._tallies.values() if not tally.ended]
-            return {(one.route, one.theirs, name): one.outcomes[name] for one in found for name in OUTCOMES}
+            for one in self._tallies.values():
+                if not one.ended:
+                    found.update({(one.route, one.theirs, name): one.outcomes[name] for name in OUTCOMES})
+        return dict(found)
 
     def _run(self) -> None:
         while True:
@@ -185,15 +200,15 @@ class Comparer:
         one = self._wanted.get(route)
         if one is None:
             return
-        targets = allowed(one.route, heard.headers)
-        ours, our_ms, our_failure = self._answer(one.model, heard, targets)
+        model, targets = one.asked(heard), allowed(one.route, heard.headers)
+        ours, our_ms, our_failure = self._answer(model, heard, targets)
         theirs, their_ms, their_failure = self._answer(one.shadow.model, heard, targets)
         pair = Pair(heard.headers.get("x-request-id", ""), rfc3339(self._clock()), our_ms, their_ms, None, our_failure, their_failure)
         if ours is not None and theirs is not None:
             pair = _compared(pair, ours, theirs)
         with self._change:
-            tally = self._tallies.get(route)
-            if tally and not tally.ended and self._is_of(route, tally):
+            tally = self._tallies.get((route, model))
+            if tally and not tally.ended and self._is_of(tally):
                 tally.add(pair)
                 self._dirty = True
 
@@ -215,7 +230,7 @@ class Comparer:
         with self._writing:
             with self._change:  # not while it is written: the control loop reads the counts
                 self._saved, self._dirty = time.monotonic(), False
-                found = {name: tally.as_json() for name, tally in self._tallies.items()}
+                found = [tally.as_json() for tally in self._tallies.values()]
             try:
                 write_json(self._path, found, durable=False)
                 self._said = False
@@ -245,12 +260,12 @@ def pick(backends: Sequence[Backend], model: str, up: frozenset[str], targets: f
     return random.choice(able) if able else None  # noqa: S311 - no secret
 
 
-def read_tallies(folder: Path) -> dict[str, Tally]:
-    """Return the tallies of a router's folder by route; none when there is no file, or it is broken."""
-    return dict(_tallies(folder))
+def read_tallies(folder: Path) -> dict[tuple[str, str], Tally]:
+    """Return the tallies of a router's folder by route and the route's own model; none when there is no file, or it is broken."""
+    return {(tally.route, tally.ours): tally for tally in _tallies(folder)}
 
 
-def _tallies(folder: Path) -> Iterator[tuple[str, Tally]]:
+def _tallies(folder: Path) -> Iterator[Tally]:
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        for name, about in (read_json(folder / SHADOW_FILE) or {}).items():
-            yield str(name), Tally.from_json(about)
+        for about in read_json(folder / SHADOW_FILE) or ():
+            yield Tally.from_json(about)

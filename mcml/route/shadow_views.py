@@ -1,5 +1,6 @@
 """Documents of the shadow: what it has shown, and what a command would switch; pure functions."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,9 +14,12 @@ LEAST_COMPARED = 100
 
 
 def report(reports: Sequence[Mapping[str, Any]], now: datetime) -> Document:
-    """Show what the shadows have shown: one section a route."""
+    """Show what the shadows have shown: one section for each model of a route."""
     blocks: list[Block] = [Section(f"{one['route']}: {one['model']} beside {one['shadow']}", tuple(_section(one, now))) for one in reports]
-    return Document("ShadowReport", [{"name": one["route"], **one} for one in reports], blocks or (Text(_NONE),))
+    several = {name for name, count in Counter(one["route"] for one in reports).items() if count > 1}
+    names = [f"{one['route']}/{one['model']}" if one["route"] in several else one["route"] for one in reports]
+    items = [{"name": name, **one} for name, one in zip(names, reports, strict=True)]
+    return Document("ShadowReport", items, blocks or (Text(_NONE),))
 
 
 _NONE = "no route has had a shadow yet; next: mcml route shadow ROUTE MODEL --percent 1"

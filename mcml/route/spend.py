@@ -7,7 +7,7 @@ counts for both.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,8 @@ def from_json(about: Any) -> Spend:
     """Read what `to_json` wrote; nothing spent when it is anything else."""
     try:
         routes = {str(name): Decimal(value) for name, value in about["routes"].items()}
-        return Spend(str(about["day"]), routes, {str(name): int(count) for name, count in about["counted"].items()})
+        day = date.fromisoformat(about["day"]).isoformat() if about["day"] else ""
+        return Spend(day, routes, {str(name): int(count) for name, count in about["counted"].items()})
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
         return Spend()
 
@@ -67,12 +68,12 @@ def step(
 ) -> Spend:
     """Add what was counted since the last step. `later`: by route the backends of its next tiers; `totals`: what Envoy counted of each.
 
-    Envoy counts from zero when it starts anew: a total below the one before is all new.
+    Envoy counts from zero when it starts anew: a total below the one before is all new. A clock that is put back begins no new day.
     """
     if not later:
         return spend
-    day = f"{at.astimezone(UTC):%Y-%m-%d}"
-    routes = {name: spend.routes.get(name, Decimal(0)) if day == spend.day else Decimal(0) for name in later}
+    day, same = _day(spend.day, at.astimezone(UTC).date())
+    routes = {name: spend.routes.get(name, Decimal(0)) if same else Decimal(0) for name in later}
     counted = dict(spend.counted)
     for name in {backend for backends in later.values() for backend in backends}:
         if name not in totals:
@@ -84,6 +85,12 @@ def step(
             if cost is not None and name in backends:
                 routes[route] += added * cost
     return Spend(day, routes, counted)
+
+
+def _day(before: str, today: date) -> tuple[str, bool]:
+    """Return the day that is charged, and whether that is no new one. Back by a day or less: the one before goes on until it is over."""
+    ahead = date.fromisoformat(before) - today if before else -timedelta(days=1)
+    return before if timedelta(0) < ahead <= timedelta(days=1) else today.isoformat(), ahead >= timedelta(0)
 
 
 def each(price: PriceInfo | None, totals: Counters) -> Decimal | None:

@@ -305,7 +305,7 @@ def report(rounds: Mapping[str, Sequence[tuple[Measured, float]]]) -> None:
 def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.route_options", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each configuration (default: 5)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of a round (default: 1)")
+    parser.add_argument("--seconds", type=float, default=0.8, help="length of a round (default: 0.8)")
     names = [*options(0)]
     parser.add_argument("--only", nargs="*", default=[], choices=names, metavar="NAME", help="these and the whole (default: all)")
     return parser.parse_args(argv)

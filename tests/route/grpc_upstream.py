@@ -43,6 +43,11 @@ async def model_ready(body: bytes, context: Any) -> bytes:
     return bytes(message("ModelReadyResponse")(ready=True).SerializeToString())
 
 
+async def metadata(body: bytes, context: Any) -> bytes:
+    inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}]
+    return bytes(message("ModelMetadataResponse")(name="fraud", versions=["1"], inputs=inputs).SerializeToString())
+
+
 async def check(body: bytes, context: Any) -> bytes:
     status = "SERVING" if Server.mode["ready"] == 200 else "NOT_SERVING"
     return bytes(message("grpc.health.v1.HealthCheckResponse")(status=status).SerializeToString())
@@ -54,6 +59,7 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[misc]
         f"/{SERVICE}/ModelStreamInfer": grpc.stream_stream_rpc_method_handler(stream),
         f"/{SERVICE}/ServerReady": grpc.unary_unary_rpc_method_handler(ready),
         f"/{SERVICE}/ModelReady": grpc.unary_unary_rpc_method_handler(model_ready),
+        f"/{SERVICE}/ModelMetadata": grpc.unary_unary_rpc_method_handler(metadata),
         f"/{HEALTH_SERVICE}/Check": grpc.unary_unary_rpc_method_handler(check),
     }
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.errors import McmlError, Usage
+from mcml.core.schema_routes import Tracing
 from mcml.core.secret import Secret
 from mcml.route import config
 from mcml.route.binary import find_envoy
@@ -137,3 +138,11 @@ def test_any_other_text_is_refused_and_never_a_crash(text: str) -> None:
         return
     assert rate.requests >= 1
     assert 0.05 <= rate.per <= 86400
+
+
+def test_one_request_in_a_hundred_is_traced_unless_it_is_said_otherwise(tmp_path: Path) -> None:
+    said = Tracing(endpoint="http://127.0.0.1:4318/v1/traces")
+    assert said.percent == 1
+    made = config.listener(Front("127.0.0.1", 0, "/dev/null", spans=Spans(said.endpoint, float(said.percent))), str(tmp_path))
+    assert '"sampling_percentage": {"numerator": 10000, "denominator": "MILLION"}' in json.dumps(made)
+    assert "parent_based" in json.dumps(made), "who began a trace decides"

@@ -54,6 +54,14 @@ def test_kill_under_load_costs_no_request(rig: Rig) -> None:
     print(f"down told after {told - killed:.3f} s, weight 0 after {zero - killed:.3f} s, {len(samples)} requests, 0 failed")
 
 
+def test_a_backend_that_is_told_to_end_under_load_costs_no_request(rig: Rig) -> None:
+    """SIGTERM, to a server that ends at once: what it had begun is tried elsewhere."""
+    samples = rig.load(3000, halfway=lambda: rig.upstreams["us-1"].kill(signal.SIGTERM))
+    assert failures(samples) == []
+    rig.fact("route.backend_down", "us-1")
+    until(lambda: rig.weights()["fraud@us-1"] == 0, 2, "the weight is not zero")
+
+
 def test_kill_without_traffic_is_noticed_and_recovery_too(rig: Rig) -> None:
     killed = hurt(rig, "eu-2", "kill")
     told, down = rig.fact("route.backend_down", "eu-2")

@@ -1,5 +1,6 @@
 """gRPC as a person sets it up: a line in mcml.toml, deploy, serve, and a client that asks over gRPC."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ import pytest
 
 from mcml.core import exits
 from mcml.core.process import free_port
-from mcml.route.records import read_engine, read_running
+from mcml.route.records import read_engine, read_running, read_status
 from mcml.testing.cli import Result, run
 from tests.house.test_readme import processes_of
 from tests.route.grpc_rig import Call, Client
@@ -97,15 +98,38 @@ def test_http_is_served_beside_it(project: Path, client: Client) -> None:
     assert ask(port_of(project), "/v2/models/public/infer", body).json["outputs"][0]["data"] == [2, 4, 6]
 
 
-def test_a_drill_goes_over_http(project: Path, client: Client) -> None:
+def test_a_drill_over_grpc_loses_no_call_and_is_a_gate(project: Path, client: Client) -> None:
+    for target in ("eu-1", "us-1"):
+        until(lambda target=target: state_of(project, target) == "up", 20, f"{target} is not up")  # type: ignore[misc]
+    drill = "route drill public --protocol grpc --requests 400 --concurrency 4 --yes -o json"
+    drilled = run([*drill.split(), "--target", "eu-1", "--mode", "stop", "--max-errors", "0", "--max-eject", "0.001"], cwd=project)
+    (found,) = json.loads(drilled.out)["items"]
+    assert (found["protocol"], found["failed"], found["errors"]) == ("grpc", 0, {})
+    assert found["seconds_to_zero"] < 10
+    assert found["seconds_to_recover"] is not None
+    assert sum(found["served"].values()) >= 400
+    assert (drilled.code, found["passed"]) == (exits.FAILED, False), "nothing is out within a millisecond"
+    assert [words.endswith("until its weight was 0, 0.001 s allowed") for words in found["broken"]] == [True]
+    unknown = run([*drill.split(), "--target", "us-1", "--mode", "429"], cwd=project)
+    assert (unknown.code, "gRPC has no 429" in unknown.err) == (exits.USAGE, True)
+    planned = mcml(project, "route drill public --protocol grpc --load-only --dry-run")
+    assert "400" not in planned.out
+    assert "gRPC calls" in planned.out
+
+
+def test_a_drill_speaks_what_the_route_speaks(project: Path, client: Client) -> None:
     toml = project / "mcml.toml"
-    toml.write_text(toml.read_text().replace('protocol = "both"', 'protocol = "grpc"'))
+    toml.write_text(toml.read_text().replace('protocol = "both"', 'protocol = "http"'))
     try:
-        refused = run(["route", "drill", "public", "--load-only"], cwd=project)
+        refused = run(["route", "drill", "public", "--protocol", "grpc", "--load-only"], cwd=project)
     finally:
-        toml.write_text(toml.read_text().replace('protocol = "grpc"', 'protocol = "both"'))
-    assert refused.code == exits.USAGE
-    assert "speaks gRPC only" in refused.err
+        toml.write_text(toml.read_text().replace('protocol = "http"', 'protocol = "both"'))
+    assert (refused.code, "it speaks http" in refused.err) == (exits.USAGE, True)
+
+
+def state_of(project: Path, target: str) -> str:
+    routes = read_status(project / ".mcml" / "route")["routes"]
+    return next((str(one["state"]) for route in routes for one in route["backends"] if one["target"] == target), "")
 
 
 def test_calls_outlive_a_killed_router_and_the_next_takes_over(project: Path, client: Client) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mcml.core.clock import utc_now
-from mcml.core.errors import Unavailable
+from mcml.core.errors import InvalidRequest, Unavailable
 from mcml.core.schema_routes import Route, Router
 from mcml.route.engine import Desired
 from mcml.route.feeds import Courier
@@ -22,6 +22,7 @@ class Engine:
         self.news = False
         self.glances = self.looks = 0
         self.on_look: Callable[[], None] = lambda: None
+        self.on_apply: Callable[[], None] = lambda: None
 
     def alive(self) -> bool:
         return True
@@ -36,7 +37,10 @@ class Engine:
         return Observation()
 
     def start(self, desired: Desired) -> None: ...
-    def apply(self, desired: Desired) -> None: ...
+
+    def apply(self, desired: Desired) -> None:
+        self.on_apply()
+
     def rewrite(self) -> None: ...
     def tidy(self) -> None: ...
     def stop(self, *, drain: float) -> None: ...
@@ -46,6 +50,9 @@ class Engine:
 
     def complaint(self) -> str:
         return ""
+
+    def versions(self) -> dict[str, str]:
+        return {}
 
 
 class Beats:
@@ -116,3 +123,20 @@ def test_a_look_that_fails_is_repeated_and_said_once(case: Case) -> None:
     case.engine.on_look, case.engine.news = fail, True
     assert case.run(5) == 5
     assert [line for line in case.told.lines if "gone" in line] == case.told.lines[:1] != []
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), InvalidRequest("it was not written", why="no time")])
+def test_what_cannot_be_written_is_tried_again_and_said_once(case: Case, failure: Exception) -> None:
+    """A full disk: the proxy serves on with the weights that it has, and the loop looks on."""
+
+    def fail() -> None:
+        raise failure
+
+    case.engine.on_apply, case.engine.news = fail, True
+    assert case.run(5) == 5
+    assert len(said := [line for line in case.told.lines if "the weights stay" in line]) == 1, case.told.lines
+    case.engine.on_apply = lambda: None
+    case.run(2)
+    case.engine.on_apply = fail
+    case.run(2)
+    assert len([line for line in case.told.lines if "the weights stay" in line]) == 2, f"it was well in between: {said}"

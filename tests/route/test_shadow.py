@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -18,8 +19,10 @@ from mcml.core.errors import Unavailable
 from mcml.core.override import Override
 from mcml.core.schema_routes import Route, Shadow
 from mcml.route.asking import Reply
+from mcml.route.config.values import CLUSTER_HEADER
 from mcml.route.helper import Heard
 from mcml.route.shadow import MOST_WAITING, SHADOW_FILE, Comparer, allowed, pick, read_tallies, wanted
+from mcml.route.shadow_views import report as report_view
 from tests.route.rig import Rig, Told, Upstream, ask, until
 from tests.route.seen import helper_of
 
@@ -82,7 +85,7 @@ def test_copies_are_compared_and_kept(world: World, tmp_path: Path) -> None:
     world.comparer.take(heard())
     until(lambda: world.count("different") == 1, 10, "not compared")
     world.comparer.close()
-    report = read_tallies(tmp_path)["fraud"].report()
+    report = read_tallies(tmp_path)["fraud", "fraud"].report()
     assert (report["compared"], report["top1_agreement"], report["worst"][0]["request_id"]) == (2, 0.5, "7")
     assert "secret" not in str(world.asked)
     assert "secret" not in (tmp_path / SHADOW_FILE).read_text()
@@ -144,11 +147,11 @@ def test_it_goes_on_after_a_restart_and_another_shadow_begins_anew(world: World,
     begun, ended = again.want({})
     assert (begun, [one.theirs for one in ended]) == ([], ["third"])
     assert again.want({}) == ([], [])
-    assert read_tallies(tmp_path)["fraud"].ended
+    assert read_tallies(tmp_path)["fraud", "fraud"].ended
 
 
 def test_a_broken_file_is_no_tally(tmp_path: Path) -> None:
-    for text in ("", "{", "[]", '{"fraud": {}}', '{"fraud": 7}'):
+    for text in ("", "{", "[]", "{}", '[{"route": "fraud"}]', "[7]", '{"fraud": 7}'):
         (tmp_path / SHADOW_FILE).write_text(text)
         assert read_tallies(tmp_path) == {}
 
@@ -181,7 +184,7 @@ def switch(percent: float = 100) -> Override:
 
 
 def report(rig: Rig) -> dict[str, Any]:
-    tally = read_tallies(rig.folder).get("fraud")
+    tally = read_tallies(rig.folder).get(("fraud", "fraud"))
     return tally.report() if tally else {}
 
 
@@ -251,3 +254,58 @@ def test_a_share_of_the_requests(shadowed: tuple[Rig, dict[str, Upstream]]) -> N
 def _all(rig: Rig) -> int:
     found = report(rig)
     return sum(found.get(name, 0) for name in ("same", "different", "error", "dropped"))
+
+
+SPLIT = Route(split={"fraud": 50, "other": 50}, shadow=Shadow(model="next", percent=Decimal(100), tolerance=0.001))
+
+
+def test_of_a_split_route_each_model_has_a_tally(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.replies |= {"other": lambda: outputs(0.8, 0.2)}
+    world.backends += [backend("eu-1", "other")]
+    with closing(world.comparer) as comparer:
+        begun, ended = comparer.want(wanted({"fraud": SPLIT}))
+        assert ([one.ours for one in begun], ended) == (["other"], []), "what `fraud` has shown goes on"
+        for model in ("fraud", "other", "other", "elsewhere"):  # one of no part of the split: the first
+            one = heard()
+            comparer.take(replace(one, headers={**one.headers, CLUSTER_HEADER: f"{model}@eu-1"}))
+        until(lambda: world.count("same") == world.count("different") == 2, 10, "not compared")
+        assert CLUSTER_HEADER not in str(world.asked)
+    reports = {model: tally.report() for (_, model), tally in read_tallies(tmp_path).items()}
+    assert {model: (one["same"], one["different"], one["top1_agreement"]) for model, one in reports.items()} == {
+        "fraud": (2, 0, 1.0),
+        "other": (0, 2, 0.0),
+    }
+    shown = report_view(list(reports.values()), utc_now())
+    assert [item["name"] for item in shown.items] == ["fraud/fraud", "fraud/other"]
+    again = Comparer(world.ask, lambda: world.backends, frozenset, tmp_path, utc_now, Told())
+    assert again.want(wanted({"fraud": SPLIT})) == ([], [])
+    begun, ended = again.want(wanted({"fraud": SPLIT.model_copy(update={"shadow": Shadow(model="third")})}))
+    assert [(one.ours, one.theirs) for one in begun] == [("fraud", "third"), ("other", "third")]
+    assert [(one.ours, one.theirs) for one in ended] == [("fraud", "next"), ("other", "next")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", ["active-active", "active-passive"])
+def test_a_copy_is_compared_with_the_model_that_answered(tmp_path: Path, pattern: Any) -> None:
+    """Half the requests go to a model like the shadow, half to one unlike it: the report tells them apart, to the last copy."""
+    models = [Model(target, model=model) for model in ("fraud", "other") for target in ("eu-1", "us-1")] + [Model("eu-1", model="next")]
+    for one in models:
+        one.mode(data=[0.9, 0.1] if one.model == "fraud" else [0.1, 0.9])
+    more = {"pattern": pattern, "tiers": (("eu-1",), ("us-1",))} if pattern == "active-passive" else {}
+    with Rig(tmp_path / "route", models, routes={"fraud": SPLIT.model_copy(update=more)}) as rig:
+        until(lambda: {rig.infer().backend.partition("@")[0] for _ in range(10)} == {"fraud", "other"}, 20, "not both serve")
+
+        def reports() -> dict[str, dict[str, Any]]:
+            return {model: tally.report() for (_, model), tally in read_tallies(rig.folder).items()}
+
+        until(lambda: (rig.infer(), {one["compared"] > 0 for one in reports().values()} == {True})[1], 30, "not both are compared")
+        answered = Counter(rig.infer(x_mcml_cluster="fraud@eu-1").backend.partition("@")[0] for _ in range(60))
+        assert min(answered.values()) > 10
+        until(lambda: all(one["compared"] >= answered[model] for model, one in reports().items()), 20, "copies are missing")
+        found = reports()
+    assert (found["other"]["different"], found["other"]["top1_agreement"]) == (0, 1.0)
+    assert (found["fraud"]["same"], found["fraud"]["top1_agreement"]) == (0, 0.0)
+    assert [one["error"] for one in found.values()] == [0, 0]
+    assert len(rig.told_of("route.shadow_started")) == 1
+    assert {fact.facts["model"] for _, fact in rig.told_of("route.shadow_compared")} <= {"fraud", "other"}

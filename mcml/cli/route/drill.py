@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
     from mcml.core.backend import Backend
     from mcml.route.drill.fault import Fault
-    from mcml.route.drill.modes import Limits
-    from mcml.route.drill.run import Drill
+    from mcml.route.drill.plan import Drill
+    from mcml.route.drill.result import Limits
 
 EXAMPLES = (
     "mcml route drill fraud --kill aws-use1                   # kill -9 one backend under load; exit 1 if a client saw an error",
     "mcml route drill fraud --target gcp-euw1 --mode stop     # it hangs; also: 503 429 slow garbage reset tls",
     "mcml route drill fraud --kill aws-use1 --requests 20000 --max-errors 0 --max-p99 300 --max-eject 1 --yes   # a gate for CI",
+    "mcml route drill fraud --protocol grpc --target eu-1 --mode 503   # calls instead of requests, where the route speaks both",
     "mcml route drill fraud --load-only                       # the load alone",
 )
 KEY_VARIABLE = "MCML_ROUTE_KEY"
@@ -47,6 +48,7 @@ def drill(
     ] = "",
     mode: Annotated[str, typer.Option(help="How: kill, stop, 503, 429, slow, garbage, reset or tls.")] = "kill",
     delay: Annotated[float, typer.Option(min=0.001, max=60, help="Seconds that --mode slow adds.")] = 1.0,
+    protocol: Annotated[str, typer.Option(help="http or grpc.  [default: http where the route speaks it]", show_default=False)] = "",
     load_only: Annotated[bool, typer.Option("--load-only", help="Let nothing fail.")] = False,
     requests: Annotated[int, typer.Option(min=1, max=1_000_000, help="Requests in all.")] = 5000,
     concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Connections at once.")] = 16,
@@ -61,14 +63,14 @@ def drill(
 
     Sends a bounded load to the project's own router; from halfway on one backend fails; then it is mended, until it serves again.
     A model server of mcml on this machine is killed (`mcml deploy model` brings it back) or stopped itself; every other failure, and any of
-    a backend elsewhere, is made by a relay between the router and it for the time of the drill. A router that asks for keys takes one from
-    the environment variable MCML_ROUTE_KEY. Exit 1 past a limit.
+    a backend elsewhere, is made by a relay between the router and it for the time of the drill. The load is gRPC calls where the route
+    speaks nothing else. A router that asks for keys takes one from the environment variable MCML_ROUTE_KEY. Exit 1 past a limit.
     """
     from mcml.route.drill import views
-    from mcml.route.drill.modes import Limits
+    from mcml.route.drill.result import Limits
 
     wanted = _wanted(route, kill or target, "kill" if kill else mode, requests, concurrency, load_only=load_only)
-    wanted = _identified(wanted, cert, key)
+    wanted = _speaking(session, _identified(wanted, cert, key), protocol)
     if session.dry_run:
         return views.plan(wanted, common.running(session).url)
     return _run(session, wanted, delay, Limits(max_errors, max_p99, max_eject, max_recover))
@@ -76,7 +78,7 @@ def drill(
 
 def _wanted(route: str, target: str, mode: str, requests: int, concurrency: int, *, load_only: bool) -> "Drill":
     from mcml.route.drill.modes import WORDS
-    from mcml.route.drill.run import Drill
+    from mcml.route.drill.plan import Drill
 
     if bool(target) == load_only:
         why = "either --kill TARGET, or --target with --mode, or --load-only"
@@ -96,6 +98,18 @@ def _identified(wanted: "Drill", cert: str, key: str) -> "Drill":
     return replace(wanted, identity=(cert, key) if cert else None)
 
 
+def _speaking(session: Session, wanted: "Drill", protocol: str) -> "Drill":
+    """Return the drill with its protocol: the one that is asked for, else that of the route, HTTP where it speaks both."""
+    from dataclasses import replace
+
+    known = session.settings.routes.get(wanted.route)
+    speaks = {"both": ("http", "grpc")}.get(known.protocol, (known.protocol,)) if known else ("http", "grpc")
+    if protocol and protocol not in speaks:
+        why = f"it speaks {' and '.join(speaks)}"
+        raise Usage(f"cannot drill {wanted.route} over {protocol}", why=why, next_step=f"routes.{wanted.route}.protocol in mcml.toml")
+    return replace(wanted, protocol="grpc" if (protocol or speaks[0]) == "grpc" else "http")
+
+
 def _run(session: Session, wanted: "Drill", delay: float, limits: "Limits") -> Document:
     from dataclasses import replace
 
@@ -106,10 +120,6 @@ def _run(session: Session, wanted: "Drill", delay: float, limits: "Limits") -> D
     tls = common.listen(session, None, None).tls
     wanted = replace(wanted, authority=tls.certificate if tls and running.tls else "")
     check(wanted, running, folder)
-    known = session.settings.routes.get(wanted.route)
-    if known and known.protocol == "grpc":
-        why = "the load of a drill goes over HTTP, and this route speaks gRPC only"
-        raise Usage(f"cannot drill {wanted.route}", why=why, next_step=f'routes.{wanted.route}.protocol = "both" in mcml.toml')
     with _fault(session, wanted, delay) as fault:
         result = run_drill(
             wanted, running, folder, fault=fault, emit=common.record(session), reporter=session.reporter, clock=session.clock
@@ -123,7 +133,7 @@ def _run(session: Session, wanted: "Drill", delay: float, limits: "Limits") -> D
 @contextmanager
 def _fault(session: Session, wanted: "Drill", delay: float) -> "Iterator[Fault | None]":
     from mcml.core.errors import ProviderCannot
-    from mcml.route.drill.fault import Killed, Stopped, through_relay
+    from mcml.route.drill.fault import Killed, Stopped, check, through_relay
     from mcml.route.drill.victim import victim
 
     if not wanted.target:
@@ -139,7 +149,9 @@ def _fault(session: Session, wanted: "Drill", delay: float) -> "Iterator[Fault |
             yield Killed(process) if wanted.mode == "kill" else Stopped(process)
             return
     session.confirm(f"let the backend of {wanted.route} on {wanted.target} fail for this router ({wanted.mode})?")
-    with through_relay(common.folder(session), _backend(session, wanted), wanted.mode, delay=delay) as relayed:
+    backend = _backend(session, wanted)
+    check(wanted.mode, backend, wanted.protocol)
+    with through_relay(common.folder(session), backend, wanted.mode, delay=delay) as relayed:
         yield relayed
 
 

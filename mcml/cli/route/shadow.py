@@ -41,7 +41,8 @@ def shadow(
     """Try a model beside the one that answers.
 
     Envoy copies a share of the requests; both models answer a copy once more, and their tensors are compared. No client waits for it, and
-    none sees an answer of the shadow. The switch goes through the store: every router of the project follows, also after a restart.
+    none sees an answer of the shadow. Of a split route each copy is compared with the model that its request was sent to. The switch goes
+    through the store: every router of the project follows, also after a restart.
     """
     if route and route not in session.settings.routes:
         raise unknown("route", route, session.settings.routes, next_step="mcml config show")
@@ -58,7 +59,7 @@ def _report(session: Session, route: str) -> Document:
     from mcml.route.shadow_views import report
 
     found = read_tallies(common.folder(session))
-    return report([tally.report() for name, tally in sorted(found.items()) if route in ("", name)], session.clock())
+    return report([tally.report() for (name, _), tally in sorted(found.items()) if route in ("", name)], session.clock())
 
 
 def _switch(session: Session, route: str, value: dict[str, object] | None, during: str, reason: str) -> Document:

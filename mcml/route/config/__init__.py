@@ -8,6 +8,7 @@ from mcml.route.config.aside import assist, listeners
 from mcml.route.config.clusters import clusters
 from mcml.route.config.grpc import grpc_clusters, speakers, speechless
 from mcml.route.config.listener import listener, own_clusters, secrets
+from mcml.route.config.sound import faults
 from mcml.route.config.start import bootstrap, discovery, flatten
 from mcml.route.config.table import ANSWER_HEADERS, clusters_of, overflow_filter, plan_routes, routes
 from mcml.route.config.upstream import ALONE, Upstream
@@ -51,6 +52,7 @@ __all__ = [
     "clusters",
     "clusters_of",
     "discovery",
+    "faults",
     "fitted",
     "flatten",
     "grpc_clusters",

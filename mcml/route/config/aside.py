@@ -4,7 +4,7 @@ The helper (`mcml.route.helper`) listens on loopback in the router's process and
 is away, requests are let through unchecked and copies are lost, and no client notices.
 """
 
-from mcml.route.config.values import HTTP, TYPE, Aside, Json, StaticPage, address, header, named
+from mcml.route.config.values import CLUSTER_HEADER, HTTP, TYPE, Aside, Json, StaticPage, address, header, named
 
 CLUSTER = "mcml.aside"
 ASK_HEADER = "x-mcml-ask"
@@ -106,9 +106,7 @@ def assist(table: Json, aside: Aside | None) -> Json:
         return table
     pages = [_page(page) for page in aside.pages]
     hosts = [{**host, "routes": [*pages, *(_assisted(one, aside) for one in host["routes"])]} for host in table["virtual_hosts"]]
-    largest = max((len(page.body.encode()) for page in aside.pages), default=0)
-    sizes = {"max_direct_response_body_size_bytes": largest} if largest > 4096 else {}
-    return {**table, **sizes, "virtual_hosts": hosts}
+    return {**table, "virtual_hosts": hosts}
 
 
 def _page(page: StaticPage) -> Json:
@@ -131,6 +129,9 @@ def _assisted(one: Json, aside: Aside) -> Json:
         found["typed_per_filter_config"] = {**one.get("typed_per_filter_config", {}), CHECK_FILTER: check}
     if name in aside.copied:
         found["route"] = {**one["route"], "request_mirror_policies": [_copies(name, aside)]}
+        # a copy is made when the backend is chosen: of a split route it says so of which model the answer is
+        chosen = header(CLUSTER_HEADER, "%UPSTREAM_CLUSTER%", replace=True)
+        found["request_headers_to_add"] = [*one.get("request_headers_to_add", ()), chosen]
     return found
 
 

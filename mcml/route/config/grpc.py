@@ -100,7 +100,7 @@ def _say_model(model: str) -> Json:
 
 def _with_ports(assignment: Json, members: Sequence[Backend]) -> Json:
     """Put gRPC's port in the place of HTTP's, address by address."""
-    places = {member.address: address(member.host, member.grpc_port) for member in members}
+    places = {member.address: address(*member.grpc_address) for member in members}
 
     def moved(one: Json) -> Json:
         at = one["endpoint"]["address"]["socket_address"]

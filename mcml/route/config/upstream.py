@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mcml.core.backend import Backend
-from mcml.route.config.values import HTTP, TYPE, Json, header, named, watched
+from mcml.route.config.values import CLUSTER_HEADER, HTTP, TYPE, Json, header, named, watched
 
 ORIGINAL_PATH = "x-mcml-path"
 """The request header that holds the path which the client asked for."""
 
-STRIPPED = ("authorization", "proxy-authorization", "cookie", "x-api-key", "x-mcml-client")
-"""Request headers that no backend ever gets from a client: what a backend needs for itself is its own credential and its `headers`."""
+STRIPPED = ("authorization", "proxy-authorization", "cookie", "x-api-key", "x-mcml-client", CLUSTER_HEADER)
+"""Request headers that no backend ever gets: what it needs for itself is its own credential and its `headers`."""
 
 STRIPPED_PREFIX = "x-amz"
 """All headers of a signature, and those that choose a variant of an endpoint (`x-amzn-sagemaker-`)."""
@@ -33,6 +33,10 @@ _PLAIN = """\
   headers:replace(":path", rest and {base} .. {model} .. rest or {base} .. asked)
 """
 
+_KEPT = """\
+  handle:streamInfo():dynamicMetadata():set("mcml", "request_id", headers:get("x-request-id") or "")
+"""
+
 _REFUSED = """\
 function envoy_on_response(handle)
   local status = handle:headers():get(":status")
@@ -40,7 +44,10 @@ function envoy_on_response(handle)
     handle:headers():remove("www-authenticate")
     handle:headers():replace(":status", "502")
     handle:headers():replace("content-type", "application/json")
-    handle:body(true):setBytes('{"error": "the backend refused the credentials of the router"}')
+    local asked = handle:streamInfo():dynamicMetadata():get("mcml")
+    local id = string.gsub(asked and asked["request_id"] or "", '[^%w._:-]', '')
+    handle:body(true):setBytes(
+      '{"error": "the backend refused the credentials of the router", "code": 502, "request_id": "' .. id .. '"}')
   elseif status == "424" then
     local body = handle:body()
     local original = body and string.match(body:getBytes(0, body:length()), '"OriginalStatusCode"%s*:%s*([45]%d%d)')
@@ -108,7 +115,8 @@ def _script(backend: Backend) -> Json:
     else:
         path = _PLAIN.format(original=ORIGINAL_PATH, base=_quoted(backend.path), model=_quoted(f"/v2/models/{backend.model}"))
     host = f'  headers:replace(":authority", {_quoted(_authority(backend))})\n'
-    source = f"function envoy_on_request(handle)\n  local headers = handle:headers()\n{path}{host}end\n"
+    known = _KEPT if backend.auth != "none" else ""
+    source = f"function envoy_on_request(handle)\n  local headers = handle:headers()\n{path}{host}{known}end\n"
     source += _REFUSED if backend.auth != "none" else ""
     return named(f"{_F}.lua", {"@type": TYPE + f"{HTTP}.lua.v3.Lua", "default_source_code": {"inline_string": source}})
 

@@ -12,6 +12,9 @@ BUFFER_LIMIT = 8 * 1024 * 1024
 """Bytes of a request body that are kept for a retry unless mcml.toml says otherwise; Envoy's own default keeps 1 MiB."""
 
 ROUTES_NAME = "mcml"
+CLUSTER_HEADER = "x-mcml-cluster"
+"""The request header of a copy for a shadow that names the backend where the request itself went first; no backend ever sees it."""
+
 TYPE = "type.googleapis.com/"
 HTTP = "envoy.extensions.filters.http"
 

@@ -10,6 +10,7 @@ from mcml.route.config.clusters import clusters
 from mcml.route.config.grpc import grpc_clusters
 from mcml.route.config.listener import own_clusters
 from mcml.route.config.managed import hold_whole
+from mcml.route.config.sound import OWN_ANSWER
 from mcml.route.config.table import routes
 from mcml.route.config.upstream import Upstream, rewrites
 from mcml.route.config.values import Front, Json, RoutePlan
@@ -46,7 +47,14 @@ def whole_table(
         managed={backend.name for backend in backends if backend.infer_path},
     )
     signed = {backend.name for backend in backends if backend.auth == "sigv4"}
-    return hold_whole(guard(assist(table, front.aside), front), signed, front.body_limit)
+    return _with_room(hold_whole(guard(assist(table, front.aside), front), signed, front.body_limit))
+
+
+def _with_room(table: Json) -> Json:
+    """Let the longest answer that Envoy gives itself be as long as it is: a page, or a sentence that names hundreds of routes."""
+    answers = (one.get("direct_response", {}) for host in table["virtual_hosts"] for one in host["routes"])
+    longest = max((len(one.get("body", {}).get("inline_string", "").encode()) for one in answers), default=0)
+    return {**table, "max_direct_response_body_size_bytes": longest} if longest > OWN_ANSWER else table
 
 
 def _renames(plans: Iterable[RoutePlan]) -> bool:

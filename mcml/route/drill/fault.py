@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,8 @@ from mcml.core.errors import ProviderCannot, Unavailable, Usage
 from mcml.core.files import read_json, write_json
 from mcml.core.process import ProcessRef, is_alive, reference
 from mcml.route.drill.modes import Mode
+from mcml.route.drill.plan import Speaks
+from mcml.route.drill.refuser import refuser
 from mcml.route.drill.relay import Relay
 from mcml.route.records import read_status
 
@@ -67,18 +69,20 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Relayed:
-    """A relay misbehaves in the backend's stead."""
+    """Relays misbehave in the backend's stead: one for HTTP, and one for gRPC where it speaks it."""
 
-    relay: Relay
+    relays: tuple[Relay, ...]
     mode: Mode
 
     def begin(self) -> None:
         """See `Fault.begin`."""
-        self.relay.set(self.mode)
+        for relay in self.relays:
+            relay.set(self.mode)
 
     def end(self) -> bool:
         """See `Fault.end`."""
-        self.relay.set("ok")
+        for relay in self.relays:
+            relay.set("ok")
         return True
 
 
@@ -88,8 +92,10 @@ def _signal(process: ProcessRef, number: int) -> None:
     os.kill(process.pid, number)
 
 
-def check(mode: Mode, backend: Backend) -> None:
-    """Check that a mode fits a backend. Raises Usage with the modes that do."""
+def check(mode: Mode, backend: Backend, protocol: Speaks = "http") -> None:
+    """Check that a mode fits a backend and the load. Raises Usage with the modes that do."""
+    if mode == "429" and protocol == "grpc":
+        raise Usage("gRPC has no 429", why="a call that is refused so is not tried elsewhere", next_step="use --mode 503 or reset")
     if mode == "tls" and not backend.tls:
         raise Usage(f"{backend.name} speaks no TLS", why="there is no handshake that could fail", next_step="use --mode reset")
     if mode in ("503", "429") and backend.tls:
@@ -104,18 +110,23 @@ def through_relay(folder: Path, backend: Backend, mode: Mode, *, delay: float) -
     Raises Unavailable when the router does not take it up. If this process dies the router notices and goes back.
     """
     check(mode, backend)
-    with Relay(*backend.address, delay=delay) as relay:
+    with ExitStack() as stack:
+        relays = [stack.enter_context(Relay(*backend.address, delay=delay))]
+        if backend.grpc_port:
+            refuses = stack.enter_context(refuser()) if mode == "503" else 0
+            relays.append(stack.enter_context(Relay(backend.host, backend.grpc_port, delay=delay, refuses=refuses)))
+        fault = Relayed(tuple(relays), mode)
         try:
-            _write(folder, {backend.name: relay.port})
-            _wait(folder, backend.name, f"127.0.0.1:{relay.port}", ("up",))
-            yield Relayed(relay, mode)
+            _write(folder, {backend.name: [relay.port for relay in relays]})
+            _wait(folder, backend.name, f"127.0.0.1:{relays[0].port}", ("up",))
+            yield fault
         finally:
-            relay.set("ok")
+            fault.end()
             (folder / DRILL_FILE).unlink(missing_ok=True)
         _wait(folder, backend.name, "{}:{}".format(*backend.address), ("up", "trial"))
 
 
-def _write(folder: Path, through: dict[str, int]) -> None:
+def _write(folder: Path, through: dict[str, list[int]]) -> None:
     me = reference(os.getpid())
     if me is None:
         raise Unavailable("cannot find our own process", next_step="mcml doctor")
@@ -136,14 +147,15 @@ def _wait(folder: Path, name: str, address: str, states: Sequence[str]) -> None:
 def rerouted(folder: Path, backends: Sequence[Backend]) -> tuple[Backend, ...]:
     """Return the backends as the router is to reach them: through the relay of a drill that runs."""
     through = _through(folder)
-    return tuple(replace(one, via=int(through[one.name])) if one.name in through else one for one in backends)
+    return tuple(replace(one, via=through[one.name][0], grpc_via=through[one.name][1]) if one.name in through else one for one in backends)
 
 
-def _through(folder: Path) -> dict[str, int]:
+def _through(folder: Path) -> dict[str, tuple[int, int]]:
     try:
         drill = read_json(folder / DRILL_FILE)
         if is_alive(ProcessRef(int(drill["pid"]), float(drill["started"]))):
-            return {str(name): int(port) for name, port in drill["through"].items()}
-    except (OSError, KeyError, TypeError, ValueError, AttributeError):
+            ports = {str(name): [int(port) for port in found] for name, found in drill["through"].items()}
+            return {name: (found[0], found[1] if len(found) > 1 else 0) for name, found in ports.items()}
+    except (OSError, KeyError, IndexError, TypeError, ValueError, AttributeError):
         pass
     return {}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mcml.core.errors import Usage
 
@@ -124,13 +124,23 @@ async def _client(run: _Run) -> None:
             if connection is not None and not keep:
                 await connection.close()
                 connection = None
-            _count(run, sample)
+            count(run, sample)
     finally:
         if connection is not None:
             await connection.close()
 
 
-def _count(run: _Run, sample: Sample) -> None:
+class Running(Protocol):
+    """A load that runs: its samples so far, and what is to be called, once, when there are `halfway_at` of them."""
+
+    samples: list[Sample]
+    halfway: Callable[[], None] | None
+    halfway_at: int
+    task: asyncio.Future[None] | None
+
+
+def count(run: Running, sample: Sample) -> None:
+    """Take a sample."""
     run.samples.append(sample)
     if run.halfway is not None and run.task is None and len(run.samples) >= run.halfway_at:
         run.task = asyncio.ensure_future(asyncio.to_thread(run.halfway))

@@ -22,11 +22,15 @@ HEALTHY = ("/ready", "/live", "/ping")
 
 
 class Relay:
-    """Listens on a free port of loopback and passes on to `host:port`; `set` changes what it does, also for connections that stand."""
+    """Listens on a free port of loopback and passes on to `host:port`; `set` changes what it does, also for connections that stand.
 
-    def __init__(self, host: str, port: int, *, delay: float = 1.0) -> None:
+    `refuses` is for gRPC, whose frames are not looked at: the port of loopback that it passes on to instead of answering 503 (0: none).
+    """
+
+    def __init__(self, host: str, port: int, *, delay: float = 1.0, refuses: int | None = None) -> None:
         self.port = 0
         self._to = host, port
+        self._refuses = refuses
         self._delay = delay
         self._mode: Mode = "ok"
         self._loop = asyncio.new_event_loop()
@@ -58,8 +62,8 @@ class Relay:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _change(self, mode: Mode) -> None:
-        self._mode = mode
-        if mode in ("kill", "reset", "tls"):
+        before, self._mode = self._mode, mode
+        if mode in ("kill", "reset", "tls") or (self._refuses and "503" in (before, mode)):
             self._drop_all()
         if mode == "kill" and self._server is not None:
             self._server.close()
@@ -95,7 +99,8 @@ class Relay:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back_reader, back_writer = await asyncio.open_connection(*self._to)
+        to = ("127.0.0.1", self._refuses) if self._refuses and self._mode == "503" else self._to
+        back_reader, back_writer = await asyncio.open_connection(*to)
         self._open.add(back_writer)
         answers = asyncio.create_task(self._answers(back_reader, writer))
         try:
@@ -135,7 +140,7 @@ class Relay:
                 raise Unavailable("a drill")
             case "reset":
                 raise Unavailable("a drill")
-            case "503" | "429":
+            case "503" | "429" if self._refuses is None:
                 await _answer(int(self._mode), data, reader, writer)
                 return True
             case _:

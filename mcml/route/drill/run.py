@@ -1,25 +1,24 @@
 """A drill: a bounded load through the router while one backend fails, and what the clients saw of it."""
 
-import http.client
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from mcml.core.clock import Clock, parse_rfc3339
-from mcml.core.errors import InvalidRequest, NotFound, Unavailable, unknown
+from mcml.core.errors import unknown
 from mcml.core.fact import Fact
 from mcml.core.report import Reporter
-from mcml.core.v2 import zero_request
 from mcml.route.decide import ROOM
 from mcml.route.drill.fault import Fault
-from mcml.route.drill.load import Request, Sample, percentile, run_load, tls_context
-from mcml.route.drill.modes import WORDS, Mode
+from mcml.route.drill.load import Sample, percentile
+from mcml.route.drill.modes import WORDS
+from mcml.route.drill.plan import Drill
+from mcml.route.drill.request import Load, load_for
+from mcml.route.drill.result import DrillResult, Phase
 from mcml.route.records import Running, read_decisions, read_status
 
 ZERO_SECONDS = 10.0
@@ -30,56 +29,6 @@ RECOVER_SECONDS = 60.0
 
 TRICKLE = 20
 """Requests a burst while a mended backend recovers: it proves itself on requests."""
-
-
-@dataclass(frozen=True)
-class Drill:
-    """What to do: the route, the target whose backend fails from halfway on (empty: none), how, and the load.
-
-    `headers` go with every request; `authority` is the certificate of a router that speaks TLS (a PEM file),
-    `identity` the PEM files of a certificate, and of its key, to show to one that asks its clients for one.
-    """
-
-    route: str
-    target: str
-    requests: int
-    concurrency: int
-    mode: Mode = "kill"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    authority: str = ""
-    identity: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Requests of one part of the drill: how many, how many failed, and their latencies in milliseconds."""
-
-    name: str
-    requests: int
-    failed: int
-    p50_ms: float | None
-    p99_ms: float | None
-
-
-@dataclass(frozen=True)
-class DrillResult:
-    """What clients saw. Times are seconds after the failure began: until no request touched the failing backend, until its weight was zero;
-    `seconds_to_recover`: after it was mended, until it had weight again (None: not within the drill, or nobody mends it here)."""
-
-    route: str
-    target: str
-    backend: str
-    requests: int
-    failed: int
-    retried: int
-    seconds: float
-    phases: tuple[Phase, ...]
-    served: Mapping[str, int]
-    seconds_to_silence: float | None = None
-    seconds_to_zero: float | None = None
-    seconds_to_recover: float | None = None
-    mode: str = ""
-    errors: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -105,10 +54,10 @@ def run_drill(
     Raises NotFound for an unknown route or target, Unavailable when the model does not answer before the drill.
     """
     check(drill, running, folder)
-    request = _request(drill, running)
+    load, where = load_for(drill, running)
     begun = _facts(drill, folder)
     emit(Fact("route.drill_started", ROOM, drill.target, begun, clock()))
-    reporter.start("drill", f"{drill.requests} requests to {running.url}{request.path} over {drill.concurrency} connections")
+    reporter.start("drill", f"{drill.requests} {where}, {drill.concurrency} at once")
     failing = _Begun()
 
     def halfway() -> None:
@@ -120,11 +69,11 @@ def run_drill(
         fault.begin()
 
     try:
-        samples = run_load(request, requests=drill.requests, concurrency=drill.concurrency, halfway=halfway if fault else None)
+        samples = load(requests=drill.requests, concurrency=drill.concurrency, halfway=halfway if fault else None)
         to_zero = _seconds_until(drill, folder, failing.time, ZERO_SECONDS, lambda weight: weight == 0) if failing.time else None
     finally:
         mended = clock() if fault is not None and failing.time and fault.end() else None
-    trickle, recovered = _recover(drill, folder, request, mended, to_zero, reporter)
+    trickle, recovered = _recover(drill, folder, load, mended, to_zero, reporter)
     result = summarise(drill, samples, failing.at if failing.time else None, to_zero, backend_of(drill, folder))
     result = replace(with_recovery(result, trickle), seconds_to_recover=recovered)
     reporter.finish("drill", f"{result.failed} of {result.requests} requests failed", ok=not result.failed)
@@ -134,7 +83,7 @@ def run_drill(
 
 
 def _recover(
-    drill: Drill, folder: Path, request: Request, mended: datetime | None, to_zero: float | None, reporter: Reporter
+    drill: Drill, folder: Path, load: Load, mended: datetime | None, to_zero: float | None, reporter: Reporter
 ) -> tuple[list[Sample], float | None]:
     """Send a few requests now and then until the mended backend has weight again; it has nothing to recover from when it never lost it."""
     if mended is None or to_zero is None:
@@ -143,7 +92,7 @@ def _recover(
     samples: list[Sample] = []
     end = time.monotonic() + RECOVER_SECONDS
     while time.monotonic() < end:
-        samples += run_load(request, requests=TRICKLE, concurrency=4)
+        samples += load(requests=TRICKLE, concurrency=4)
         found = _seconds_until(drill, folder, mended, 0.5, lambda weight: weight > 0)
         if found is not None:
             return samples, found
@@ -172,41 +121,6 @@ def _backends(route: str, folder: Path) -> list[Mapping[str, Any]]:
 def backend_of(drill: Drill, folder: Path) -> str:
     """Return the name of the backend that fails; empty when the router knows none on that target."""
     return next((str(one["backend"]) for one in _backends(drill.route, folder) if one["target"] == drill.target), "")
-
-
-def _connection(drill: Drill, running: Running, port: int | None) -> http.client.HTTPConnection:
-    if not running.tls:
-        return http.client.HTTPConnection(running.address, port, timeout=30.0)
-    return http.client.HTTPSConnection(running.address, port, timeout=30.0, context=tls_context(drill.authority, drill.identity))
-
-
-def _request(drill: Drill, running: Running) -> Request:
-    """Build a valid request from what the model says about itself."""
-    where = urlsplit(running.url)
-    path = f"/v2/models/{drill.route}"
-    connection = _connection(drill, running, where.port)
-    try:
-        connection.request("GET", path, headers=dict(drill.headers))
-        answer = connection.getresponse()
-        body = answer.read()
-    except (OSError, http.client.HTTPException) as failed:
-        raise Unavailable(f"the router at {running.url} does not answer", why=str(failed), next_step="mcml route status") from failed
-    finally:
-        connection.close()
-    sent = _body(drill.route, answer.status, body)
-    return Request(running.address, running.port, f"{path}/infer", sent, drill.headers, drill.authority, drill.identity)
-
-
-def _body(route: str, status: int, metadata: bytes) -> bytes:
-    if status == 404:
-        raise NotFound(f"the model behind {route} gives no metadata", why=metadata[:300].decode(errors="replace"))
-    if status != 200:
-        why = f"{status}: {metadata[:300].decode(errors='replace')}"
-        raise Unavailable(f"the model behind {route} does not answer", why=why, next_step="mcml route status")
-    try:
-        return json.dumps(zero_request(json.loads(metadata))).encode()
-    except (ValueError, KeyError, TypeError, AttributeError) as wrong:
-        raise InvalidRequest(f"the metadata of {route} is not of the v2 protocol", why=f"{type(wrong).__name__}: {wrong}") from wrong
 
 
 def _seconds_until(drill: Drill, folder: Path, since: datetime, seconds: float, fits: Callable[[int], bool]) -> float | None:
@@ -258,6 +172,7 @@ def summarise(drill: Drill, samples: Sequence[Sample], killed: float | None, to_
         seconds_to_silence=silence,
         seconds_to_zero=to_zero,
         mode=drill.mode if drill.target else "",
+        protocol=drill.protocol,
         errors=dict(Counter(one.error for one in failed).most_common(5)),
     )
 

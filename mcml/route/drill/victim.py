@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mcml.core.errors import NotFound, ProviderCannot, Unavailable
 from mcml.core.process import ProcessRef
-from mcml.route.drill.run import Drill
+from mcml.route.drill.plan import Drill
 from mcml.route.records import read_status
 
 SERVER = "mcml.serving"

@@ -5,13 +5,15 @@ from dataclasses import asdict
 
 from mcml.core.view import Block, Column, Document, Pairs, State, Status, Table, Text
 from mcml.route.drill.modes import WORDS
-from mcml.route.drill.run import Drill, DrillResult
+from mcml.route.drill.plan import Drill
+from mcml.route.drill.result import DrillResult
 
 
 def plan(drill: Drill, url: str) -> Document:
     """Show what a drill would do."""
     breaking = f"from halfway on the backend on {drill.target} is {WORDS[drill.mode]}" if drill.target else "no backend fails"
-    text = f"would send {drill.requests} requests to {drill.route} at {url} over {drill.concurrency} connections; {breaking}"
+    what = "requests" if drill.protocol == "http" else "gRPC calls"
+    text = f"would send {drill.requests} {what} to {drill.route} at {url}, {drill.concurrency} at once; {breaking}"
     return Document("DrillPlan", [{"name": drill.route, "url": url, **_public(drill)}], (Text(text),))
 
 

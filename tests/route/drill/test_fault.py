@@ -15,9 +15,11 @@ from mcml.core.errors import ProviderCannot, Unavailable, Usage
 from mcml.core.report import Silent
 from mcml.core.schema_routes import Router, Tls
 from mcml.route.drill.fault import DRILL_FILE, check, rerouted, through_relay
-from mcml.route.drill.modes import WORDS, Limits, Mode
+from mcml.route.drill.modes import WORDS, Mode
+from mcml.route.drill.plan import Drill
 from mcml.route.drill.relay import Relay
-from mcml.route.drill.run import Drill, DrillResult, Phase, run_drill
+from mcml.route.drill.result import DrillResult, Limits, Phase
+from mcml.route.drill.run import run_drill
 from tests.route import clouds
 from tests.route.authority import Authority
 from tests.route.clouds import Cloud

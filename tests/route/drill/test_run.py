@@ -15,7 +15,9 @@ from mcml.core.process import free_port, is_alive
 from mcml.core.report import Silent
 from mcml.route.drill.fault import Killed
 from mcml.route.drill.load import Sample
-from mcml.route.drill.run import Drill, Phase, run_drill, summarise
+from mcml.route.drill.plan import Drill
+from mcml.route.drill.result import Phase
+from mcml.route.drill.run import run_drill, summarise
 from mcml.route.drill.victim import listener, victim
 from tests.route.rig import Rig, until
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from mcml.core.view import Document, State, Status, Table, Text
 from mcml.route.drill import views
-from mcml.route.drill.modes import Limits
-from mcml.route.drill.run import Drill, DrillResult, Phase
+from mcml.route.drill.plan import Drill
+from mcml.route.drill.result import DrillResult, Limits, Phase
 
 
 def first(document: Document, kind: type) -> Any:

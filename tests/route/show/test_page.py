@@ -1,8 +1,11 @@
 """The status page: what it says without JavaScript, what it draws, and that a real browser shows it and keeps it fresh."""
 
+import hashlib
+import os
 import re
 import shutil
 import subprocess
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -25,7 +28,11 @@ from mcml.route.show.page.plots import Line, nice, plot
 from mcml.route.show.page.topology import topology
 from tests.route.seen import NOW, backend, status
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), "")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
+CHROMIUM = os.environ.get("MCML_TEST_BROWSER") or next((found for name in NAMES if (found := shutil.which(name))), "")
+needs_browser = pytest.mark.skipif(
+    not CHROMIUM, reason=f"no browser on PATH ({', '.join(NAMES)}): apt-get install chromium, or MCML_TEST_BROWSER=/path/to/one"
+)
 BACKENDS = (
     backend("eu-1", weight=70),
     backend("eu-2", weight=30, p99_ms=None, p50_ms=None, price=None),
@@ -104,6 +111,41 @@ def test_it_is_whole_and_asks_nobody_else() -> None:
     assert not {"img", "iframe", "object", "embed", "form"} & {tag for tag, _ in elements.found}
 
 
+def test_the_policy_lets_exactly_this_script_and_style_run() -> None:
+    """What a browser would compare: the hash of the text between the tags."""
+    text = page(*BACKENDS)
+    for tag in ("script", "style"):
+        (inline,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, flags=re.DOTALL)
+        digest = b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in html.policy()
+    assert re.findall(r"fetch\(([^,)]*)", html.asset("script.js")) == ['"/?part=main"']
+    reaching = r"import|XMLHttpRequest|WebSocket|EventSource|sendBeacon|\beval\b|url\("
+    assert not re.findall(reaching, html.asset("script.js") + html.asset("style.css"))
+
+
+def test_the_document_is_one_that_machines_can_read() -> None:
+    text = page(*BACKENDS)
+    found = Elements(text).found
+    assert text.startswith("<!doctype html>")
+    assert [tag for tag, _ in found[:4]] == ["html", "head", "meta", "title"]
+    assert (found[0][1]["lang"], found[2][1]["charset"]) == ("en", "utf-8")
+    ids = [about["id"] for _, about in found if "id" in about]
+    assert len(ids) == len(set(ids)) >= 1
+    drawn = [about for tag, about in found if tag == "svg"]
+    assert len(drawn) == 4, "a topology and three plots"
+    assert all(about.get("role") == "img" and about.get("aria-label") for about in drawn)
+    head, *rows = re.findall(r"<tr>(.*?)</tr>", text.split("<tbody>")[0] + text.split("<thead>")[1], flags=re.DOTALL)
+    wide = len(re.findall(r'<th scope="col"', head))
+    assert {len(re.findall(r"<td[ >]", row)) for row in rows if "fraud@" in row and "<td" in row} == {wide}
+
+
+def test_the_numbers_are_those_of_the_status() -> None:
+    odd = backend("eu-1", weight=37, score=0.625, rps=1234.5, p50_ms=3.25, p99_ms=87.125, errors=12, breaker="full")
+    said = texts(page(odd, backend("us-1", weight=63, rps=0.5)))
+    for part in ("37 0.625", "1,234.5 3.25 87.125 12 full", "attempts per second 1,235", "slowest p99 87.12 ms", "backends up 2 of 2"):
+        assert part in said, (part, said)
+
+
 def test_lines_are_as_thick_as_weights() -> None:
     drawn = topology(status(*BACKENDS)["routes"][0], {"fraud@eu-1": 0, "fraud@eu-2": 1, "fraud@us-1": 2})
     found = re.findall(r'<path class="(flow[^"]*)" stroke-width="([0-9.]+)"', drawn)
@@ -180,7 +222,7 @@ def browse(served: Served, folder: Path, *arguments: str) -> tuple[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+@needs_browser
 def test_a_browser_runs_it_under_its_policy_and_keeps_it_fresh(served: Served, tmp_path: Path) -> None:
     dom, console = browse(served, tmp_path, "--virtual-time-budget=5000", "--dump-dom")
     assert console == "", "the policy refused something, or the script failed"
@@ -190,7 +232,7 @@ def test_a_browser_runs_it_under_its_policy_and_keeps_it_fresh(served: Served, t
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+@needs_browser
 def test_light_and_dark_pictures(served: Served, tmp_path: Path) -> None:
     pictures = []
     for name, scheme in (("light", "1"), ("dark", "0")):
