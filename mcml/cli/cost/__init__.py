@@ -16,8 +16,10 @@ from mcml.cli.cost import (
     model,
     prices,
     quarantine,
+    rates,
     report,
     restatements,
+    rightsize,
     schedule,
     spot,
     validate,
@@ -38,7 +40,7 @@ app = group(
 )
 _VERBS = (
     ingest, report, prices, quarantine, why, validate, model, spot, schedule, allocate, live, estimate, coverage, forecast,
-    anomalies, ask, compare, budgets, restatements, digest, dashboard,
+    anomalies, ask, compare, budgets, rates, restatements, rightsize, digest, dashboard,
 )
 for verb in _VERBS:
     verb.register(app)

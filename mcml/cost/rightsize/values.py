@@ -44,6 +44,22 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Need:
+    """What one measure asks of a type, in the unit of the metric: shares of what the machine has, or bytes a second.
+
+    `used` is the percentile of the averages, or the highest sample of what is held; `needed` is that with the headroom. `steps` is how
+    many steps had a sample. `pinned`: it hit the ceiling, so what would have been used without one is not known.
+    """
+
+    measure: MachineMetric
+    used: float
+    needed: float
+    highest: float
+    steps: int
+    pinned: bool = False
+
+
+@dataclass(frozen=True)
 class Subject:
     """A machine on a target, what its type is and costs by the price list, and since when it has that type (None: not known)."""
 
@@ -73,13 +89,19 @@ class Reason:
 
 @dataclass(frozen=True)
 class Fit:
-    """How one measure fits a type: what is needed, with the headroom, what the highest sample was, and what the type has, in `unit`."""
+    """How one measure fits a type: what is needed, with the headroom, what the highest sample was, and what the type has, in `unit`.
+
+    `used` is what is needed without the headroom. Where it was not `measured`, all are what the present type has: what is unknown is not
+    made smaller.
+    """
 
     measure: MachineMetric
     needed: float
     highest: float
     has: float | None
     unit: str
+    used: float = 0.0
+    measured: bool = True
 
     @property
     def fits(self) -> bool:

@@ -1,0 +1,353 @@
+"""Change a machine's type: copy its disks, stop it, resize it, start it, watch it, and take it all back when it is not well.
+
+Every step is written down before it is done, and its fact with the next step, so a kill -9 at any moment loses and doubles nothing: the
+next `mcml cost rightsize apply TARGET/ID` asks for the snapshots with the same tokens, finds the machine as it is, and goes on.
+
+What is refused after the machine may have been stopped (no capacity for the new type, most of all) leads back to the type before. When
+that fails, too, the change is stuck: the journal says so, and each further `apply` tries again.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from mcml.core.clock import Clock
+from mcml.core.errors import (
+    Conflict,
+    Interrupted,
+    McmlError,
+    NotAuthenticated,
+    NotFound,
+    PartlyDone,
+    ProviderCannot,
+    StillRunning,
+    Unavailable,
+    said,
+)
+from mcml.core.fact import Fact
+from mcml.core.report import Reporter
+from mcml.core.schema_cost import HealthSignal
+from mcml.core.when import span
+from mcml.cost.rightsize import watch
+from mcml.cost.rightsize.change import (
+    Change,
+    Overtaken,
+    Stage,
+    Taken,
+    every,
+    forget_snapshots,
+    half_done,
+    keep,
+    known,
+    latest,
+    left,
+    stuck,
+    under_way,
+)
+from mcml.cost.rightsize.planned import Planned, Wish, undone
+from mcml.providers.api.instances import Instance, Instances, InstanceState
+from mcml.providers.api.metrics import Metrics
+from mcml.providers.api.snapshots import Snapshot, Snapshots
+from mcml.store import documents
+from mcml.store.db import Store
+from mcml.store.journal import Query
+
+TAG = "mcml-rightsize"
+"""The tag of a snapshot: the id of the change that it was taken before."""
+SCHEDULED = "cost.stopped"
+"""The kind of the documents in which schedules remember what they have stopped."""
+TRIES = 3
+"""How often a cloud is asked that does not answer, and how often a machine is stopped that somebody else starts meanwhile."""
+PAUSE = timedelta(seconds=5)
+PATIENCE = timedelta(minutes=15)
+"""How long a machine may take to stop or to start."""
+COPYING = timedelta(hours=2)
+"""How long is waited for a snapshot; it goes on by itself."""
+RESTARTED = timedelta(minutes=1)
+"""A machine that says it was launched so much later than its watch began was started again by somebody; it may be a clock, before that."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A target: its machines, their snapshots and metrics; None where its provider has no such thing."""
+
+    instances: Instances
+    snapshots: Snapshots | None = None
+    metrics: Metrics | None = None
+
+
+@dataclass
+class Work:
+    """Carries one machine's changes out."""
+
+    store: Store
+    site: Site
+    health: Sequence[HealthSignal]
+    clock: Clock
+    reporter: Reporter
+    sleep: Callable[[float], None] = time.sleep
+    revision: int = 0
+    _tries: int = 0
+    _restarted: int = 0
+    _watching: bool = False
+
+    def begin(self, planned: Planned) -> Change:
+        """Write a new change down. Raises Conflict when one is under way, or the machine is no longer as it was when this was planned."""
+        change = planned.change
+        earlier, self.revision = latest(self.store, change.key)
+        if earlier and earlier.under_way:
+            raise under_way(earlier)
+        machine = self._machine(change)
+        if machine.machine != change.before:
+            why = f"it is {machine.machine} now, and was {change.before} when this was planned"
+            raise Conflict(f"{change.key} has another type", why=why, next_step=f"mcml cost rightsize explain {change.key}")
+        facts: dict[str, object] = {"saving": _text(change.saving), "list_saving": _text(change.list_saving), "currency": change.currency}
+        facts |= {"risk": change.risk, "disks": list(change.disks), "watch_seconds": change.watch, "undoes": change.undoes}
+        facts |= {"plan": planned.plan.digest}
+        return self._save(change, change.fact("planned", self.clock(), **facts))
+
+    def resume(self, key: str) -> Change:
+        """Take a change up where it was left; a stuck one tries to go back again. Raises NotFound."""
+        found = known(self.store, key)
+        _, self.revision = latest(self.store, key)
+        return self._save(replace(found, stage="stop")) if found.stage == "stuck" else found
+
+    def undo(self, change: Change) -> Change:
+        """Take a change back that is still watched."""
+        return self._save(change.back("it was undone by hand"))
+
+    def undone(self, change: Change, wish: Wish) -> Planned:
+        """Plan what takes a change back that is done. Raises as `planned.undone`, NotFound when its machine is gone."""
+        types = self.site.instances.prices([change.after, change.before])
+        return undone(change, self._machine(change), types, wish, self.clock())
+
+    def kept(self, key: str) -> list[Taken]:
+        """Return the snapshots of a machine's changes that are there. Raises NotFound, Conflict while a change is under way."""
+        if known(self.store, key).under_way:
+            raise under_way(known(self.store, key))
+        there = {one.id for one in self.site.snapshots.list()} if self.site.snapshots else set()
+        return [one for change in every(self.store) if change.key == key for one in change.taken if one.snapshot in there]
+
+    def clean(self, key: str) -> None:
+        """Delete the snapshots of a machine's changes, and forget them. Raises as `kept`."""
+        deleted = self.kept(key)
+        for one in deleted:
+            if self.site.snapshots is not None:
+                self.site.snapshots.delete(one.snapshot)
+        now = self.clock()
+        about = ({"snapshot": one.snapshot, "source": one.source, "size_bytes": one.size_bytes} for one in deleted)
+        forget_snapshots(self.store, key, now, *(Fact("cost.rightsize_snapshot_deleted", "cost", key, one, at=now) for one in about))
+
+    def run(self, change: Change, *, wait: bool = True) -> Change:
+        """Go on with a change until it has ended; without `wait` only until it is watched, and look once.
+
+        Raises McmlError when it is stuck, Conflict when another mcml goes on with it, StillRunning when a schedule has stopped the machine.
+        """
+        try:
+            while change.under_way:
+                if change.stage == "stuck":
+                    raise stuck(change)
+                watched = change.stage == "watch"
+                if watched and not self._watching:
+                    self._watching = True
+                    self.reporter.start(f"{change.key}: watch", f"watching it for {span(change.watch)}")
+                change = self._guarded(change)
+                if watched and change.stage == "watch":
+                    if not wait:
+                        break
+                    self.sleep(watch.tick(change).total_seconds())
+        except KeyboardInterrupt as stopped:
+            raise left(change, stopped) from None
+        return change
+
+    def _guarded(self, change: Change) -> Change:
+        """Do one step; what fails leads back, or is tried again."""
+        steps = {"snapshot": self._snapshot, "stop": self._stop, "resize": self._resize, "start": self._start, "watch": self._watch}
+        try:
+            after = steps[change.stage](change)
+            self._tries = 0
+            return after
+        except (Overtaken, NotAuthenticated, Interrupted):
+            raise
+        except (Unavailable, StillRunning) as failed:
+            return self._again(change, failed)
+        except McmlError as refused:
+            return self._refused(change, refused)
+
+    def _again(self, change: Change, failed: McmlError) -> Change:
+        """Try a step again, a few times; then leave the change as it is, to be gone on with. A watch goes on while its time lasts."""
+        self._tries += 1
+        watching = change.began is not None and self.clock() < change.began + timedelta(seconds=change.watch)
+        if isinstance(failed, StillRunning) or (self._tries >= TRIES and not (change.stage == "watch" and watching)):
+            kind = StillRunning if change.stage in ("snapshot", "watch") else PartlyDone
+            raise kind(half_done(change), why=said(failed), next_step=f"mcml cost rightsize apply {change.key}") from failed
+        self.reporter.note(f"{change.key}: {said(failed)}; trying again")
+        if change.stage != "watch":
+            self.sleep(self._pause(change))
+        return change
+
+    def _refused(self, change: Change, refused: McmlError) -> Change:
+        why = said(refused)
+        if change.stage == "snapshot" or isinstance(refused, NotFound):
+            self.reporter.finish(change.key, why, ok=False)
+            return self._end(replace(change, problem=why), "failed")
+        if not change.reason:
+            self.reporter.finish(change.key, f"{why}; going back to {change.before}", ok=False)
+            return self._save(change.back(why))
+        at = self.clock()
+        facts = {"reason": change.reason, "problem": why, "needs": "a person", "next": f"mcml cost rightsize apply {change.key}"}
+        self.reporter.finish(change.key, why, ok=False)
+        self._save(replace(change, stage="stuck", problem=why), change.fact("stuck", at, **facts))
+        raise stuck(replace(change, stage="stuck", problem=why)) from refused
+
+    def _snapshot(self, change: Change) -> Change:
+        """Copy the next disk, or go on when all are."""
+        left = change.disks[len(change.taken) :]
+        if not left:
+            return self._save(replace(change, stage="stop"))
+        if self.site.snapshots is None:
+            raise ProviderCannot(f"the disks of {change.key} cannot be copied", why="its provider has no snapshots")
+        source, token = left[0], f"{change.id}-{len(change.taken) + 1}"
+        self.reporter.start(change.key, f"taking a snapshot of {source}")
+        made = self._complete(change, self.site.snapshots.create(source, token=token, tags={TAG: change.id}), self.site.snapshots)
+        self.reporter.finish(change.key, f"{made.id} of {source}")
+        taken = Taken(source, made.id, made.size_bytes)
+        told = change.fact("snapshot", self.clock(), source=source, snapshot=made.id, size_bytes=made.size_bytes)
+        return self._save(replace(change, taken=(*change.taken, taken)), told)
+
+    def _complete(self, change: Change, made: Snapshot, snapshots: Snapshots) -> Snapshot:
+        end = self.clock() + COPYING
+        while not made.complete:
+            if self.clock() > end:
+                raise StillRunning(f"the snapshot {made.id} is not complete yet", why="it goes on by itself")
+            self.sleep(self._pause(change))
+            made = next((one for one in snapshots.list(made.source) if one.id == made.id), made)
+        return made
+
+    def _stop(self, change: Change) -> Change:
+        """Stop the machine, unless it has the wanted type already. One that others have stopped until then is left stopped in the end."""
+        machine = self._machine(change)
+        runs = machine.state in ("running", "pending")
+        if machine.machine not in (change.before, change.after):
+            raise NotFound(f"{change.key} has another type", why=f"somebody has made it {machine.machine}")
+        if machine.machine == change.wanted:
+            return self._save(replace(change, stage="resize"))
+        if change.down is None or (runs and not change.ran):
+            return self._save(replace(change, down=change.down or self.clock(), ran=runs))  # from here on it is we who stop it
+        if machine.state != "stopped":
+            self.reporter.start(change.key, f"stopping {machine.machine}")
+            self.site.instances.stop(change.instance)
+            self._until(change, "stopped")
+            self.reporter.finish(change.key, "stopped")
+        return self._save(replace(change, stage="resize"))
+
+    def _resize(self, change: Change) -> Change:
+        """Give it the wanted type; one that somebody has started meanwhile is stopped again."""
+        machine = self._machine(change)
+        if machine.machine != change.wanted:
+            self._restarted += machine.state != "stopped"
+            if machine.state != "stopped" and self._restarted <= TRIES:
+                return self._save(replace(change, stage="stop"))
+            self.site.instances.resize(change.instance, change.wanted)
+        if change.told == change.wanted:
+            return self._save(replace(change, stage="start"))
+        now = self.clock()
+        self.reporter.note(f"{change.key}: {change.told} -> {change.wanted}")
+        fact = change.fact("resized", now, **{"from": change.told, "to": change.wanted, "reason": change.reason})
+        return self._save(replace(change, stage="start", told=change.wanted, resized=now), fact)
+
+    def _start(self, change: Change) -> Change:
+        """Start it, if it ran before, and begin to watch it."""
+        if change.ran:
+            machine = self._machine(change)
+            self.reporter.start(change.key, f"starting {change.wanted}")
+            if machine.state not in ("running", "pending"):
+                self.site.instances.start(change.instance)
+            self._until(change, "running")
+            self.reporter.finish(change.key, f"runs as {change.wanted}")
+        if change.reason:
+            return self._end(change, "rolled back")
+        return self._save(replace(change, stage="watch", began=self.clock())) if change.ran else self._end(change, "done")
+
+    def _watch(self, change: Change) -> Change:
+        """Look at it once."""
+        kept, revision = latest(self.store, change.key)
+        if kept is None or revision != self.revision:
+            step = f"mcml cost rightsize status {change.key}"
+            raise Overtaken(f"another mcml goes on with the change of {change.key}", next_step=step)
+        machine, now = self._machine(change), self.clock()
+        if machine.state not in ("running", "pending"):
+            self._stopped_by_schedule(change)
+            return self._save(*self._bad(change, f"it is {machine.state}"))
+        began = change.began or now
+        if machine.launched - began > RESTARTED:
+            change = self._save(replace(change, began=(began := machine.launched)))
+        length = timedelta(seconds=change.watch)
+        until = min(now, began + length)
+        asked = watch.signals(change, self.health)
+        found = watch.look(self.site.metrics, asked, began, until, watch.step(change))
+        told = self.store.entries(Query(since=change.down or began, kinds=(*watch.TROUBLE, *watch.RECOVERY), target=change.target))
+        bad = "; ".join(filter(None, (found.bad, watch.troubled(told, change, now))))
+        if bad:
+            return self._save(*self._bad(change, bad))
+        seen = replace(change, answered=max(change.answered, found.answered), asked=found.asked)
+        answers = f"{seen.answered} of {seen.asked} signals answered"
+        if now >= began + length:
+            self.reporter.finish(f"{change.key}: watch", answers)
+            return self._end(seen, "done")
+        self.reporter.update(f"{change.key}: watch", f"well for {span((now - began).total_seconds())} of {span(change.watch)}; {answers}")
+        return seen
+
+    def _bad(self, change: Change, bad: str) -> tuple[Change, Fact]:
+        self.reporter.finish(f"{change.key}: watch", f"{bad}; going back to {change.before}", ok=False)
+        return change.back(bad), change.fact("watched", self.clock(), well=False, reason=bad)
+
+    def _end(self, change: Change, stage: Stage) -> Change:
+        """Write down how it ended."""
+        now = self.clock()
+        over = replace(change, stage=stage, ended=now)
+        watched = change.fact("watched", now, well=True, answered=over.answered, asked=over.asked, seconds=change.watch)
+        facts: dict[str, object] = {"saving": _text(change.saving), "currency": change.currency, "undoes": change.undoes}
+        facts |= {"reason": change.reason or change.problem, "snapshots": [one.snapshot for one in change.taken]}
+        told = change.fact(stage.replace(" ", "_"), now, **facts)
+        return self._save(over, *([watched] if stage == "done" and change.began else []), told)
+
+    def _stopped_by_schedule(self, change: Change) -> None:
+        """Raise StillRunning when a schedule has stopped it: that says nothing about the change."""
+        with self.store.reading() as connection:
+            stopped = documents.get(connection, SCHEDULED, f"{change.target}/instance/{change.instance}")
+        if stopped is not None:
+            why = f"the schedule {stopped.content['schedule']} has stopped it; its watch goes on when it runs again"
+            raise StillRunning(f"{change.key} is off", why=why)
+
+    def _machine(self, change: Change) -> Instance:
+        """Return the machine as it is. Raises NotFound when it is gone."""
+        found = next((one for one in self.site.instances.list() if one.id == change.instance), None)
+        if found is None or found.state == "terminated":
+            raise NotFound(f"{change.key} is gone", why="it was terminated")
+        return found
+
+    def _until(self, change: Change, state: InstanceState) -> None:
+        """Wait until it runs, or is stopped. One that is seen stopped twice in a row after its start has ended by itself."""
+        end, stopped = self.clock() + PATIENCE, 0
+        while (now := self._machine(change).state) != state:
+            stopped = stopped + 1 if now in ("stopped", "interrupted") else 0
+            if state == "running" and stopped > 1:
+                self._stopped_by_schedule(change)
+                raise McmlError(f"{change.key} stopped by itself", why=f"it was started as {change.wanted}, and is {now} again")
+            if self.clock() > end:
+                kind = StillRunning if state == "stopped" else McmlError  # one that does not start is taken back
+                raise kind(f"{change.key} is {now}", why=f"it is not {state} after {PATIENCE.total_seconds() / 60:.0f} minutes")
+            self.sleep(self._pause(change))
+
+    def _pause(self, change: Change) -> float:
+        return min(PAUSE, watch.tick(change)).total_seconds()
+
+    def _save(self, change: Change, *told: Fact) -> Change:
+        self.revision = keep(self.store, change, self.revision, self.clock(), *told)
+        return change
+
+
+def _text(amount: object) -> str | None:
+    return None if amount is None else str(amount)
