@@ -5,6 +5,7 @@
                                                                  deploy.deleted     ends both: there is nothing left to be down
     cost.budget_alerted  opens `budget:NAME`, when the budget    cost.budget_recovered  ends it, when no alert of it is on
                          asks for incidents
+    cost.rightsize_stuck opens `rightsize:TARGET/ID`             cost.rightsize_rolled_back or _done  ends it
 
 The rules, for every key:
 - A sign of trouble opens an incident; while one is unresolved, further signs are notes on it (and raise its severity, never lower it).
@@ -137,6 +138,17 @@ def _budget_recovered(fact: Fact | Entry) -> tuple[Signal, ...]:
     return () if fact.facts.get("on") else (Signal(f"budget:{name}", False, f"budget {name}: no alert is on"),)
 
 
+def _resize_stuck(fact: Fact | Entry) -> tuple[Signal, ...]:
+    name, why = fact.target or "?", _word(fact.facts, "problem") or "no reason given"
+    sizes = f"between {_word(fact.facts, 'from') or '?'} and {_word(fact.facts, 'to') or '?'}"
+    title = f"{name} is stuck {sizes}, and may not run"
+    return (Signal(f"rightsize:{name}", True, f"{title}: {why}", title, "critical"),)
+
+
+def _resize_ended(fact: Fact | Entry) -> tuple[Signal, ...]:
+    return (Signal(f"rightsize:{fact.target or '?'}", False, f"{fact.target} is no longer stuck"),)
+
+
 _READERS: Mapping[str, Callable[[Fact | Entry], tuple[Signal, ...]]] = {
     "route.backend_down": _backend_down,
     "route.backend_up": _backend_up,
@@ -145,6 +157,9 @@ _READERS: Mapping[str, Callable[[Fact | Entry], tuple[Signal, ...]]] = {
     "deploy.deleted": _deploy_deleted,
     "cost.budget_alerted": _budget_alerted,
     "cost.budget_recovered": _budget_recovered,
+    "cost.rightsize_stuck": _resize_stuck,
+    "cost.rightsize_rolled_back": _resize_ended,
+    "cost.rightsize_done": _resize_ended,
 }
 
 

@@ -27,6 +27,7 @@ CHANGES = (
     "infra.drift_found",
     "infra.imported",
     "infra.state_restored",
+    "cost.rightsize_resized",
     "route.started",
     "route.stopped",
     "route.shadow_started",
@@ -67,7 +68,10 @@ ROUTER = (
 )
 """What happens to a router, or is done to it, touches all its routes."""
 
-ASIDE = ("cost.ingested", "cost.anomaly_", "cost.kept_on", "cost.released", "cost.spot_", "postmortem.")
+ASIDE = (
+    *("cost.ingested", "cost.anomaly_", "cost.kept_on", "cost.released", "cost.spot_", "postmortem."),
+    *("cost.rightsize_planned", "cost.rightsize_snapshot", "cost.rightsize_watched"),
+)
 """What looks at that which serves and never changes it: no part of a story."""
 
 Relation = Literal["incident", "target", "model", "elsewhere", "none"]
@@ -130,7 +134,8 @@ def relation(entry: Entry, incident: Incident) -> Relation:
         return "incident" if incident.key == f"budget:{entry.facts.get('budget')}" else "none"
     if entry.kind.startswith(ASIDE):
         return "none"
-    if incident.target and (entry.target == incident.target or incident.target in _names(entry, "targets")):
+    about = (entry.target, entry.facts.get("target"), *_names(entry, "targets"))
+    if incident.target and incident.target in about:
         return "target"
     if incident.model and (model_of(entry) == incident.model or incident.model in _models(entry)):
         return "model"

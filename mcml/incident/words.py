@@ -202,6 +202,14 @@ _TELLERS: Mapping[str, Callable[[Entry], str]] = {
     "cost.budget_alerted": _budget,
     "cost.budget_recovered": _budget,
     **dict.fromkeys(_BUDGET_DOES, _budget_does),
+    "cost.rightsize_resized": lambda entry: (
+        f"{entry.target} resized{_fact(entry, 'from', ' from {}')}{_fact(entry, 'to', ' to {}')}{_fact(entry, 'reason', ', back: {}')}"
+    ),
+    "cost.rightsize_done": lambda entry: f"{entry.target} stays {_fact(entry, 'to') or 'as it was made'}",
+    "cost.rightsize_rolled_back": lambda entry: (
+        f"{entry.target} is {_fact(entry, 'from') or 'as before'} again{_fact(entry, 'reason', ': {}')}"
+    ),
+    "cost.rightsize_stuck": lambda entry: f"{entry.target} is stuck in its resize{_fact(entry, 'problem', ': {}')}",
     "route.started": lambda entry: f"router started{_fact(entry, 'listen', ' on {}')}",
     "route.stopped": lambda entry: f"router stopped{_fact(entry, 'listen', ' on {}')}",
     "route.engine_restarted": lambda entry: f"the router's proxy was started again{_lasted(entry)}",

@@ -36,6 +36,16 @@ def test_a_failed_deploy_opens_an_incident() -> None:
     assert change.text == "deploy of fraud@eu-2 version 3 failed: it never answered"
 
 
+def test_a_resize_that_is_stuck_opens_an_incident_until_it_is_over() -> None:
+    about = {"from": "m.4", "to": "m.2", "target": "eu-2", "problem": "no capacity"}
+    (change,) = react(Fact("cost.rightsize_stuck", "cost", "eu-2/i-1", about), [])
+    assert (change.incident.key, change.incident.severity) == ("rightsize:eu-2/i-1", "critical")
+    assert change.text == "eu-2/i-1 is stuck between m.4 and m.2, and may not run: no capacity"
+    for ending in ("rolled_back", "done"):
+        over = react(Fact(f"cost.rightsize_{ending}", "cost", "eu-2/i-1", about), [change.incident])
+        assert [step.verb for step in over] == ["recovered", "resolved"]
+
+
 def test_the_same_fact_again_is_a_note() -> None:
     (change,) = react(down(seconds=9, reason="timed out"), [incident()])
     assert (change.verb, change.text) == ("noted", "fraud@eu-2 is down: timed out")

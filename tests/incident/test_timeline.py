@@ -84,6 +84,16 @@ def test_a_machine_that_office_hours_turned_off_is_the_first_to_be_looked_at() -
     assert told.suspect.text == "workers on eu-2 turned off (4 -> 0) by the schedule office: outside its hours"
 
 
+def test_a_machine_that_was_resized_is_suspected_of_what_went_wrong_on_its_target() -> None:
+    facts = {"from": "m.4", "to": "m.2", "reason": "", "target": "eu-2", "id": "i-1"}
+    resized = entry(1, Fact("cost.rightsize_resized", "cost", "eu-2/i-1", facts, at=at(-60)))
+    elsewhere = entry(2, Fact("cost.rightsize_resized", "cost", "us-1/i-1", {**facts, "target": "us-1"}, at=at(-50)))
+    told = story(incident(), [resized, elsewhere, entry(3, down())])
+    assert [moment.seqs for moment in told.moments] == [(1,), (3,)]
+    assert told.suspect is not None
+    assert told.suspect.text == "eu-2/i-1 resized from m.4 to m.2"
+
+
 def test_the_story_of_a_budget_tells_its_alerts_and_no_others() -> None:
     mine, other = ({"budget": name, "text": "82 % of 100 USD"} for name in ("ml", "web"))
     found = replace(incident(), key="budget:ml", target="", model="")
@@ -102,7 +112,7 @@ KINDS = [
     "pipeline.trained", "deploy.started", "deploy.finished", "deploy.failed", "deploy.deleted", "route.started", "route.stopped",
     "route.weights", "route.backend_down", "route.backend_up", "route.drill_started", "route.drill_killed", "route.drill_finished",
     "incident.opened", "incident.acked", "incident.noted", "incident.resolved", "cost.ingested", "cost.turned_off",
-    "cost.budget_alerted", "cost.budget_recovered", "x.y",
+    "cost.budget_alerted", "cost.budget_recovered", "cost.rightsize_resized", "cost.rightsize_stuck", "x.y",
 ]  # fmt: skip
 KEYS = [
     "model", "unit", "holder", "store", "version", "previous", "targets", "environment", "create", "route", "weights", "backend",

@@ -35,6 +35,7 @@ from mcml.cost.rightsize.change import (
     Overtaken,
     Stage,
     Taken,
+    Tell,
     every,
     forget_snapshots,
     half_done,
@@ -49,7 +50,7 @@ from mcml.cost.rightsize.planned import Planned, Wish, undone
 from mcml.providers.api.instances import Instance, Instances, InstanceState
 from mcml.providers.api.metrics import Metrics
 from mcml.providers.api.snapshots import Snapshot, Snapshots
-from mcml.store import documents
+from mcml.store import documents, journal
 from mcml.store.db import Store
 from mcml.store.journal import Query
 
@@ -87,6 +88,7 @@ class Work:
     clock: Clock
     reporter: Reporter
     sleep: Callable[[float], None] = time.sleep
+    tell: Tell = journal.append
     revision: int = 0
     _tries: int = 0
     _restarted: int = 0
@@ -345,7 +347,7 @@ class Work:
         return min(PAUSE, watch.tick(change)).total_seconds()
 
     def _save(self, change: Change, *told: Fact) -> Change:
-        self.revision = keep(self.store, change, self.revision, self.clock(), *told)
+        self.revision = keep(self.store, change, self.revision, self.clock(), *told, tell=self.tell)
         return change
 
 

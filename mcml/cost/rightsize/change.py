@@ -5,7 +5,7 @@ savings reads it.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -21,6 +21,8 @@ KIND, PAST = "cost.rightsize", "cost.rightsize-past"
 Stage = Literal["snapshot", "stop", "resize", "start", "watch", "done", "rolled back", "failed", "stuck"]
 """What comes next, or how it ended. failed: given up before anything was changed, or the
 machine is gone. stuck: it could not be taken back, and needs a person."""
+Tell = Callable[[Any, Fact], object]
+"""Writes a fact to the journal within somebody's transaction, and does what follows from it."""
 ENDED: tuple[Stage, ...] = ("done", "rolled back", "failed")
 
 
@@ -136,7 +138,7 @@ class Overtaken(Conflict):
     """Another mcml goes on with the change."""
 
 
-def keep(store: Store, change: Change, revision: int, at: datetime, *told: Fact) -> int:
+def keep(store: Store, change: Change, revision: int, at: datetime, *told: Fact, tell: Tell = journal.append) -> int:
     """Write a change down, and what is told of it, as one; return its revision. Raises Overtaken when somebody else has written since."""
     step = f"mcml cost rightsize status {change.key}"
     try:
@@ -145,7 +147,7 @@ def keep(store: Store, change: Change, revision: int, at: datetime, *told: Fact)
                 _to_past(connection, change, at)
             kept = documents.put(connection, KIND, change.key, asdict(change), at, after=revision)
             for fact in told:
-                journal.append(connection, fact)
+                tell(connection, fact)
     except Conflict as changed:
         raise Overtaken(f"another mcml goes on with the change of {change.key}", why=changed.why, next_step=step) from changed
     return kept.revision

@@ -107,6 +107,9 @@ def barred(subject: Subject, type: MachinePrice, settings: Rightsizing) -> Reaso
     if any(pattern != EVERY and fnmatchcase(type.machine, pattern) for pattern in settings.machines):
         return None
     how = "allow it by a pattern in [cost.rightsizing] machines"
+    mine, has = subject.type.local_disk_gb, type.local_disk_gb
+    if mine is not None and has is not None and (bool(mine) != bool(has) or has < mine):
+        return Reason("LocalDiskDiffers", f"it has {has:.0f} GB of local disks, not {mine:.0f}: {how}")
     if not same_gpu(subject.type, type):
         return Reason("GPUModelDiffers", f"its GPU is {type.gpu or 'none'}, not {subject.type.gpu or 'none'}: {how}")
     if type.burstable:

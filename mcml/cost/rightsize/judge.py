@@ -90,6 +90,9 @@ def left_alone(subject: Subject, settings: Rightsizing) -> Recommendation | None
             return _left(subject, "keep", "Managed", who)
     if instance.spot:
         return _left(subject, "keep", "SpotMachine", "it is a spot machine: ask for another one instead (mcml cost spot)")
+    if instance.attached:
+        what = " and ".join(instance.attached)
+        return _left(subject, "keep", "Attached", f"it has {what}, which another type may not take or a stop empties")
     if instance.state != "running":
         return _left(subject, "unknown", "NotRunning", f"it is {instance.state}")
     if subject.type.vcpus <= 0:

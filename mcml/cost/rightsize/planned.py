@@ -105,9 +105,14 @@ def _check(seen: Seen, wish: Wish) -> None:
     """Raise for a machine that is not to be changed."""
     subject = seen.recommendation.subject
     first = seen.recommendation.reasons[0] if seen.recommendation.reasons else Reason("", "")
-    if first.code in OTHERS or (first.code == "LeftAlone" and not wish.force):
+    if first.code in OTHERS or (first.code in ("LeftAlone", "Attached") and not wish.force):
         step = f"mcml cost rightsize explain {subject.key}"
         raise InvalidRequest(f"{subject.key} is not resized from here", why=first.said, next_step=step)
+    local = subject.type.local_disk_gb
+    if local and subject.instance.state == "running" and not wish.force:
+        why = f"a stop empties the {local:.0f} GB of disks in the machine itself, and no snapshot holds them"
+        step = f"{_again(subject)} --force, when what is on them may go"
+        raise InvalidRequest(f"{subject.key} is not stopped", why=why, next_step=step)
     if subject.instance.state not in ("running", "stopped"):
         raise Conflict(f"{subject.key} is {subject.instance.state}", why="it must run or be stopped", next_step=_again(subject))
 

@@ -19,7 +19,8 @@ class Instance:
     """A machine: its type, where it is, what it does, since when, whether it is spot, and the group it is a member of (empty: none).
 
     A member is its group's: stopped alone, it would be replaced. `disks` are the sources of its disks for Snapshots.create, its boot disk
-    first; `architecture` is that of the image it runs, empty where the provider does not tell.
+    first; `architecture` is that of the image it runs, empty where the provider does not tell. `attached` names what it has besides its
+    type that another type may not take, or that a stop empties: the GPUs of an N1, a local SSD.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Instance:
     group: str = ""
     disks: tuple[str, ...] = ()
     architecture: Architecture = ""
+    attached: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class MachinePrice:
 
     `gpu` is the model of its `gpus` as the provider writes it (some sell parts of one, so the count has decimals), `gpu_memory_gib` the
     memory of all of them together. None is for what the provider does not tell, never for zero. A `burstable` type has less CPU in the
-    long run than `vcpus` says.
+    long run than `vcpus` says. `local_disk_gb` (10^9 bytes) is on disks in the machine itself, which a stop empties.
     """
 
     machine: str
@@ -57,6 +59,7 @@ class MachinePrice:
     gpu_memory_gib: Decimal | None = None
     network_gbps: Decimal | None = None
     burstable: bool = False
+    local_disk_gb: Decimal | None = None
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class MachineType:
     gpu_memory_gib: Decimal | None = None
     network_gbps: Decimal | None = None
     burstable: bool = False
+    local_disk_gb: Decimal | None = None
 
 
 def machine_type_of(said: Mapping[str, Any]) -> MachineType:
@@ -48,6 +49,7 @@ def machine_type_of(said: Mapping[str, Any]) -> MachineType:
         gpu_memory,
         _network(said.get("NetworkInfo", {}).get("NetworkCards", ())),
         bool(said.get("BurstablePerformanceSupported")),
+        Decimal(said.get("InstanceStorageInfo", {}).get("TotalSizeInGB", 0)),
     )
 
 

@@ -61,6 +61,10 @@ _OF_UNKNOWN_PARTS = re.compile(r"Standard_NC(8|16|32|64)l?ds_xl_RTXPRO6000BSE_v6
 """Sizes of a series with parts of a GPU that no page tells the part of."""
 
 
+_LOCAL_DISKS = ("MaxResourceVolumeMB", "NvmeDiskSizeInMiB")
+"""MiB of the temporary disk, and of NVMe disks in the host."""
+
+
 @dataclass(frozen=True)
 class MachineType:
     """Its share of a MachinePrice, in the units of that."""
@@ -72,6 +76,7 @@ class MachineType:
     gpu: str
     gpu_memory_gib: Decimal | None
     burstable: bool
+    local_disk_gb: Decimal
 
 
 def machine_type_of(name: str, has: Mapping[str, str]) -> MachineType:
@@ -87,6 +92,7 @@ def machine_type_of(name: str, has: Mapping[str, str]) -> MachineType:
         model,
         Decimal(int(count * gib)) if gib is not None and known else None,
         is_burstable(name),
+        Decimal(sum(int(has.get(disk) or 0) for disk in _LOCAL_DISKS) * 2**20) / 10**9,
     )
 
 

@@ -117,6 +117,7 @@ def to_price(machine: str, region: str, has: Mapping[str, str], rows: Iterable[M
         kind.gpu,
         kind.gpu_memory_gib,
         burstable=kind.burstable,
+        local_disk_gb=kind.local_disk_gb,
     )
 
 

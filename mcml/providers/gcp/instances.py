@@ -278,7 +278,14 @@ def _instance(place: Place, found: Any, preempted: datetime | None) -> Instance:
         _group(found),
         tuple(disk for disk, _ in _disks(found)),
         next((architecture for _, architecture in _disks(found)), ""),
+        (*_gpus_of(found), *(f"a local SSD ({one.interface})" for one in found.disks if one.type_ == "SCRATCH")),
     )
+
+
+def _gpus_of(found: Any) -> list[str]:
+    """Return the GPUs that are attached to a machine of N1; those of other series are part of the type."""
+    attached = found.guest_accelerators if is_n1(last(found.machine_type)) else ()
+    return [f"{one.accelerator_count} x {last(one.accelerator_type)}" for one in attached]
 
 
 def _disks(found: Any) -> list[tuple[str, Architecture]]:

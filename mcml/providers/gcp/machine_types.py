@@ -53,6 +53,8 @@ EGRESS_GBPS: Mapping[str, tuple[tuple[int, int], ...]] = {
     "g4": ((6, 20), (48, 50), (96, 100), (192, 200), (384, 400)),
 }
 """By series: from so many vCPUs on, so many Gbit/s at most (N1: on Skylake or later). A custom type counts as the predefined one below."""
+LOCAL_SSD_GB = Decimal(375 * 2**30) / 10**9
+"""A partition: https://cloud.google.com/compute/docs/disks/local-ssd."""
 EGRESS_OF_TYPES = {
     "e2-micro": 1,
     "e2-small": 1,
@@ -77,6 +79,7 @@ class Traits:
     gpu_memory_gib: Decimal | None = None
     network_gbps: Decimal | None = None
     burstable: bool = False
+    local_disk_gb: Decimal | None = None
 
 
 def traits_of(machine: Any) -> Traits:
@@ -90,6 +93,7 @@ def traits_of(machine: Any) -> Traits:
         gpus * each if gpus and each else None,
         _egress(machine.name, machine.guest_cpus),
         bool(machine.is_shared_cpu),
+        machine.bundled_local_ssds.partition_count * LOCAL_SSD_GB,
     )
 
 

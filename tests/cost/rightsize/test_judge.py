@@ -128,6 +128,20 @@ def test_burstable_types_and_other_gpus_are_proposed_by_name_only() -> None:
     assert unknown.proposed is None, "unknown GPU memory"
 
 
+def test_a_type_with_other_local_disks_is_proposed_by_name_only() -> None:
+    """What a program keeps there is not measured; where a provider tells nothing of them, nothing is compared."""
+    low = usage({"machine.cpu": 0.1, "machine.memory": 0.2})
+    for mine, has, proposed in ((0, 0, True), (0, 75, False), (150, 75, False), (150, 0, False), (150, 150, True), (None, 75, True)):
+        machine = subject(replace(M4, local_disk_gb=None if mine is None else Decimal(mine)))
+        smaller = replace(M2, local_disk_gb=Decimal(has))
+        found = recommend(machine, low, [M4, smaller], DEFAULT)
+        assert (found.proposed is not None) is proposed, (mine, has)
+        if not proposed:
+            assert "LocalDiskDiffers" in [reason.code for reason in found.reasons]
+            named = DEFAULT.model_copy(update={"machines": ("m.*",)})
+            assert recommend(machine, low, [M4, smaller], named).proposed == smaller
+
+
 def test_an_idle_gpu_is_told() -> None:
     mine = kind("g5", 4, 16, "1.0", gpu="A10G", gpus=Decimal(1), gpu_memory_gib=Decimal(24))
     used: dict[MachineMetric, float] = {**IDLE, "machine.gpu": 0.0, "machine.gpu_memory": 0.0}

@@ -46,6 +46,27 @@ def test_what_is_recommended_is_planned_with_its_saving_and_certificate() -> Non
     assert "temporary disks" in found.notes[-1]
 
 
+def test_a_machine_with_disks_in_itself_is_stopped_only_when_told_so() -> None:
+    """No snapshot holds them."""
+    one = subject(replace(M4, local_disk_gb=Decimal(150)), disks=DISKS)
+    found = Seen(recommend(one, LOW, FAMILY, DEFAULT, LIST), LOW, LIST)
+    with pytest.raises(InvalidRequest, match="eu-1/i-1 is not stopped") as refused:
+        plan(found, "m.8")
+    assert "150 GB" in refused.value.why
+    assert plan(found, "m.8", force=True).change.after == "m.8"
+    off = subject(replace(M4, local_disk_gb=Decimal(150)), disks=DISKS, state="stopped")
+    assert plan(Seen(recommend(off, None, FAMILY, DEFAULT, LIST), None, LIST), "m.8").change.ran is False
+
+
+def test_a_machine_with_an_attached_gpu_is_changed_only_when_told_so() -> None:
+    found = seen(attached=("1 x nvidia-tesla-t4",))
+    assert (found.recommendation.action, found.recommendation.reasons[0].code) == ("keep", "Attached")
+    with pytest.raises(InvalidRequest, match="is not resized from here") as refused:
+        plan(found, "m.8")
+    assert "nvidia-tesla-t4" in refused.value.why
+    assert plan(found, "m.8", force=True).change.after == "m.8"
+
+
 def test_a_type_of_ones_own_choice_is_held_against_what_was_measured() -> None:
     high = seen(usage({"machine.cpu": 0.6, "machine.memory": 0.7}))
     assert high.recommendation.proposed is None

@@ -26,7 +26,7 @@ def apply(
     session: Session,
     machine: Key,
     to: Annotated[str, typer.Option("--to", help="This type.  [default: what is recommended]", show_default=False)] = "",
-    force: Annotated[bool, typer.Option("--force", help="Also when --to does not fit what was measured.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also when --to does not fit, or a stop empties local disks.")] = False,
     no_snapshot: NoSnapshot = False,
     watch: Watch = "",
     no_wait: NoWait = False,

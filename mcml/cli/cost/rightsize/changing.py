@@ -20,6 +20,7 @@ NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until it wa
 def work(session: Session, target: str) -> "Work":
     """Return what carries changes on a target out. Raises NotFound for the target, ProviderCannot when it has no machines."""
     from mcml.cost.rightsize.apply import Site, Work
+    from mcml.incident.desk import record_within
     from mcml.providers import discovery
     from mcml.providers.api.capability import INSTANCES, METRICS, SNAPSHOTS
 
@@ -28,7 +29,8 @@ def work(session: Session, target: str) -> "Work":
     snapshots = session.open(SNAPSHOTS, target) if spec.offer(SNAPSHOTS).support.usable else None
     metrics = session.open(METRICS, target) if spec.offer(METRICS).support.usable else None
     health = session.settings.cost.rightsizing.health
-    return Work(session.store, Site(instances, snapshots, metrics), health, session.clock, session.reporter)
+    site = Site(instances, snapshots, metrics)
+    return Work(session.store, site, health, session.clock, session.reporter, tell=record_within)
 
 
 def wish(session: Session, at_work: "Work", watch: str, *, no_snapshot: bool, to: str = "", force: bool = False) -> "Wish":
