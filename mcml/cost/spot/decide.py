@@ -42,8 +42,11 @@ def planning(record: Record, spot: Decimal, first: Choice, places: Sequence[tupl
 
 
 def seen_at(record: Record, now: datetime, *, up: bool) -> Seen:
-    """Return what a policy sees: work not saved yet counts as done so long as its machine runs, but never more than a checkpoint's."""
-    order, place = record.order, record.place
+    """Return what a policy sees: work not saved yet counts as done so long as its machine runs, but never more than a checkpoint's.
+
+    A machine that is to be taken away counts as gone.
+    """
+    order, place = record.order, record.place if record.place and not record.place.noticed else None
     left = math.floor((record.due - now).total_seconds() / order.tick)
     remaining = (1 - record.saved) * order.work * max(1.0, record.pace)
     pending = 0.0

@@ -29,10 +29,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Fallback:
-    """A stopped on-demand machine of a target that runs the job when it is started."""
+    """On demand on a target: a stopped machine that runs the job when it is started, or a type of machine that is launched for it."""
 
     target: str
-    instance: str
+    instance: str = ""
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ class Order:
 class Place:
     """Where it runs: a Choice, the target, the type and id of the machine, what an hour costs, since when.
 
-    `token` is what asks for the machine: a spot request's, or the id of the fallback. An empty `instance` was asked for, and the answer is
-    not known yet.
+    `token` is what asks for the machine: that of a request, or the id of a stopped one, which has no `machine` here. An empty `instance`
+    was asked for, and the answer is not known yet. `noticed` is when its provider will take it away, once that is known.
     """
 
     choice: int
@@ -74,10 +75,11 @@ class Place:
     token: str
     price: Decimal
     since: datetime
+    noticed: datetime | None = None
 
     @property
     def name(self) -> str:
-        """TARGET/MACHINE of spot, TARGET/ID of the fallback."""
+        """TARGET/MACHINE of one that was asked for, TARGET/ID of a stopped one."""
         return f"{self.target}/{self.machine or self.token}"
 
     @property

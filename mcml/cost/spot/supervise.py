@@ -6,55 +6,30 @@ any moment loses nothing: the next `mcml cost spot run NAME` asks with the same 
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from mcml.core.clock import Clock
-from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, Unavailable, said
+from mcml.core.errors import Conflict, McmlError, NotFound, Unavailable, said
 from mcml.core.fact import Fact
 from mcml.core.report import Reporter
 from mcml.cost.spot import decide, market
 from mcml.cost.spot.job import Choice
-from mcml.cost.spot.order import KIND, Candidate, Order, Place, Planning, Record, State, read
+from mcml.cost.spot.offers import Offers
+from mcml.cost.spot.order import KIND, Order, Place, Planning, Record, State, read
 from mcml.cost.spot.progress import Reader
-from mcml.providers.api.billing import UnitPrice
-from mcml.providers.api.instances import Instance, Instances, MachinePrice, MachineRequest
-from mcml.providers.api.inventory import Inventory
-from mcml.store import documents, prices
+from mcml.cost.spot.site import THERE, Site
+from mcml.store import documents
 from mcml.store.db import Store
 from mcml.store.ledger.exact import tidy
 
-TAG = "mcml-spot-job"
-PRICES_SECONDS = 600.0
-"""How long prices are taken as they were."""
 FAILURES = 3
 """A command that ends so often in a row without having saved anything is not started again."""
 TRIES = 20
 """How often the record of a job is read again because somebody else has written it meanwhile."""
-
-
-@dataclass(frozen=True)
-class Site:
-    """A target: its machines, whose they are, and where. A machine that its cloud never stops is deleted, where it has an inventory."""
-
-    instances: Instances
-    provider: str
-    region: str
-    inventory: Inventory | None = None
-
-    def end(self, instance: str, tags: Mapping[str, str]) -> None:
-        """Stop a machine, or delete the one with these tags where it cannot be stopped. Raises InvalidRequest when neither can be done."""
-        try:
-            self.instances.stop(instance)
-        except InvalidRequest:
-            name = instance.rpartition("/")[2]
-            there = self.inventory.find_by_tag(tags) if self.inventory else []
-            mine = [one for one in there if one.id.rpartition("/")[2] == name]
-            if self.inventory is None or not mine:
-                raise
-            for one in mine:
-                self.inventory.delete(one)
+NOTICE_SECONDS = 20.0
+"""How often a cloud that gives notice is asked between two ticks: a notice is of two minutes at most."""
 
 
 @dataclass
@@ -66,15 +41,17 @@ class Supervisor:
     progress: Reader
     clock: Clock
     reporter: Reporter
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], bool | None] = time.sleep
+    """Waits so many seconds; True says to leave off, with the job as it is."""
     revision: int = 0
-    _prices: dict[str, MachinePrice] = field(default_factory=dict)
-    _priced: datetime | None = None
+
+    def __post_init__(self) -> None:
+        self._offers = Offers(self.store, self.sites, self.clock, self.reporter)
 
     def begin(self, name: str, order: Order) -> Record:
         """Write a new job down. Raises Conflict for a name whose job still runs, InvalidRequest for an order that cannot be kept."""
         now = self.clock()
-        currency, on_demand = self._terms(order)
+        currency, on_demand = self._offers.terms(order)
         kept = self._kept(name)
         if kept is not None and kept.state == "running":
             raise Conflict(f"the spot job {name!r} runs already", next_step=f"mcml cost spot status {name}")
@@ -86,13 +63,13 @@ class Supervisor:
         """Return where a job would be asked for, in turn, and what it is expected to cost in a market that nothing is known of. Raises as
         `begin`."""
         now = self.clock()
-        currency, on_demand = self._terms(order)
+        currency, on_demand = self._offers.terms(order)
         memories = market.recall(self.store, order.candidates)
-        offered = {name: price.spot for name, price in self._prices.items() if price.spot is not None}
+        offered = self._offers.spot()
         places = [(one.name, offered[one.name], memories[one.name]) for one in market.ranked(order, offered, memories)]
         record = Record("", order, now, now, currency=currency, on_demand=on_demand)
-        first = decide.choose(record, now, self._spot_price(record), up=bool(places))
-        return decide.planning(record, self._spot_price(record), first, places)
+        first = decide.choose(record, now, self._offers.cheapest(on_demand), up=bool(places))
+        return decide.planning(record, self._offers.cheapest(on_demand), first, places)
 
     def resume(self, name: str) -> Record:
         """Take a job up where it was left. Raises NotFound."""
@@ -102,13 +79,30 @@ class Supervisor:
         return record
 
     def run(self, record: Record) -> Record:
-        """Look after a job until it ends. Raises McmlError when its command fails again and again, Conflict when somebody else does it."""
+        """Look after a job until it ends, or until `sleep` says to leave off.
+
+        Raises McmlError when its command fails again and again, Conflict when somebody else looks after it.
+        """
         while record.state == "running":
             began = self.clock()
             record = self.look(record)
-            if record.state == "running":
-                self.sleep(max(0.0, record.order.tick - (self.clock() - began).total_seconds()))
+            if record.state == "running" and self._rest(record, max(0.0, record.order.tick - (self.clock() - began).total_seconds())):
+                record = self.resume(record.name)  # who stops a job says so too
+                if record.state == "running":
+                    return record
         return self._settled(record)  # an end that was cut off is made whole
+
+    def _rest(self, record: Record, seconds: float) -> bool:
+        """Wait for the next tick, or for the notice that our machine is to be taken away. True says to leave off."""
+        place, end = record.place, self.clock() + timedelta(seconds=seconds)
+        if place is None or place.choice != Choice.SPOT or place.noticed or not self.sites[place.target].gives_notice:
+            return bool(self.sleep(seconds))
+        while (left := (end - self.clock()).total_seconds()) > 0:
+            if self.sleep(min(left, NOTICE_SECONDS)):
+                return True
+            if left > NOTICE_SECONDS and self._notice(place):
+                break
+        return False
 
     def look(self, record: Record) -> Record:
         """Do what is to be done in one tick. A cloud that does not answer is asked again at the next one; the others are not kept waiting.
@@ -121,18 +115,24 @@ class Supervisor:
             now = self.resume(record.name)
             if now.state == "running":
                 raise
-            unheard = [Place(Choice.SPOT, target, "", "", "", Decimal(0), self.clock()) for target in self.sites]
-            return replace(now, leaving=(*now.leaving, *unheard))  # what was asked for while it was ended
+            return replace(now, leaving=(*now.leaving, *self._unheard(now.order)))
+
+    def _unheard(self, order: Order) -> list[Place]:
+        """Return all that may have been asked for while somebody else ended the job."""
+        places = [Place(Choice.WAIT, target, "", "", "", Decimal(0), self.clock()) for target in self.sites]
+        back = order.fallback
+        stopped = [Place(Choice.ON_DEMAND, back.target, "", "", back.instance, Decimal(0), self.clock())] if back.instance else []
+        return [*places, *stopped]
 
     def _look(self, record: Record, now: datetime) -> Record:
-        self._refresh(record.order, now)
-        record = self._left(self._asked(decide.account(record, now)))
-        record = self._health(decide.advanced(record, self._progress(record), now), now)
+        self._offers.refresh(record.order, now)
+        record = self._asked(decide.account(record, now))
+        record = self._health(decide.advanced(record, self._progress(record), now))
         if record.saved >= 1:
             return self.end(record, "done")
         if record.failures >= FAILURES:
             return self.end(record, "failed")
-        return self._save(self._move(self._due(record, now), now))
+        return self._save(self._move(self._due(record, now)))
 
     def end(self, record: Record, state: State) -> Record:
         """Stop all machines of a job, and write down how it ended."""
@@ -163,30 +163,41 @@ class Supervisor:
                 record = replace(now, leaving=tuple(dict.fromkeys((*now.leaving, *record.leaving))))
         return record
 
-    def _move(self, record: Record, now: datetime) -> Record:
-        """Take the place that the policy wants, and remember whether spot was to be had."""
-        on_spot = record.place is not None and record.place.choice == Choice.SPOT
-        wanted = decide.choose(record, now, self._spot_price(record), up=True)
+    def _move(self, record: Record) -> Record:
+        """Take the place that the policy wants, and remember whether spot was to be had. What is to be left is left after that.
+
+        A machine of which there is notice counts as gone, but is not stopped before there is another one.
+        """
+        here = record.place if record.place and not record.place.noticed else None
+        on_spot = here is not None and here.choice == Choice.SPOT
+        wanted = self._wanted(record, up=True)
         up = on_spot or (record.history[-1] if record.history else True)  # nobody asked: as it was
         if wanted == Choice.SPOT and not on_spot:
             record, up = self._take_spot(record)
             if not up:
-                wanted = decide.choose(record, now, self._spot_price(record), up=False)
-        if wanted == Choice.ON_DEMAND and (record.place is None or record.place.choice != Choice.ON_DEMAND):
+                wanted = self._wanted(record, up=False)
+        if wanted == Choice.ON_DEMAND and (here is None or here.choice != Choice.ON_DEMAND):
             record = self._take_fallback(record)
-        if wanted == Choice.WAIT and record.place is not None:
-            record = self._left(self._save(_freed(record)))
-        return record.tick(up=up)
+        if wanted == Choice.WAIT and here is not None:
+            record = self._save(_freed(record))
+        return self._left(record, hold=wanted == Choice.ON_DEMAND).tick(up=up)
+
+    def _wanted(self, record: Record, *, up: bool) -> Choice:
+        """Return what the policy says now: to ask for a machine takes time."""
+        return decide.choose(record, self.clock(), self._offers.cheapest(record.on_demand), up=up)
 
     def _take_spot(self, record: Record) -> tuple[Record, bool]:
-        """Ask the places in turn; return whether one gave a machine. What ran until then is stopped after that."""
-        memories = market.recall(self.store, record.order.candidates)
-        offered = {name: price.spot for name, price in self._prices.items() if price.spot is not None}
-        for candidate in market.ranked(record.order, offered, memories):
-            attempt = record.attempt + 1
-            token = f"{record.name}-{record.started:%Y%m%dT%H%M%S%f}-{attempt}"
+        """Ask the places in turn; return whether one gave a machine. What ran until then is stopped after that.
+
+        Once the time that asking takes has used up the slack, no other place is asked.
+        """
+        memories, offered = market.recall(self.store, record.order.candidates), self._offers.spot()
+        for number, candidate in enumerate(market.ranked(record.order, offered, memories)):
+            if number and self._wanted(record, up=True) != Choice.SPOT:
+                break
+            record, token = _token(record)
             place = Place(Choice.SPOT, candidate.target, candidate.machine, "", token, offered[candidate.name], self.clock())
-            here = self._take(replace(record, attempt=attempt), place)
+            here = self._take(record, place)
             if here.place is not None and here.place.token == token:
                 return here, True
             record = here
@@ -195,9 +206,15 @@ class Supervisor:
         return record, False
 
     def _take_fallback(self, record: Record) -> Record:
-        """Start the on-demand machine; when there is no capacity even for that, it is tried again at the next tick."""
+        """Start or launch the on-demand machine; when there is no capacity even for that, it is tried again at the next tick.
+
+        One that was asked for without an answer is asked for again: it may be there.
+        """
         where = record.order.fallback
-        return self._take(record, Place(Choice.ON_DEMAND, where.target, "", "", where.instance, record.on_demand, self.clock()))
+        token = next((one.token for one in record.leaving if one.choice == Choice.ON_DEMAND and not one.instance), where.instance)
+        if not token:
+            record, token = _token(record)
+        return self._take(record, Place(Choice.ON_DEMAND, where.target, where.machine, "", token, record.on_demand, self.clock()))
 
     def _take(self, record: Record, place: Place) -> Record:
         """Write down what is asked for, ask, and return the record with the machine, or as it was when there is none to be had."""
@@ -206,49 +223,43 @@ class Supervisor:
     def _asked(self, record: Record, before: Place | None = None) -> Record:
         """Ask for the machine of the place that has none yet: for the first time, or again when the answer was never heard.
 
-        The machine `before` is stopped after that; it is kept when there is none to be had. Spot of which no answer is heard is left: if
-        there is a machine, it is stopped once its cloud answers again, and the job does not wait for that.
+        The machine `before` is stopped after that; it is kept when there is none to be had. One of which no answer is heard is left, unless
+        it is asked for again: if there is a machine, it is stopped once its cloud answers, and the job does not wait for that.
         """
         place = record.place
         if place is None or place.instance:
             return record
         try:
-            machine = self._request(record, place)
+            machine = self.sites[place.target].ask(record.name, place, record.order.command)
         except McmlError as refused:
             if not record.history or record.history[-1] or place.choice == Choice.ON_DEMAND:
                 self.reporter.note(f"{place.name}: {said(refused)}")
             kept = tuple(one for one in record.leaving if one != before)
-            unheard = isinstance(refused, Unavailable) and place.choice == Choice.SPOT
-            if unheard and not any(one.target == place.target and not one.instance for one in kept):
+            listed = any((one.target, one.choice, one.instance) == (place.target, place.choice, "") for one in kept)
+            if isinstance(refused, Unavailable) and not listed:
                 kept += (place,)
             return self._save(replace(record, place=before, leaving=kept))
-        switches = record.switches + bool(record.leaving)
+        switches = record.switches + any(one.instance for one in record.leaving)
         return self._left(self._moved(replace(record, place=replace(place, instance=machine.id), switches=switches)))
 
-    def _request(self, record: Record, place: Place) -> Instance:
-        """Ask for a machine: the same token gives the same one."""
-        instances = self.sites[place.target].instances
-        if place.choice == Choice.ON_DEMAND:
-            return instances.start(place.token)
-        return instances.request(MachineRequest(place.machine, place.token, record.order.command, tags={TAG: record.name}))
+    def _left(self, record: Record, *, hold: bool = False) -> Record:
+        """End the machines that are to be left; one whose cloud does not answer stays on the list.
 
-    def _left(self, record: Record) -> Record:
-        """Stop the machines that are to be left; one whose cloud does not answer stays on the list."""
+        So does (`hold`) one on demand that was asked for without an answer, while one is wanted.
+        """
         if not record.leaving:
             return record
-        return self._save(replace(record, leaving=tuple(place for place in record.leaving if not self._stopped(record, place))))
+        held = [one for one in record.leaving if hold and one.choice == Choice.ON_DEMAND and not one.instance]
+        kept = tuple(one for one in record.leaving if one in held or not self._ended(record, one))
+        return self._save(replace(record, leaving=kept))
 
-    def _stopped(self, record: Record, place: Place) -> bool:
-        """Stop a machine, or find that it is gone or has ended; False when its cloud does not answer. One whose name was never heard is
-        found by its tag."""
-        site, here = self.sites[place.target], record.place.instance if record.place else ""
-        if record.place and place.choice == record.place.choice == Choice.ON_DEMAND:
+    def _ended(self, record: Record, place: Place) -> bool:
+        """End a machine, or find that it is gone or has ended; False when its cloud does not answer."""
+        here = record.place
+        if here and here.choice == Choice.ON_DEMAND and here.token == place.token:
             return True  # it is wanted again
         try:
-            spot = [one for one in site.instances.list({TAG: record.name}) if one.id != here]
-            wanted = [one.id for one in spot if place.instance in ("", one.id) and one.state in ("running", "pending")]
-            for instance in wanted if place.choice == Choice.SPOT else [place.instance or place.token]:
-                site.end(instance, {TAG: record.name})
+            self.sites[place.target].leave(record.name, place, here.instance if here else "")
             self._ran(place)
         except Unavailable as failed:
             self.reporter.note(f"{place.name}: {said(failed)}")
@@ -259,26 +270,48 @@ class Supervisor:
             self.reporter.note(f"{place.name} {place.instance} still runs: {said(refused)}")
         return True
 
-    def _health(self, record: Record, now: datetime) -> Record:
+    def _health(self, record: Record) -> Record:
         """Notice a machine that was taken away, and a command that has ended by itself."""
         place = record.place
         if place is None or record.saved >= 1:
             return record
         try:
-            found = _found(self.sites[place.target].instances, record.name, place)
+            found = self.sites[place.target].find(record.name, place)
         except Unavailable as failed:  # it is taken to run: its progress, and the time, tell more
             self.reporter.note(f"{place.name}: {said(failed)}")
             return record
-        if found is not None and found.state in ("running", "pending"):
-            return record
+        if found is not None and found.state in THERE:
+            return self._warned(record, place)
         if place.choice == Choice.SPOT and (found is None or found.state == "interrupted"):
-            self._remember(place.name, lambda memory: memory.ran((now - place.since).total_seconds()).taken(now))
-            lost = self._save(replace(record, place=None, interruptions=record.interruptions + 1))
+            counted = record if place.noticed else self._taken(record, place)
+            lost = self._save(replace(counted, place=None))
             self._tell(lost, "interrupted", place=place.name, instance=place.instance)
             return lost
         ended = self._save(replace(record, place=None, failures=record.failures + 1))
         self.reporter.note(f"the command ended on {place.target}/{place.instance} before it was done")
         return ended
+
+    def _warned(self, record: Record, place: Place) -> Record:
+        """Notice that our machine is about to be taken away: that counts as an interruption."""
+        until = self._notice(place) if place.choice == Choice.SPOT and not place.noticed else None
+        if until is None:
+            return record
+        warned = self._save(replace(self._taken(record, place), place=replace(place, noticed=until)))
+        self._tell(warned, "noticed", place=place.name, instance=place.instance, until=until)
+        return warned
+
+    def _taken(self, record: Record, place: Place) -> Record:
+        now = self.clock()
+        self._remember(place.name, lambda memory: memory.ran((now - place.since).total_seconds()).taken(now))
+        return replace(record, interruptions=record.interruptions + 1)
+
+    def _notice(self, place: Place) -> datetime | None:
+        """Return when our machine is to be taken away; a cloud that does not answer gives no notice."""
+        try:
+            return self.sites[place.target].notice(place)
+        except McmlError as failed:
+            self.reporter.note(f"{place.name}: {said(failed)}")
+            return None
 
     def _due(self, record: Record, now: datetime) -> Record:
         if record.late or now <= record.due:
@@ -294,59 +327,9 @@ class Supervisor:
             self.reporter.note(said(wrong))
             return record.saved
 
-    def _refresh(self, order: Order, now: datetime) -> None:
-        """Read the prices of the candidates again when they are old; those of a cloud that fails stay as they were."""
-        if self._priced is not None and now - self._priced < timedelta(seconds=PRICES_SECONDS):
-            return
-        for candidate in order.candidates:
-            try:
-                (price,) = self.sites[candidate.target].instances.prices([candidate.machine])
-            except McmlError as failed:
-                if self._priced is None and not isinstance(failed, Unavailable):
-                    raise
-                self.reporter.note(f"{candidate.name}: {said(failed)}")
-                continue
-            self._prices[candidate.name] = price
-            if price.spot is not None:
-                self._note_price(candidate, price, price.spot)
-        self._priced = now
-
-    def _note_price(self, candidate: Candidate, price: MachinePrice, spot: Decimal) -> None:
-        site = self.sites[candidate.target]
-        unit = UnitPrice(f"spot {price.machine}", price.region, "hour", spot, price.currency, "Instances", price.as_of)
-        self._remember(candidate.name, lambda memory: memory.priced(price.as_of, spot))
-        with self.store.writing() as connection:
-            prices.record(connection, site.provider, [unit])
-
-    def _spot_price(self, record: Record) -> Decimal:
-        """The cheapest spot price of now; as dear as on demand where nobody offers any."""
-        offered = [price.spot for price in self._prices.values() if price.spot is not None]
-        return min([*offered, record.on_demand])
-
-    def _terms(self, order: Order) -> tuple[str, Decimal]:
-        """Return the currency and the price of an hour on demand of the fallback, and check that the job can be done.
-
-        Raises InvalidRequest for prices in two currencies, or a deadline that cannot be kept; NotFound for the fallback.
-        """
-        self._refresh(order, self.clock())
-        where = order.fallback
-        instances = self.sites[where.target].instances
-        machine = next((one for one in instances.list() if one.id == where.instance), None)
-        if machine is None:
-            raise NotFound(f"no machine {where.instance!r} on the target {where.target}", next_step="name a stopped on-demand machine")
-        if machine.spot:
-            raise InvalidRequest(f"the machine {where.instance!r} is a spot machine", why="a fallback must not be taken away")
-        (price,) = instances.prices([machine.machine])
-        currencies = sorted({price.currency, *(one.currency for one in self._prices.values())})
-        if len(currencies) > 1 or price.on_demand is None:
-            why = f"its places are priced in {', '.join(currencies)}" if len(currencies) > 1 else f"{machine.machine} has no price"
-            raise InvalidRequest("these places cannot be compared", why=why)
-        order.job(min([price.on_demand, *(one.spot for one in self._prices.values() if one.spot is not None)]), price.on_demand)
-        return price.currency, price.on_demand
-
     def _ran(self, place: Place) -> None:
         """Remember how long spot stayed that was given back."""
-        if place.choice == Choice.SPOT and place.instance:
+        if place.choice == Choice.SPOT and place.instance and not place.noticed:
             self._remember(place.name, lambda memory: memory.ran((self.clock() - place.since).total_seconds()))
 
     def _moved(self, record: Record) -> Record:
@@ -386,10 +369,10 @@ def _freed(record: Record) -> Record:
     return replace(record, place=None, leaving=(*record.leaving, *([record.place] if record.place else [])))
 
 
-def _found(instances: Instances, name: str, place: Place) -> Instance | None:
-    """Return the machine of a place as it is now, or None."""
-    tags = {TAG: name} if place.choice == Choice.SPOT else None
-    return next((one for one in instances.list(tags) if one.id == place.instance), None)
+def _token(record: Record) -> tuple[Record, str]:
+    """Return a token that no machine of this job was asked for with, and the record that knows of it."""
+    attempt = record.attempt + 1
+    return replace(record, attempt=attempt), f"{record.name}-{record.started:%Y%m%dT%H%M%S%f}-{attempt}"
 
 
 def failed(record: Record) -> McmlError:

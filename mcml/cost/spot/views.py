@@ -10,6 +10,7 @@ from mcml.cost.spot.contest import Contest
 from mcml.cost.spot.decide import on_demand_cost
 from mcml.cost.spot.market import Memory
 from mcml.cost.spot.order import Planning, Record
+from mcml.cost.spot.watch import Watch
 from mcml.store.ledger.exact import percent, tidy, total
 
 CONTEST = (
@@ -92,6 +93,7 @@ JOBS = (
     Column("saved", "Saved", "money"),
     Column("currency", "In"),
     Column("interruptions", "Taken away", "number"),
+    Column("looked_after", "Supervisor"),
 )
 PLACES = (
     Column("place", "Place"),
@@ -104,16 +106,24 @@ PLACES = (
 )
 
 
-def jobs(records: Sequence[Record], places: Mapping[str, Memory]) -> Document:
-    """Show the jobs, and how the places have been. `saved` is against the same work on demand without an interruption."""
-    items = [_job(record) for record in records]
-    blocks: list[Block] = [Table(JOBS, items, empty="no spot job yet: mcml cost spot run --help")]
+def jobs(records: Sequence[Record], places: Mapping[str, Memory], watches: Mapping[str, Watch | None]) -> Document:
+    """Show the jobs, and how the places have been. `saved` is against the same work on demand without an interruption; `supervisor` is
+    the process on this machine that looks after a job."""
+    items = [_job(record, watches.get(record.name)) for record in records]
+    rows = [{**item, "looked_after": _looked_after(record, watches.get(record.name))} for item, record in zip(items, records, strict=True)]
+    blocks: list[Block] = [Table(JOBS, rows, empty="no spot job yet: mcml cost spot run --help")]
     if places:
         blocks.append(Section("Places", [Table(PLACES, [_place(name, memory) for name, memory in places.items()])]))
     return Document("SpotJobs", items, blocks)
 
 
-def _job(record: Record) -> dict[str, object]:
+def _looked_after(record: Record, watch: Watch | None) -> str:
+    if watch is not None:
+        return f"pid {watch.process.pid}"
+    return "nobody here" if record.state == "running" else ""
+
+
+def _job(record: Record, watch: Watch | None) -> dict[str, object]:
     dear, place = on_demand_cost(record), record.place
     levels = {"running": "ok", "done": "ok", "stopped": "idle", "failed": "bad"}
     return {
@@ -134,6 +144,8 @@ def _job(record: Record) -> dict[str, object]:
         "on_demand_seconds": round(record.on_demand_seconds, 3),
         "interruptions": record.interruptions,
         "switches": record.switches,
+        "noticed_at": place.noticed if place else None,
+        "supervisor": {"pid": watch.process.pid, "since": watch.since, "log": watch.log} if watch else None,
     }
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,6 +17,8 @@ import psutil
 import pytest
 
 from mcml.core.clock import parse_rfc3339, utc_now
+from mcml.core.process import is_alive, reference
+from mcml.cost.spot.watch import watcher
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local.instances import LocalInstances
 from mcml.providers.local.settings import Settings
@@ -41,9 +44,9 @@ class Project:
         """The command that trains, or goes on with it."""
         return [sys.executable, trainer.__file__, str(self.folder / "saved"), str(steps), str(SECONDS), str(EVERY)]
 
-    def order(self, *, work: str = "5s", deadline: str = "60s") -> list[str]:
-        """The command that runs it on spot."""
-        places = ["--on", "eu-1/local-1x2", "--on", "eu-1/local-1x1", "--fallback", f"eu-1/{self.fallback}"]
+    def order(self, *, work: str = "5s", deadline: str = "60s", fallback: str = "") -> list[str]:
+        """The command that runs it on spot; without another fallback, the stopped machine is it."""
+        places = ["--on", "eu-1/local-1x2", "--on", "eu-1/local-1x1", "--fallback", f"eu-1/{fallback or self.fallback}"]
         times = ["--work", work, "--deadline", deadline, "--restart", "2s", "--checkpoint", "1s", "--tick", "1s"]
         return ["cost", "spot", "run", "train", *places, *times, "--progress", "saved/progress"]
 
@@ -160,6 +163,57 @@ def test_without_slack_it_runs_on_demand_and_a_stop_ends_it(project: Project) ->
 
 
 @pytest.mark.slow
+def test_a_detached_job_falls_back_on_a_machine_that_is_launched_and_is_taken_over_when_its_supervisor_dies(project: Project) -> None:
+    """It has no slack, so it runs on demand; its supervisor is killed with -9, another one takes over, and a stop ends both."""
+    order = [*project.order(work="200s", deadline="204s", fallback="local-1x2"), "--detach", "-o", "json", "--", *project.training(LONG)]
+    begun = project.mcml(*order)
+    assert begun.code == 0, begun.err
+    (job,) = json.loads(begun.out)["items"]
+    first = job["supervisor"]
+    assert (set(first), first["log"]) == ({"pid", "since", "log"}, str(project.folder / ".mcml" / "spot" / "train.log"))
+    until(lambda: project.step() >= EVERY)
+    (launched,) = [one for one in project.instances.list({"mcml-spot-job": "train"}) if one.state == "running"]
+    assert (launched.machine, launched.spot) == ("local-1x2", False)
+
+    os.kill(first["pid"], signal.SIGKILL)
+    until(lambda: reference(first["pid"]) is None)
+    alone = project.mcml("cost", "spot", "status", terminal=True).out
+    assert ("nobody here" in alone, "mcml cost spot run train --detach" in alone) == (True, True)
+    (taken_over,) = project.items("cost", "spot", "run", "train", "--detach")
+    second = watcher(project.folder / ".mcml" / "spot", "train")
+    assert second is not None
+    assert second.process.pid != first["pid"]
+    assert (taken_over["place"], taken_over["supervisor"]["pid"]) == ("on-demand eu-1/local-1x2", second.process.pid)  # type: ignore[index]
+    assert f"pid {second.process.pid}" in project.mcml("cost", "spot", "status").out
+    (stopped,) = project.items("cost", "spot", "stop", "train", "--yes")
+    assert (stopped["state"], stopped["supervisor"]) == ("stopped", None)
+    assert not is_alive(second.process)
+    assert {one.state for one in project.instances.list()} == {"stopped"}
+    assert project.starts() == [project.starts()[0]], "nobody has started it again"
+    said = (project.folder / ".mcml" / "spot" / "train.log").read_text()
+    assert "train: moved eu-1/local-1x2" in said
+
+
+@pytest.mark.slow
+def test_a_notice_moves_a_real_training_and_sigterm_leaves_it_as_it_is(project: Project) -> None:
+    argv = [sys.executable, "-m", "mcml", *project.order(work="200s", deadline="400s"), "--", *project.training(LONG)]
+    with subprocess.Popen(argv, cwd=project.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        until(lambda: project.step() >= EVERY)
+        (first,) = project.instances.list({"mcml-spot-job": "train"})
+        project.instances.warn(first.id, utc_now() + timedelta(minutes=2))
+        until(lambda: len(project.starts()) > 1)
+        until(lambda: [one.state for one in project.instances.list({"mcml-spot-job": "train"})] == ["stopped", "running"])
+        running.terminate()
+        out, said = running.communicate(timeout=30)
+    assert (running.returncode, "running" in out) == (0, True), said
+    assert "train: noticed eu-1/local-1x1" in said
+    assert project.starts()[1] >= EVERY, "it goes on from a checkpoint"
+    (left,) = project.items("cost", "spot", "stop", "train", "--yes")
+    assert (left["state"], left["supervisor"], left["interruptions"]) == ("stopped", None, 1)
+    assert {one.state for one in project.instances.list()} == {"stopped"}
+
+
+@pytest.mark.slow
 def test_a_plan_is_shown_and_nothing_is_started(project: Project) -> None:
     planned = project.mcml(*project.order(), "--dry-run", "-o", "json", "--", *project.training())
     items = json.loads(planned.out)["items"]
@@ -177,6 +231,7 @@ def test_what_is_missing_or_wrong_is_said_with_the_next_command(project: Project
         (*project.order(deadline="5s"), "--", "true"): (1, "the deadline cannot be kept"),
         (*project.order(), "--on", "local-1x1", "--", "true"): (2, "names no machine of a target"),
         (*project.order(), "--on", "us-1/local-1x1", "--", "true"): (5, "us-1"),
+        (*project.order(fallback="local-1x3"), "--", "true"): (5, "neither a machine nor a machine type of eu-1"),
         ("cost", "spot", "stop", "train"): (5, "no spot job"),
     }
     for argv, (code, said) in cases.items():

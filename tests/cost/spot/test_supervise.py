@@ -1,5 +1,6 @@
 """A supervised job in a cloud by script: in time on any market, whoever is killed when, and nothing is left running."""
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,16 +18,17 @@ from mcml.core.report import Silent
 from mcml.cost.spot import market
 from mcml.cost.spot.job import Choice
 from mcml.cost.spot.market import Memory, ranked
-from mcml.cost.spot.order import Candidate, Fallback, Order, Record, read
-from mcml.cost.spot.supervise import Site, Supervisor
+from mcml.cost.spot.order import Candidate, Fallback, Order, Place, Record, read
+from mcml.cost.spot.site import Site, fallback
+from mcml.cost.spot.supervise import Supervisor
 from mcml.providers.api.instances import Instance, MachineRequest
 from mcml.providers.api.inventory import Blocker, Resource
 from mcml.store.db import Store
-from tests.cost.spot.cloud import BEGAN, FALLBACK, Cloud, Killed
+from tests.cost.spot.cloud import BEGAN, FALLBACK, Cloud, Killed, Warned
 
 PLACES = (Candidate("eu-1", "m1"), Candidate("eu-1", "m2"))
 ORDER = Order(("train",), PLACES, Fallback("eu-1", FALLBACK), 3600, 7200, 60, 120, 60, "progress")
-
+LAUNCHED = replace(ORDER, fallback=Fallback("eu-1", machine="m1"))
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """A job writes its state down hundreds of times, each with fsync."""
@@ -38,8 +40,8 @@ def store() -> Iterator[Store]:
         yield store
 
 
-def cloud(up: list[bool], kills: frozenset[int] = frozenset(), silent: frozenset[int] = frozenset(), order: Order = ORDER) -> Cloud:
-    return Cloud(up, order.work, order.restart, order.checkpoint, kills, silent)
+def cloud(up: list[bool], order: Order = ORDER, launch: int = 0, **calls: Any) -> Cloud:
+    return Cloud(up, order.work, order.restart - launch, order.checkpoint, launch=launch, **calls)
 
 
 def supervisor(store: Store, place: Cloud) -> Supervisor:
@@ -89,7 +91,7 @@ def test_without_spot_it_waits_while_it_can_and_ends_on_demand_in_time(store: St
 
 def test_an_interruption_falls_back_in_time_and_comes_back_to_spot(store: Store) -> None:
     quick = replace(ORDER, restart=4, checkpoint=6)
-    place = cloud([True] * 20 + [False] * 70 + [True] * 100, order=quick)
+    place = cloud([True] * 20 + [False] * 70 + [True] * 100, quick)
     record = finished(store, place, quick)
     assert (record.state, record.late, record.interruptions) == ("done", False, 1)
     assert record.on_demand_seconds > 0
@@ -110,23 +112,137 @@ def test_an_interruption_falls_back_in_time_and_comes_back_to_spot(store: Store)
     first=st.booleans(),
     kills=st.frozensets(st.integers(1, 40), max_size=3),
     silent=st.frozensets(st.integers(1, 40), max_size=3),
+    lost=st.frozensets(st.integers(1, 40), max_size=2),
+    order=st.sampled_from([ORDER, LAUNCHED]),
+    launch=st.sampled_from([0, 20, 50]),
+    until=st.sampled_from([1e9, 15.0, 40.0]),
 )
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_on_any_market_it_ends_in_time_and_leaves_nothing_running(
-    spells: list[int], first: bool, kills: frozenset[int], silent: frozenset[int]
+    spells: list[int],
+    first: bool,
+    kills: frozenset[int],
+    silent: frozenset[int],
+    lost: frozenset[int],
+    order: Order,
+    launch: int,
+    until: float,
 ) -> None:
-    """mcml is killed right after some calls, before it hears the answer; others are not answered. The deadline allows for both."""
+    """mcml is killed right after some calls, before it hears the answer; others are not answered, or done and not answered; to ask for a
+    machine takes up to most of a tick; one type goes away with notice. The deadline allows for all of that."""
     up = [first ^ bool(number % 2) for number, spell in enumerate(spells) for _ in range(spell)]
-    place = cloud(up, kills=kills, silent=silent - kills)
+    calls: dict[str, Any] = {"kills": kills, "silent": silent - kills, "lost": lost - kills - silent}
+    place = Warned(up, order.work, order.restart - launch, order.checkpoint, launch=launch, until=until, **calls)
+    trouble = len(kills) + len(silent) + len(lost)
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder, Store(f"sqlite:///{folder}/mcml.db") as store:
-        record = finished(store, place, replace(ORDER, restart=ORDER.restart + 60 * (len(kills) + len(silent))))
+        record = finished(store, place, replace(order, restart=order.restart + (60 + launch) * trouble))
         assert (record.state, record.late, place.running()) == ("done", False, [])
         assert record.ended is not None
         assert record.ended <= record.due
-        assert place.most <= 2
+        assert place.most <= 2 + len(lost)
         assert len(place.tokens) <= record.attempt
-        assert float(record.cost) >= float(place.paid) * 0.9 - 200
-        assert float(record.cost) <= float(place.paid) + 3 * 60 * (4 + len(kills) + len(silent) + record.interruptions)
+        assert float(record.cost) >= float(place.paid) * 0.9 - 200 - 3 * (60 + launch) * (len(lost) + record.switches)
+        assert float(record.cost) <= float(place.paid) + 3 * (60 + launch) * (4 + trouble + record.interruptions)
+
+
+def test_a_fallback_is_launched_when_it_is_needed_and_ended_when_spot_is_back(store: Store) -> None:
+    """Twice, so that each is another machine; to ask for one takes a third of what a start does."""
+    quick = replace(LAUNCHED, restart=30, checkpoint=6)
+    place = cloud([False] * 70 + [True] * 10 + [False] * 20 + [True] * 100, quick, 10)
+    del place.machines[FALLBACK]
+    record = finished(store, place, quick)
+    assert (record.state, record.late, place.running()) == ("done", False, [])
+    launched = [one for one in place.machines.values() if not one.spot]
+    assert [one.machine for one in launched] == ["m1", "m1"]
+    assert {one.tags["mcml-spot-job"] for one in launched} == {"train"}
+    moved = [entry.facts for entry in store.entries() if entry.kind == "cost.spot_moved"]
+    assert [told["market"] for told in moved] == ["on-demand", "spot", "on-demand", "spot"]
+    assert moved[0]["place"] == "eu-1/m1"
+    assert place.most == 2
+    assert record.on_demand_seconds + record.spot_seconds == pytest.approx(sum(place.busy.values()) + 30 * 4, abs=60 * 5)
+
+
+def test_a_launch_whose_answer_is_lost_is_asked_for_again_and_makes_one_machine(store: Store) -> None:
+    """Spot is asked for in two places first; the launch is heard the third time."""
+    order = replace(LAUNCHED, deadline=3600 + 60 + 120 + 240)
+    place = cloud([False], order, lost=frozenset({5, 6}))
+    record = finished(store, place, order)
+    assert (record.state, record.late, place.running()) == ("done", False, [])
+    assert [name for name in place.machines if name != FALLBACK] == ["launched-0"]
+    assert place.asked.count("launched-0") == 3
+
+
+def test_a_launch_that_was_never_heard_of_is_ended_when_spot_comes_first(store: Store) -> None:
+    order = replace(LAUNCHED, deadline=3600 + 60 + 120 + 360)
+    place = cloud([False] + [True] * 200, order)
+    at_work = supervisor(store, place)
+    record = at_work.begin("train", order)
+    unheard = Place(Choice.ON_DEMAND, "eu-1", "m1", "", "asked-before", Decimal(10800), place.now)
+    place.request(MachineRequest("m1", "asked-before", tags={"mcml-spot-job": "train"}, spot=False))
+    place.sleep(60)
+    record = at_work.look(replace(record, leaving=(unheard,)))
+    assert (record.place and record.place.word, record.leaving) == ("spot", ())
+    assert [one.id for one in place.running()] == ["spot-1"]
+
+
+def test_a_notice_moves_the_job_before_its_machine_is_taken_away(store: Store) -> None:
+    """Two minutes of notice are seen between two ticks of ten minutes; the next machine is there before the first one dies."""
+    order = replace(ORDER, tick=600, deadline=9000)
+    place = Warned([True], order.work, order.restart, order.checkpoint, until=25)
+    record = finished(store, place, order)
+    assert (record.state, record.interruptions, place.most, place.running()) == ("done", 1, 2, [])
+    assert events(store) == ["started", "moved", "noticed", "moved", "ended"]
+    told = next(entry for entry in store.entries() if entry.kind == "cost.spot_noticed")
+    assert (told.facts["place"], told.facts["until"]) == ("eu-1/m1", place.end.isoformat())
+    second = place.machines["spot-1"]
+    assert second.machine == "m2"
+    assert place.end - timedelta(minutes=2) <= second.launched <= place.end - timedelta(seconds=99)
+    memories = market.every(store)
+    assert [memories[name].interrupted for name in ("eu-1/m1", "eu-1/m2")] == [1, 0]
+    assert memories["eu-1/m1"].seconds == pytest.approx(23 * 60, abs=30)
+
+
+def test_a_machine_with_notice_works_on_where_there_is_no_other_place_and_counts_once(store: Store) -> None:
+    order = replace(ORDER, candidates=PLACES[:1], deadline=10_800)
+    place = Warned([True], order.work, order.restart, order.checkpoint, until=25)
+    record = finished(store, place, order)
+    assert (record.state, record.late, record.interruptions, market.every(store)["eu-1/m1"].interrupted) == ("done", False, 1, 1)
+    assert events(store)[:4] == ["started", "moved", "noticed", "interrupted"]
+    assert place.machines["spot-0"].state == "interrupted", "it was not stopped before its time"
+
+
+def test_with_notice_and_no_slack_on_demand_is_launched_at_once(store: Store) -> None:
+    order = replace(LAUNCHED, candidates=PLACES[:1], deadline=66 * 60)
+    place = Warned([True], order.work, order.restart, order.checkpoint, until=25)
+    record = finished(store, place, order)
+    assert (record.state, record.late, place.running()) == ("done", False, [])
+    assert place.end - timedelta(minutes=2) <= place.machines["launched-1"].launched < place.end
+    assert place.machines["spot-0"].state == "stopped", "it was given back before it was taken"
+
+
+def test_who_is_told_to_leave_off_leaves_the_job_as_it_is_and_a_stop_is_heard_first(store: Store) -> None:
+    place = cloud([True])
+    at_work = replace(supervisor(store, place), sleep=lambda _: True)
+    record = at_work.run(at_work.begin("train", ORDER))
+    assert (record.state, len(place.running())) == ("running", 1)
+
+    def stopped_meanwhile(_: float) -> bool:
+        supervisor(store, place).stop("train")
+        return True
+
+    later = replace(supervisor(store, place), sleep=stopped_meanwhile)
+    assert later.run(later.resume("train")).state == "stopped"
+    assert place.running() == []
+
+
+def test_a_fallback_is_a_machine_or_a_type_of_machine() -> None:
+    site = Site(cloud([True]), "local", "r")
+    assert fallback(site, "eu-1", FALLBACK) == Fallback("eu-1", FALLBACK)
+    assert fallback(site, "eu-1", "m2") == Fallback("eu-1", machine="m2")
+    with pytest.raises(NotFound, match="neither a machine nor a machine type of eu-1") as neither:
+        fallback(site, "eu-1", "m3")
+    assert "did you mean 'm1'?" in neither.value.why
+    assert "--fallback eu-1/MACHINE_TYPE" in neither.value.next_step
 
 
 def test_a_command_that_never_saves_is_given_up(store: Store) -> None:
@@ -211,7 +327,7 @@ class Outage:
 
     def __getattr__(self, name: str) -> Any:
         """Return what the cloud does, or a way to be refused."""
-        if self.place.now < self.since:
+        if self.place.now < self.since or name == "notices":
             return getattr(self.place, name)
         raise Unavailable("the cloud does not answer")
 
@@ -330,6 +446,16 @@ def test_a_record_is_read_back_as_it_was_written(store: Store) -> None:
     assert supervisor(store, place).resume("train") == record
     with pytest.raises(InvalidRequest, match="cannot be read"):
         read({"name": "train"})
+
+
+def test_a_record_of_before_machines_were_launched_is_read(store: Store) -> None:
+    """A fallback had an instance and nothing else, and a place no notice."""
+    place = cloud([True])
+    at_work = supervisor(store, place)
+    record = at_work.look(at_work.begin("train", ORDER))
+    old = json.loads(json.dumps(record.document, default=str))
+    del old["order"]["fallback"]["machine"], old["place"]["noticed"]
+    assert read(old) == record
 
 
 def test_nothing_is_known_of_a_job_that_was_never_begun(store: Store) -> None:

@@ -9,7 +9,7 @@ app = group(
     "spot",
     "Spot machines under a deadline: what they save, and jobs that use them and fall back on demand in time.",
     examples=(
-        "mcml cost spot run train --on eu-1/g5.xlarge --fallback eu-1/i-0abc ... -- python train.py",
+        "mcml cost spot run train --on eu-1/g5.xlarge --fallback eu-1/g5.xlarge ... -- python train.py",
         "mcml cost spot status                               # where each job runs, what it cost and saved",
         "mcml cost spot simulate --work 48h --deadline 52h   # our policy beside three others, on drawn traces",
         "mcml cost spot simulate traces/ --restart 12m",

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from mcml.cost.spot.order import Order
 
 EXAMPLES = (
-    "mcml cost spot run train --on eu-1/g5.xlarge --fallback eu-1/i-0abc --work 48h --deadline 52h \\",
-    "    --progress s3://runs/train/progress -- python train.py --resume s3://runs/train",
+    "mcml cost spot run train --on eu-1/g5.xlarge --fallback eu-1/g5.xlarge --work 48h --deadline 52h \\",
+    "    --progress s3://runs/train/progress --detach -- python train.py --resume s3://runs/train",
     "mcml cost spot run train              # goes on with a job that was left, at once",
 )
 
@@ -31,13 +31,14 @@ def run(
     name: Annotated[str, typer.Argument(help="Name of the job.")],
     argv: Annotated[list[str] | None, typer.Argument(metavar="-- COMMAND", help="What to run; it goes on from its checkpoint.")] = None,
     on: Annotated[list[str] | None, typer.Option("--on", help="TARGET/MACHINE where spot may be had (repeatable).")] = None,
-    fallback: Annotated[str, typer.Option("--fallback", help="TARGET/ID of a stopped on-demand machine that runs the same job.")] = "",
+    fallback: Annotated[str, typer.Option("--fallback", help="TARGET/MACHINE on demand, or TARGET/ID of a stopped machine.")] = "",
     progress: Annotated[str, typer.Option("--progress", help="File or URL where the job says its saved share, 0 to 1.")] = "",
     work: Annotated[str, typer.Option("--work", help="How long it takes without a stop.")] = "",
     deadline: Annotated[str, typer.Option("--deadline", help="How long it may take.")] = "",
     restart: Annotated[str, typer.Option("--restart", help="What every start of a machine costs.")] = "3m",
     checkpoint: Annotated[str, typer.Option("--checkpoint", help="How often it saves.")] = "20m",
     tick: Annotated[str, typer.Option("--tick", help="How often we look.  [default: a 500th of the deadline]")] = "",
+    detach: Annotated[bool, typer.Option("--detach", help="Leave a process behind that looks after it.")] = False,
 ) -> Document:
     """Run a job on spot machines, and on demand where the deadline asks for it. Whoever looks after it may be killed: run it again.
 
@@ -46,20 +47,19 @@ def run(
     """
     from mcml.cli.cost.spot import supervisor
     from mcml.cost.spot import views
-    from mcml.cost.spot.supervise import failed
 
-    fresh = order(argv or (), on or (), fallback, progress, (work, deadline, restart, checkpoint, tick)) if argv else None
+    times = (work, deadline, restart, checkpoint, tick)
+    fresh = order(session, argv, on or (), fallback, progress, times) if argv else None
     asked = fresh or supervisor.known(session, name).order
     at_work = supervisor.of(session, asked)
     if session.dry_run:
         return views.plan(name, at_work.planned(asked))
-    record = at_work.run(at_work.begin(supervisor.checked_name(name), fresh) if fresh else at_work.resume(name))
-    if record.state == "failed":
-        raise failed(record)
-    return views.jobs([record], {})
+    if detach:
+        return supervisor.detached(session, at_work, supervisor.checked_name(name), fresh)
+    return supervisor.foreground(session, at_work, supervisor.checked_name(name), fresh)
 
 
-def order(argv: "Sequence[str]", on: "Sequence[str]", fallback: str, progress: str, times: "Sequence[str]") -> "Order":
+def order(session: Session, argv: "Sequence[str]", on: "Sequence[str]", fallback: str, progress: str, times: "Sequence[str]") -> "Order":
     """Read what is ordered. Raises Usage for what is missing."""
     from mcml.cli.cost.spot import supervisor
     from mcml.cli.cost.spot.words import seconds
@@ -76,7 +76,7 @@ def order(argv: "Sequence[str]", on: "Sequence[str]", fallback: str, progress: s
     return Order(
         tuple(argv),
         tuple(supervisor.candidate(text) for text in on),
-        supervisor.fallback(fallback),
+        supervisor.fallback(session, fallback),
         length["--work"],
         length["--deadline"],
         length["--restart"],

@@ -17,13 +17,15 @@ def register(app: typer.Typer) -> None:
 
 
 def status(session: Session, name: Annotated[str, typer.Argument(help="One job; all without.", show_default=False)] = "") -> Document:
-    """Show the spot jobs: where each runs, how far it is, what it has cost and saved; and how the places have been."""
+    """Show the spot jobs: where each runs, how far it is, what it has cost and saved, who looks after it; and how the places have been."""
     from mcml.cli.cost.spot import supervisor
-    from mcml.cost.spot import market, order, views
+    from mcml.cost.spot import market, order
     from mcml.store import documents
 
     with session.store.reading() as connection:
         kept = [order.read(one.content) for one in documents.every(connection, order.KIND)]
     if name:
         kept = [supervisor.known(session, name)]
-    return views.jobs(kept, market.every(session.store))
+    for left in supervisor.alone(session, kept):
+        session.note(f"nobody on this machine looks after {left}: mcml cost spot run {left} --detach")
+    return supervisor.shown(session, kept, market.every(session.store))

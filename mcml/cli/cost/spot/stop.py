@@ -19,10 +19,13 @@ def register(app: typer.Typer) -> None:
 def stop(session: Session, name: Annotated[str, typer.Argument(help="A spot job.")]) -> Document:
     """Stop a spot job and its machine; what its checkpoints hold stays where they are. Whoever looks after it leaves off."""
     from mcml.cli.cost.spot import supervisor
-    from mcml.cost.spot import views
+    from mcml.cost.spot.watch import wake, watcher
 
     record = supervisor.known(session, name)
     if (record.state != "running" and not record.leaving) or session.dry_run:
-        return views.jobs([record], {})
+        return supervisor.shown(session, [record])
     session.confirm(f"Stop the spot job {name}, {record.saved:.0%} done?")
-    return views.jobs([supervisor.of(session, record.order).stop(name)], {})
+    stopped = supervisor.of(session, record.order).stop(name)
+    if (watch := watcher(supervisor.folder(session), name)) and not wake(watch):
+        session.note(f"pid {watch.process.pid} looks after {name} still: it leaves off when its cloud has answered")
+    return supervisor.shown(session, [stopped])

@@ -1,17 +1,25 @@
 """What run, stop and status share: the supervisor of a job, with the targets it may use."""
 
 import re
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcml.cli.session import Session
 from mcml.core.errors import Usage
+from mcml.core.view import Document
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mcml.cost.spot.market import Memory
     from mcml.cost.spot.order import Candidate, Fallback, Order, Record
     from mcml.cost.spot.progress import Reader
-    from mcml.cost.spot.supervise import Site, Supervisor
+    from mcml.cost.spot.site import Site
+    from mcml.cost.spot.supervise import Supervisor
 
+DETACH_SECONDS = 60.0
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -22,6 +30,53 @@ def of(session: Session, order: "Order") -> "Supervisor":
     targets = dict.fromkeys([*(one.target for one in order.candidates), order.fallback.target])
     sites = {target: _site(session, target) for target in targets}
     return Supervisor(session.store, sites, _reader(session, order.progress), session.clock, session.reporter)
+
+
+def foreground(session: Session, at_work: "Supervisor", name: str, fresh: "Order | None") -> Document:
+    """Look after a job until it ends, or until SIGTERM. Raises Conflict when somebody does already, McmlError for a job that failed."""
+    from mcml.cost.spot.supervise import failed
+    from mcml.cost.spot.watch import watching
+
+    with watching(folder(session), name, session.clock()) as stop:
+        at_work = replace(at_work, sleep=stop.wait)
+        record = at_work.run(at_work.begin(name, fresh) if fresh else at_work.resume(name))
+    if record.state == "failed":
+        raise failed(record)
+    return shown(session, [record])
+
+
+def detached(session: Session, at_work: "Supervisor", name: str, fresh: "Order | None") -> Document:
+    """Begin a job, and leave `mcml cost spot run NAME` behind as a process of its own that looks after it."""
+    from mcml.cost.spot.watch import detach
+
+    if fresh:
+        at_work.begin(name, fresh)
+    argv = [sys.executable, "-m", "mcml", "cost", "spot", "run", name]
+    argv += ["--profile", session.config.profile] if session.config.profile else []
+    left = detach(folder(session), name, argv, cwd=session.config.project, seconds=session.timeout or DETACH_SECONDS)
+    session.note(f"pid {left.process.pid} looks after {name} and writes to {left.log}" if left else f"{name} is over already")
+    return shown(session, [known(session, name)])
+
+
+def shown(session: Session, records: "Sequence[Record]", places: "Mapping[str, Memory] | None" = None) -> Document:
+    """Show jobs, and who looks after each."""
+    from mcml.cost.spot import views
+    from mcml.cost.spot.watch import watcher
+
+    watches = {record.name: watcher(folder(session), record.name) for record in records}
+    return views.jobs(records, places or {}, watches)
+
+
+def alone(session: Session, records: "Sequence[Record]") -> list[str]:
+    """Return the names of the jobs that run and that nobody on this machine looks after."""
+    from mcml.cost.spot.watch import watcher
+
+    return [record.name for record in records if record.state == "running" and watcher(folder(session), record.name) is None]
+
+
+def folder(session: Session) -> Path:
+    """Return where those who look after jobs on this machine say so."""
+    return session.config.state / "spot"
 
 
 def known(session: Session, name: str) -> "Record":
@@ -51,11 +106,12 @@ def candidate(text: str) -> "Candidate":
     return Candidate(*_halves(text, "--on", "eu-1/m5.large"))
 
 
-def fallback(text: str) -> "Fallback":
-    """Read TARGET/ID. Raises Usage."""
-    from mcml.cost.spot.order import Fallback
+def fallback(session: Session, text: str) -> "Fallback":
+    """Read TARGET/MACHINE or TARGET/ID, whichever the target knows. Raises Usage, NotFound."""
+    from mcml.cost.spot import site
 
-    return Fallback(*_halves(text, "--fallback", "eu-1/i-0abc"))
+    target, what = _halves(text, "--fallback", "eu-1/m5.large")
+    return site.fallback(_site(session, target), target, what)
 
 
 def _halves(text: str, option: str, example: str) -> tuple[str, str]:
@@ -66,7 +122,7 @@ def _halves(text: str, option: str, example: str) -> tuple[str, str]:
 
 
 def _site(session: Session, target: str) -> "Site":
-    from mcml.cost.spot.supervise import Site
+    from mcml.cost.spot.site import Site
     from mcml.providers import discovery
     from mcml.providers.api.capability import INSTANCES, INVENTORY
 
