@@ -14,6 +14,7 @@ from mcml.core.when import duration
 from mcml.cost.live import tagged
 from mcml.cost.rightsize.judge import left_alone, recommend
 from mcml.cost.rightsize.measure import measure, resized
+from mcml.cost.rightsize.offs import Offs, of
 from mcml.cost.rightsize.saving import BILLED, Rate, rate_of
 from mcml.cost.rightsize.values import Recommendation, Subject, Usage
 from mcml.providers.api.instances import Instance, Instances, MachinePrice
@@ -30,7 +31,8 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Site:
-    """A target: its machines, its metrics (None: it measures nothing), and when we last changed the type of which, by TARGET/ID."""
+    """A target: its machines, its metrics (None: it measures nothing), and by TARGET/ID when we last changed the type of which, and when we
+    had turned which off."""
 
     target: str
     provider: str
@@ -38,6 +40,7 @@ class Site:
     instances: Instances
     metrics: Metrics | None = None
     resized: Mapping[str, datetime] = field(default_factory=dict)
+    offs: Mapping[str, Offs] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,13 +130,15 @@ class _Work:
             begin = self.now - duration(self.settings.window)
             start = max(begin, subject.resized or begin)
             usage = measure(self.site.metrics, one.id, start, self.now, self.names, duration(self.settings.minimum))
+            usage = replace(usage, off=of(self.site.offs, subject.key).steps(usage.start, usage.end, usage.step))
         return Seen(recommend(subject, usage, self.catalogue, self.settings, rate), usage, rate)
 
     def _subject(self, one: Instance) -> Subject:
         type = next((price for price in self.catalogue if price.machine == one.machine), None)
         site = self.site
         subject = Subject(site.target, site.provider, site.region, one, type or _untold(one.machine, site.region, self.now))
-        return replace(subject, resized=resized(one, site.resized.get(subject.key), self.typed.get(machines.key(one.id), ())))
+        seen = (*self.typed.get(machines.key(one.id), ()), *of(site.offs, subject.key).typed)
+        return replace(subject, resized=resized(one, site.resized.get(subject.key), seen))
 
 
 def _check(settings: Rightsizing) -> None:

@@ -3,8 +3,9 @@
 Since when (`resized`), the latest of
 
 - the last change of its type that our own journal has, for the moment of it;
-- the end of the newest charge period in which the bill, a meter or an estimate has another type of it;
-- its start, when that is later than the last charge period with its present type, or when no charge period names its type: nobody knows
+- the end of the newest charge period in which the bill, a meter or an estimate has another type of it, or the moment at which our
+  schedules turned it off or on as another;
+- its start, when that is later than the last such period or moment with its present type, or when there is none: nobody knows
   what it was before, and a type is changed between a stop and a start. (Azure tells when a machine was made, not when it was started.)
 
 What was measured before tells how full another machine was.

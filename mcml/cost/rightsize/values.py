@@ -28,19 +28,20 @@ class Step:
 class Usage:
     """What a machine did from `start` to `end`, by measure: steps with a sample only. A measure that is not there is unknown.
 
-    `steps` is how many steps the span has, so that its coverage can be told. What was measured before the machine had its present type
-    is not in it.
+    `steps` is how many steps the span has, so that its coverage can be told, less the `off` ones, in which we had turned it off. What was
+    measured before the machine had its present type is not in it.
     """
 
     start: datetime
     end: datetime
     step: timedelta
     measured: Mapping[MachineMetric, tuple[Step, ...]]
+    off: int = 0
 
     @property
     def steps(self) -> int:
-        """How many steps the span has."""
-        return -((self.start - self.end) // self.step)
+        """How many steps of the span it could be measured in."""
+        return -((self.start - self.end) // self.step) - self.off
 
 
 @dataclass(frozen=True)

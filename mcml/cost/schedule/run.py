@@ -190,6 +190,7 @@ class Work:
         self._set(step)
         hourly = None if thing.hourly is None else str(thing.hourly)
         facts = {"schedule": self.schedule, "kind": thing.kind, "id": thing.id, "from": size, "to": left, "reason": step.reason}
+        facts["machine"] = thing.machine
         facts |= {"hourly": hourly, "currency": thing.currency, **({"by": self.by, "undo": step.values["undo"]} if self.by else {})}
         told = Fact("cost.turned_off", "cost", thing.target, facts=facts)
         self._remember(replace(one, done=True), told)
@@ -219,6 +220,7 @@ class Work:
         target, kind, identifier = one.key.split("/", 2)
         facts = {"schedule": one.schedule, "kind": kind, "id": identifier, "size": one.size, "reason": why, "machine_hours": str(hours)}
         facts |= {"saved": None if money is None else str(money), "currency": one.currency, **({"by": one.by} if one.by else {})}
+        facts |= {"machine": self.things[one.key].machine} if one.key in self.things else {}
         with self.store.writing() as connection:
             documents.remove(connection, STOPPED, one.key)
             journal.append(connection, Fact("cost.turned_on", "cost", target, facts=facts))

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from mcml.cost.rightsize.look import Seen, Site
+    from mcml.cost.rightsize.offs import Offs
+
+    Told = tuple[Mapping[str, datetime], Mapping[str, Offs]]
 
 Key = Annotated[str, typer.Argument(help="A machine, as TARGET/ID.", metavar="TARGET/ID")]
 
@@ -28,10 +31,9 @@ def read_key(text: str) -> tuple[str, str]:
     return target, machine
 
 
-def site(session: Session, target: str, changed: "Mapping[str, datetime] | None" = None) -> "Site":
+def site(session: Session, target: str, told: "Told | None" = None) -> "Site":
     """Return a target that can be asked for its machines. Raises NotFound for the target, ProviderCannot when it has no machines."""
     from mcml.cost.rightsize.look import Site
-    from mcml.cost.rightsize.measure import changes
     from mcml.providers import discovery
     from mcml.providers.api.capability import INSTANCES, METRICS
 
@@ -39,13 +41,22 @@ def site(session: Session, target: str, changed: "Mapping[str, datetime] | None"
     where = session.settings.targets[target]
     measured = discovery.spec(where.provider).offer(METRICS).support.usable
     metrics = session.open(METRICS, target) if measured else None
-    return Site(target, where.provider, where.region, instances, metrics, changes(session.store) if changed is None else changed)
+    return Site(target, where.provider, where.region, instances, metrics, *(told or _told(session)))
+
+
+def _told(session: Session) -> "Told":
+    """Return what our own journal has of machines: when we changed their types, and when we had turned them off."""
+    from mcml.core.when import duration
+    from mcml.cost.rightsize.measure import changes
+    from mcml.cost.rightsize.offs import offs
+
+    now = session.clock()
+    return changes(session.store), offs(session.store, now - duration(session.settings.cost.rightsizing.window), now)
 
 
 def inspect(session: Session, targets: "Sequence[str]" = ()) -> "Answers[list[Seen]]":
     """Look at every target that has machines, or at those that are named, all at once. Raises NotFound for an unknown name."""
     from mcml.core.errors import unknown
-    from mcml.cost.rightsize.measure import changes
     from mcml.providers import discovery
     from mcml.providers.api.capability import INSTANCES
 
@@ -54,11 +65,11 @@ def inspect(session: Session, targets: "Sequence[str]" = ()) -> "Answers[list[Se
         if name not in settings.targets:
             raise unknown("target", name, settings.targets, next_step="mcml config show")
     usable = [name for name, one in settings.targets.items() if discovery.spec(one.provider).offer(INSTANCES).support.usable]
-    changed = changes(session.store)
-    return ask_all({name: partial(_one, session, name, changed) for name in targets or usable})
+    told = _told(session)
+    return ask_all({name: partial(_one, session, name, told) for name in targets or usable})
 
 
-def _one(session: Session, target: str, changed: "Mapping[str, datetime]") -> "list[Seen]":
+def _one(session: Session, target: str, told: "Told") -> "list[Seen]":
     """Look at one target, and tell how far it is; with -q nobody is told."""
     from mcml.cli.cost import common
     from mcml.core.report import Silent
@@ -69,7 +80,7 @@ def _one(session: Session, target: str, changed: "Mapping[str, datetime]") -> "l
     ended = False
     try:
         found = look.inspect(
-            site(session, target, changed),
+            site(session, target, told),
             session.settings.cost.rightsizing,
             common.ledger(session),
             session.clock(),

@@ -1,0 +1,65 @@
+"""Machines on office hours: what our schedules wrote tells when they were off, and that a start was no resize."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mcml.core.fact import Fact
+from mcml.cost.rightsize.measure import resized
+from mcml.cost.rightsize.offs import NEVER, Offs, offs
+from mcml.cost.rightsize.values import Usage
+from mcml.store.db import Store
+from tests.cost.rightsize.made import subject
+
+MONDAY = datetime(2026, 11, 16, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(f"sqlite:///{tmp_path}/mcml.db") as store:
+        yield store
+
+
+def turned(store: Store, word: str, hour: float, machine: str = "m.4", id: str = "i-1", kind: str = "instance") -> None:
+    about = {"kind": kind, "id": id, "machine": machine}
+    store.append(Fact(f"cost.turned_{word}", "cost", "eu-1", about, at=MONDAY + hour * HOUR))
+
+
+def test_what_is_off_and_on_again_is_a_span(store: Store) -> None:
+    turned(store, "off", 18)
+    turned(store, "on", 32)
+    turned(store, "off", 42)
+    turned(store, "off", 43)  # told again by a run that was cut off
+    turned(store, "off", 5, id="workers", kind="group")
+    found = offs(store, MONDAY, MONDAY + 48 * HOUR)
+    assert set(found) == {"eu-1/i-1"}
+    spans = [((first - MONDAY) / HOUR, (last - MONDAY) / HOUR) for first, last in found["eu-1/i-1"].spans]
+    assert spans == [(18, 32), (42, 48)]
+
+
+def test_what_was_off_before_we_look_counts_from_there(store: Store) -> None:
+    turned(store, "off", -6)
+    turned(store, "on", 8)
+    assert offs(store, MONDAY, MONDAY + 9 * HOUR)["eu-1/i-1"].spans == ((MONDAY, MONDAY + 8 * HOUR),)
+
+
+def test_steps_that_it_was_off_are_no_gap() -> None:
+    nights = Offs(tuple((MONDAY + (24 * day + 18) * HOUR, MONDAY + (24 * day + 32) * HOUR) for day in range(7)))
+    usage = Usage(MONDAY, MONDAY + 7 * 24 * HOUR, HOUR, {})
+    assert usage.steps == 168
+    assert replace(usage, off=nights.steps(usage.start, usage.end, usage.step)).steps == 168 - 6 * 14 - 6
+    assert NEVER.steps(usage.start, usage.end, usage.step) == 0
+
+
+def test_a_start_by_a_schedule_is_no_resize_unless_the_type_was_another(store: Store) -> None:
+    started = replace(subject().instance, launched=MONDAY + 32 * HOUR)
+    turned(store, "off", 18)
+    turned(store, "on", 32.01)
+    assert resized(started, None, offs(store, MONDAY, MONDAY + 40 * HOUR)["eu-1/i-1"].typed) is None
+    assert resized(started, None, ()) == started.launched
+    turned(store, "off", 50, machine="m.2")
+    assert resized(started, None, offs(store, MONDAY, MONDAY + 60 * HOUR)["eu-1/i-1"].typed) == MONDAY + 50 * HOUR
