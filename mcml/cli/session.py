@@ -1,5 +1,7 @@
 """What a command may ask for, made at the moment it is asked: configuration, store, providers, progress, questions."""
 
+import shlex
+import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -136,7 +138,7 @@ class Session:
         from mcml.ui import render
 
         self._settle()
-        render.show(document, self.common.output, self.streams, self.clock())
+        render.show(document, self.common.output, self.streams, self.clock(), shlex.join(["mcml", *sys.argv[1:]]))
 
     def stdout_write(self, text: str) -> None:
         """Write text that is no document (a script, a schema) to stdout."""

@@ -180,7 +180,8 @@ def _explain(wrong: "ValidationError", model: Any, origins: Mapping[str, str]) -
         elif error.get("ctx", {}).get("pattern") == NAME_PATTERN:
             yield f"{place}{path}: a name is 1 to 63 of a-z, 0-9 and dashes, with no dash at its ends"
         else:
-            yield f"{place}{'' if named or not path else f'{path}: '}{error['msg'].removeprefix('Value error, ')}"
+            said = error["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")  # TOML has no tuples
+            yield f"{place}{'' if named or not path else f'{path}: '}{said}"
 
 
 def place_of(path: str, origins: Mapping[str, str]) -> str:

@@ -66,7 +66,7 @@ def _told(intake: Intake, store: Store, done: Ingested, reporter: Reporter, name
     if not done.unchanged and not intake.dry_run:
         store.append(*facts(delivery))
     said = f"{delivery.rows} rows" + (f", {delivery.quarantined} in quarantine" if delivery.quarantined else "")
-    reporter.finish(name, f"{said}, nothing new" if done.unchanged else said, ok=not delivery.quarantined)
+    reporter.finish(name, f"{said}, nothing new" if done.unchanged else said, ok=bool(delivery.rows or not delivery.quarantined))
     return done
 
 

@@ -18,7 +18,8 @@ SOURCE, DAY = "source", "day"
 TIMES = (DAY, "week", "month")
 UNIT_PLACES = 12
 """Decimals of a cost per thousand requests: a quotient, so it has to stop somewhere."""
-DAYS_DRAWN = 30
+DAYS_DRAWN = 31
+"""A month, whichever it is."""
 
 
 @dataclass(frozen=True)

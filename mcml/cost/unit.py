@@ -14,8 +14,8 @@ from itertools import groupby
 from typing import Literal, get_args
 
 from mcml.core.errors import unknown
-from mcml.cost.report import per_thousand
-from mcml.store.ledger.exact import apportion, percent, quotient, tidy, total
+from mcml.cost.report import UNIT_PLACES, per_thousand
+from mcml.store.ledger.exact import apportion, percent, product, quotient, tidy, total
 from mcml.store.ledger.units import ModelCost
 
 MODEL = "model"
@@ -29,7 +29,8 @@ class UnitLine:
     """A model (of a target, of a version). `key` begins with the model, None for what carries none.
 
     `usage` and `direct` are effective cost; `idle` is the part of `direct` that was spent while nobody asked; counts and `idle` are
-    None where nobody counted requests.
+    None where nobody counted requests. `tokens` are those that rows count by the token, None without such rows; `on_tokens` is what
+    these rows cost.
     """
 
     key: tuple[str | None, ...]
@@ -39,6 +40,8 @@ class UnitLine:
     direct: Decimal
     shared: Decimal
     idle: Decimal | None
+    tokens: Decimal | None = None
+    on_tokens: Decimal = Decimal(0)
 
     @property
     def loaded(self) -> Decimal:
@@ -57,6 +60,10 @@ class UnitLine:
     def per_thousand(self, cost: Decimal) -> Decimal | None:
         """Return a cost per 1,000 requests; None without requests."""
         return per_thousand(cost, self.requests) if self.requests else None
+
+    def per_million_tokens(self, cost: Decimal) -> Decimal | None:
+        """Return a cost per 1,000,000 tokens, as they are sold; None without tokens."""
+        return tidy(quotient(product(cost, 1_000_000), self.tokens, places=UNIT_PLACES)) if self.tokens and self.tokens > 0 else None
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,8 @@ def _line(key: tuple[str | None, ...], costs: Sequence[ModelCost]) -> UnitLine:
         direct=tidy(total(cost.cost for cost in costs)),
         shared=Decimal(0),
         idle=_amount(cost.idle for cost in costs),
+        tokens=_amount(cost.tokens for cost in costs),
+        on_tokens=tidy(total(cost.on_tokens for cost in costs)),
     )
 
 
@@ -129,6 +138,8 @@ def _whole(lines: Sequence[UnitLine], width: int) -> UnitLine:
         direct=tidy(total(line.direct for line in lines)),
         shared=tidy(total(line.shared for line in lines)),
         idle=_amount(line.idle for line in lines),
+        tokens=_amount(line.tokens for line in lines),
+        on_tokens=tidy(total(line.on_tokens for line in lines)),
     )
 
 

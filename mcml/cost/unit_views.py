@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from mcml.core.view import Block, Column, Document, Section, Table
 from mcml.cost.unit import UnitLine, UnitTable
-from mcml.cost.views import EMPTY
+from mcml.cost.views import EMPTY, apart, conditions
 
 NO_MODEL = "no model"
 
 
 def units(by: Sequence[str], tables: Sequence[UnitTable]) -> Document:
-    """Show two tables a currency; `by` begins with the model."""
-    items = [_item(by, table.currency, line) for table in tables for line in table.lines]
+    """Show two tables a currency; `by` begins with the model. `where` of an item chooses the rows of its direct cost."""
+    items = apart([_item(by, table.currency, line) | {"where": conditions(by, line.key)} for table in tables for line in table.lines])
     blocks: list[Block] = [section for table in tables for section in _sections(by, table)]
     return Document("ModelCostList", items, blocks or [Table([], [], empty=EMPTY)])
 
@@ -33,6 +33,9 @@ def _item(by: Sequence[str], currency: str, line: UnitLine) -> dict[str, object]
         "usage_per_thousand_requests": line.per_thousand(line.usage),
         "loaded_per_request": line.per_request(line.loaded),
         "loaded_per_thousand_requests": line.per_thousand(line.loaded),
+        "tokens": line.tokens,
+        "usage_per_million_tokens": line.per_million_tokens(line.on_tokens),
+        "loaded_per_million_tokens": line.per_million_tokens(line.loaded),
     }
 
 
@@ -60,7 +63,15 @@ def _sections(by: Sequence[str], table: UnitTable) -> list[Section]:
         Column("idle_percent", "Idle %", "percent"),
     )
     asked = [row for row in rows if row["requests"] is not None]
+    said = [row for row in rows if row["tokens"] is not None]
+    by_token = (
+        *keys,
+        Column("tokens", "Tokens", "number"),
+        Column("usage_per_million_tokens", "Usage", "money"),
+        Column("loaded_per_million_tokens", "Fully loaded", "money"),
+    )
     return [
+        *([Section(f"What 1,000,000 tokens cost, in {table.currency}", (Table(by_token, said),))] if said else []),
         Section(f"What 1,000 requests cost, in {table.currency}", (Table(counted, asked, empty="nobody counted requests"),)),
         Section(f"What the models cost, in {table.currency}: direct + shared = fully loaded", (Table(spent, rows),)),
     ]

@@ -1,6 +1,6 @@
 """What costs look like: values of this room in, documents out. Amounts stay Decimal, so JSON holds them to the last digit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
@@ -36,7 +36,7 @@ def cost_report(report: Report, waiting: Sequence[Delivery] = (), errors: Mappin
 
     `errors` is by how many percent estimates in a currency are usually off.
     """
-    items = [_item(report.by, table.currency, line) for table in report.tables for line in table.lines]
+    items = apart([_item(report.by, table.currency, line) for table in report.tables for line in table.lines])
     blocks: list[Block] = [block for table in report.tables for block in (_currency(report.by, table), _sources(table, errors))]
     if not items:
         blocks.append(Table([], [], empty=EMPTY))
@@ -72,6 +72,21 @@ def conditions(by: Sequence[str], key: Sequence[str | None]) -> list[str]:
     return [str(Filter(name, "=", (value or "",))) for name, value in zip(by, key, strict=True)]
 
 
+def apart(items: Sequence[Mapping[str, object]], among: Iterable[str] = ()) -> list[Mapping[str, object]]:
+    """Where there are several currencies, add an item's own to what chooses its rows: those in another are not behind its number.
+
+    `among`: the currencies of the costs that were asked for, when not each of them has an item.
+    """
+    if len({*among, *(item["currency"] for item in items)}) < 2:
+        return list(items)
+    return [item if item.get("where") is None else {**item, "where": within(item["where"], item["currency"])} for item in items]
+
+
+def within(where: object, currency: object) -> list[str]:
+    """Return conditions, and that rows are in this currency."""
+    return [*(where if isinstance(where, list) else ()), *conditions(("billing_currency",), (str(currency),))]
+
+
 def _currency(by: Sequence[str], table: CurrencyTable) -> Section:
     rows = [_item(by, table.currency, line) for line in table.lines]
     counted = any(line.requests is not None for line in table.lines)
@@ -105,20 +120,25 @@ def _sources(table: CurrencyTable, errors: Mapping[str, Decimal]) -> Section:
     return Section(f"Totals in {table.currency}", (Table(columns, rows),))
 
 
-def with_sources(document: Document, spans: Mapping[str, Sequence[Group]]) -> Document:
-    """Add what the numbers of each span are made of, from groups by source: billed, measured or estimated."""
+def with_sources(document: Document, spans: Mapping[str, Sequence[Group]], errors: Mapping[str, Decimal] = NO_ERRORS) -> Document:
+    """Add what the numbers of each span are made of, from groups by source: billed, measured or estimated.
+
+    `errors` is by how many percent estimates in a currency are usually off.
+    """
     rows: list[Mapping[str, object]] = []
     for span, groups in spans.items():
         for group in groups:
             whole = total(each.effective for each in groups if each.currency == group.currency)
             amounts = {"effective": tidy(group.effective), "share": percent(group.effective, whole)}
-            rows.append({"span": span, "currency": group.currency, "source": group.key[0], **amounts})
+            off = errors.get(group.currency) if group.key[0] == ESTIMATE else None
+            rows.append({"span": span, "currency": group.currency, "source": group.key[0], **amounts, "usual_error": off})
     columns = (
         *([Column("span", "Span")] if len(spans) > 1 else []),
         Column("source", "Source"),
         Column("currency", "Currency"),
         Column("effective", "Effective", "money"),
         Column("share", "Share", "percent"),
+        *([Column("usual_error", "Usual error", "percent")] if any(row["usual_error"] is not None for row in rows) else []),
     )
     made_of = Section("What these costs are made of", (Table(columns, rows),))
     return replace(document, blocks=(*document.blocks, made_of)) if rows else document
@@ -126,7 +146,7 @@ def with_sources(document: Document, spans: Mapping[str, Sequence[Group]]) -> Do
 
 def comparison(by: Sequence[str], tables: Sequence[MoveTable], before: Span, after: Span) -> Document:
     """Show two spans side by side, one table a currency, what moved most first."""
-    items = [_move(by, table.currency, move) for table in tables for move in table.moves]
+    items = apart([_move(by, table.currency, move) for table in tables for move in table.moves])
     blocks: list[Block] = [_moves(by, table, before, after) for table in tables]
     return Document("CostComparison", items, blocks or [Table([], [], empty=EMPTY)])
 
@@ -251,7 +271,7 @@ def quarantine(rows: Sequence[Refused]) -> Document:
             "file": row.file,
             "row": row.row,
             "reason": row.reason,
-            "billed": row.billed,
+            "billed": None if row.billed is None else tidy(row.billed),
             "currency": row.currency,
             "content": row.content,
         }

@@ -15,16 +15,20 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 820, 150, 52, 16, 8
 SPARK_WIDTH, SPARK_HEIGHT = 120, 22
 
 
-def write(document: Document, now: datetime) -> str:
-    """Return the whole page. Times are written out in UTC, for a page is read later than it was made."""
+def write(document: Document, now: datetime, command: str = "") -> str:
+    """Return the whole page. Times are written out in UTC, for a page is read later than it was made.
+
+    `command`: what was typed to make it. Whoever is given the page sees by it which span and conditions its numbers have.
+    """
     title = escape(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", document.kind).capitalize())
     style = files("mcml.ui").joinpath("html.css").read_text()
     body = "".join(part for block in document.blocks for part in _block(block, 2, now))
     made = f"{now.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    typed = f" <code>{escape(command)}</code>" if command else ""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}, {made}</title>'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{style}</style></head>\n'
-        f"<body><header><h1>{title}</h1><p>{made}</p></header>\n<main>{body}</main>\n"
+        f"<body><header><h1>{title}</h1><p>{made}{typed}</p></header>\n<main>{body}</main>\n"
         f"<footer>made by mcml; the same data: -o json</footer></body></html>\n"
     )
 

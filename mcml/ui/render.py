@@ -10,13 +10,13 @@ from mcml.ui.values import exact, plain
 FORMATS = ("table", "json", "yaml", "name", "csv", "html", "markdown")
 
 
-def show(document: Document, output: str, streams: Streams, now: datetime) -> None:
-    """Write a document to stdout in one of FORMATS. `now` is what ages are counted from."""
-    streams.out.write(rendered(document, output, streams, now))
+def show(document: Document, output: str, streams: Streams, now: datetime, command: str = "") -> None:
+    """Write a document to stdout in one of FORMATS. `now` is what ages are counted from, `command` what was typed (a page says it)."""
+    streams.out.write(rendered(document, output, streams, now, command))
     streams.out.flush()
 
 
-def rendered(document: Document, output: str, streams: Streams, now: datetime) -> str:
+def rendered(document: Document, output: str, streams: Streams, now: datetime, command: str = "") -> str:
     """Return the text that `show` writes, with its final newline."""
     if output == "json":
         return json.dumps(envelope(document), indent=2, ensure_ascii=False) + "\n"
@@ -34,7 +34,7 @@ def rendered(document: Document, output: str, streams: Streams, now: datetime) -
     if output == "html":
         from mcml.ui import html
 
-        return html.write(document, now)
+        return html.write(document, now, command)
     if output == "markdown":
         from mcml.ui import markdown
 

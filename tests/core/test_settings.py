@@ -234,6 +234,7 @@ WRONG = {
     "[router]\nport = 99999": "2: router.port: Input should be less than or equal to 65535",
     "[router]\nport = true": "2: router.port: Input should be a valid integer",
     "targets = 3": "1: targets: Input should be a valid dictionary",
+    "[models.m]\nsource = 'm'\ntargets = 'a'": "3: models.m.targets: Input should be a list",
     "[[targets]]\nprovider = 'local'": "1: targets: Input should be a valid dictionary",
     "[models.m]\nsource = 'm'\ntargets = []": "3: models.m.targets: Tuple should have at least 1 item after validation, not 0",
     "[models.m]\nsource = 'm'\ntargets = ['a', 1]": "3: models.m.targets.1: Input should be a valid string",

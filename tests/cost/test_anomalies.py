@@ -210,7 +210,7 @@ def test_what_scripts_see(here: Here) -> None:
     (item,) = here.listed()
     assert set(item) == {
         "name", "scope", "service", "kind", "first_day", "last_day", "currency", "expected", "expected_low", "expected_high", "actual",
-        "impact", "state", "note", "compared_with", "moved", "parts",
+        "impact", "state", "note", "compared_with", "moved", "parts", "where",
     }  # fmt: skip
     assert (item["scope"], item["kind"], item["state"]) == ("db", "spike", "over")
     moved = item["moved"]
@@ -286,3 +286,7 @@ def test_an_empty_ledger_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "mcml.toml").write_text('name = "acme"\n')
     monkeypatch.chdir(tmp_path)
     assert Here(capsys).listed() == []
+    assert "0 days of history, more than 28 are needed to tell what is unusual" in Here(capsys)("list")
+    days = [row("9", ChargePeriodStart=start, ChargePeriodEnd=start + ONE_DAY) for start in (FIRST, FIRST + 27 * ONE_DAY)]
+    Intake(tmp_path / ".mcml" / "cost").rows(days, origin="a short bill")
+    assert "28 days of history, more than 28 are needed" in Here(capsys)("list"), "which is not the same as nothing unusual"

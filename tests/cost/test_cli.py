@@ -165,4 +165,5 @@ def test_a_report_as_a_page_and_nothing_on_stderr(project: Path) -> None:
     assert (done.code, page.code, text.code) == (0, 0, 0)
     assert (done.err, page.err, text.err) == ("", "", ""), "a library that counts its objects at the end of the process is no news"
     assert page.out.startswith("<!doctype html>") and "18.0066386184" in page.out
+    assert "<code>mcml cost report -o html</code>" in page.out, "whose span and conditions these are"
     assert "| Provider |" in text.out and "## Costs in USD" in text.out

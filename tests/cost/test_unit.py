@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.errors import NotFound
+from mcml.core.view import Section
 from mcml.cost import unit_views
 from mcml.cost.unit import DRIVERS, Driver, build, of_model
 from mcml.store.ledger.book import Ledger, Scope
 from mcml.store.ledger.exact import total
 from mcml.store.ledger.intake import Intake
-from mcml.store.ledger.units import FAILED, ModelCost, model_costs
+from mcml.store.ledger.units import FAILED, ModelCost, model_costs, tokens_in
 from mcml.testing.cli import run
 from tests.cost.focus import HOUR, START, row
 
@@ -134,6 +135,35 @@ def test_the_ledger_counts_requests_failures_and_idle_hours(ledger: Ledger) -> N
     assert by_target["fraud", "us-1", "2"].failed is None
 
 
+def test_tokens_are_counted_where_a_row_is_of_them(tmp_path: Path) -> None:
+    """A chat model of a cloud, sold by the thousand tokens that go in and the million that come out, beside a machine of its own."""
+    chat = {"x_Model": "chat", "ServiceName": "Chat"}
+    rows = [
+        row("0.006", **chat, ConsumedQuantity=Decimal("12.5"), ConsumedUnit="1K tokens"),
+        row("0.075", **chat, ConsumedQuantity=Decimal("0.0075"), ConsumedUnit="1M Tokens"),
+        row("0.5", **chat, ConsumedQuantity=Decimal(3), ConsumedUnit="Hours"),
+        row("1", x_Model="fraud", x_Requests=10),
+        row("0.581"),
+    ]
+    Intake(tmp_path).rows(rows, origin="acme")
+    (table,) = build(model_costs(Ledger(tmp_path), ("model",), Scope()), "requests")
+    found = {line.key[0]: line for line in table.lines}
+    line = found["chat"]
+    assert (line.tokens, line.on_tokens, line.direct) == (Decimal(20_000), Decimal("0.081"), Decimal("0.581"))
+    assert (line.per_million_tokens(line.on_tokens), line.per_million_tokens(line.loaded)) == (Decimal("4.05"), Decimal("29.05"))
+    assert (found["fraud"].tokens, found["fraud"].per_million_tokens(Decimal(1)), table.whole.tokens) == (None, None, Decimal(20_000))
+    shown = unit_views.units(("model",), [table])
+    assert isinstance(shown.blocks[0], Section) and shown.blocks[0].title == "What 1,000,000 tokens cost, in USD"
+    assert [item["usage_per_million_tokens"] for item in shown.items if item["name"] == "chat"] == [Decimal("4.05")]
+
+
+@pytest.mark.parametrize(("unit", "tokens"), [("Tokens", 1), ("token", 1), ("1K tokens", 1000), ("1M Tokens", 10**6), ("500 tokens", 500)])
+def test_units_of_tokens(unit: str, tokens: int) -> None:
+    assert tokens_in(unit) == tokens
+    with pytest.raises(ValueError, match="no unit of tokens"):
+        tokens_in(unit + " per hour")
+
+
 def test_what_scripts_see(ledger: Ledger) -> None:
     document = unit_views.units(("model",), build(model_costs(ledger, ("model",), Scope())))
     assert (document.kind, document.version) == ("ModelCostList", 1)
@@ -153,6 +183,10 @@ def test_what_scripts_see(ledger: Ledger) -> None:
         "usage_per_thousand_requests": Decimal("1.44"),
         "loaded_per_request": Decimal("0.0036"),
         "loaded_per_thousand_requests": Decimal("3.6"),
+        "tokens": None,
+        "usage_per_million_tokens": None,
+        "loaded_per_million_tokens": None,
+        "where": ["model=fraud"],
     }
     assert [item["name"] for item in document.items] == ["fraud", "churn", "no model"]
 
@@ -172,6 +206,8 @@ def test_on_a_terminal_and_in_a_pipe(tmp_path: Path) -> None:
         "fraud\teu-1\t400\t1\t1",
         "# What the models cost, in USD: direct + shared = fully loaded",
         "fraud\teu-1\t0.4\t0.4\t0\t0.4\t0\t0.0",
+        "# What these costs are made of",
+        "billed\tUSD\t1.5\t100.0",
     ]
     told = json.loads(run(["cost", "model", "-o", "json"], cwd=tmp_path).out)["items"]
     assert [(item["name"], item["loaded_cost"]) for item in told] == [("fraud", "1.2"), ("churn", "0.3"), ("no model", "0")]

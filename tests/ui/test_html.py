@@ -60,6 +60,12 @@ def test_a_page_needs_nothing_from_elsewhere() -> None:
     assert "prefers-color-scheme:dark" in text and "@media print" in text
 
 
+def test_a_page_says_what_was_typed() -> None:
+    text = write(Document("CostReport", []), NOW, "mcml cost report --where 'service~<b>*'")
+    assert "<code>mcml cost report --where &#x27;service~&lt;b&gt;*&#x27;</code>" in text
+    assert "<code>" not in write(Document("CostReport", []), NOW)
+
+
 def test_a_table_shows_rounded_money_and_holds_it_exactly() -> None:
     row = {"name": "a<b", "cost": Decimal("1234.567890123456789012"), "share": Decimal("42"), "days": [1.0, None, 3.0]}
     found = page(Table(COLUMNS, [row, {"name": "", "cost": None}], title="By team"))

@@ -12,6 +12,7 @@ from mcml.core.view import Document
 EXAMPLES = (
     "mcml cost allocate --month 2026-10",
     "mcml cost allocate --month 2026-10 --explain",
+    "mcml cost allocate --month 2026-10 -o csv",
     "mcml cost allocate --since 365d --trend             # what nobody bears, by month",
     "mcml cost allocate --last month --without risk      # what would be saved if this team left",
 )
@@ -19,7 +20,7 @@ EXAMPLES = (
 
 def register(app: typer.Typer) -> None:
     """Add the verb to its word."""
-    command(app, "allocate", examples=EXAMPLES)(allocate)
+    command(app, "allocate", examples=EXAMPLES, rows=True)(allocate)
 
 
 def allocate(
@@ -32,6 +33,8 @@ def allocate(
     explain: Annotated[bool, typer.Option("--explain", help="Say which rule took which costs, and to whom they went.")] = False,
     trend: Annotated[bool, typer.Option("--trend", help="Say month by month how much is borne by nobody.")] = False,
     without: Annotated[str, typer.Option("--without", help="What would be saved if this team or project left.", show_default=False)] = "",
+    limit: Annotated[int, typer.Option("--limit", min=0, help="With --rows: at most so many (0: 100).")] = 0,
+    rows: Annotated[bool, typer.Option("--rows", help="The rows that are allocated, dearest first, and the query.")] = False,
     as_of: common.AsOf = "",
 ) -> Document:
     """Say who bears which costs, by the rules in [cost.allocation] of mcml.toml, every cent once.
@@ -41,6 +44,8 @@ def allocate(
     from mcml.cost.allocate import lines, rules, share, trends, views
 
     scope = common.chosen(session, where, since, until, month, last)
+    if rows:
+        return common.rows(session, scope, limit, as_of=as_of)
     ordered = rules.read(session.settings.cost.allocation)
     ledger = common.ledger(session, as_of)
     if trend:

@@ -70,7 +70,8 @@ def list_anomalies(
     found = desk.look(common.ledger(session), session.store, question)
     told = [each for each in found if everything or not each.feedback]
     explained = [(each, desk.explain(common.ledger(session), each, question.filters)) for each in told[:limit]]
-    return views.anomalies(explained, silent=len(found) - len(told), more=len(told[limit:]))
+    known = None if found else desk.days_known(common.ledger(session), question)
+    return views.anomalies(explained, silent=len(found) - len(told), more=len(told[limit:]), known=known)
 
 
 @command(app, "check", examples=("mcml cost anomalies check", "mcml cost anomalies check --since 7d"), changes=True)

@@ -35,6 +35,9 @@ def forecast(
 
     The range is how wrong such forecasts were on the ledger's own past. With less than four weeks of history it refuses.
     """
+    from dataclasses import replace
+
+    from mcml.core.clock import midnight
     from mcml.cost.forecast import views
     from mcml.cost.forecast.months import this_month
     from mcml.cost.forecast.series import ASKED
@@ -46,4 +49,7 @@ def forecast(
     if currency:
         found = common.converted(session, ledger, (*names, *ASKED), scope, currency)
         return with_rates(views.forecast(names, this_month(found.groups, today)), found)
-    return views.forecast(names, this_month(ledger.totals((*names, *ASKED), scope), today))
+    scopes = this_month(ledger.totals((*names, *ASKED), scope), today)
+    made = next((each.forecast for each in scopes if each.forecast), None)
+    booked = {"booked": replace(scope, since=midnight(made.month), until=midnight(made.until))} if made else {}
+    return common.sourced(ledger, views.forecast(names, scopes), **booked)

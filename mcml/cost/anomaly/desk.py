@@ -47,6 +47,12 @@ def look(ledger: Ledger, store: Store, question: Question) -> list[Anomaly]:
     return [each for each in found if each.finding.last >= question.since.date()]
 
 
+def days_known(ledger: Ledger, question: Question) -> int:
+    """Return over how many days the costs in question reach: with LEARN of them or fewer, nothing can be told of any."""
+    days = sorted(scan.day_of(group) for group in ledger.totals(("day",), Scope(filters=question.filters)))
+    return (days[-1] - days[0]).days + 1 if days else 0
+
+
 def ripe_until(ledger: Ledger, now: datetime) -> dict[str | None, date]:
     """Return the first day that the bill of each provider usually lacks now: as late as it was both one week and two weeks ago."""
     ages: dict[str | None, int] = {}

@@ -1,10 +1,15 @@
 """What anomalies look like."""
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from mcml.core.view import Block, Column, Document, Level, Section, State, Status, Table
+from mcml.cost.anomaly.daily import LEARN, Finding
 from mcml.cost.anomaly.desk import Explanation
 from mcml.cost.anomaly.scan import Anomaly, Feedback, Moved, compared_with
+from mcml.cost.views import conditions, within
+from mcml.store.ledger.dimensions import Filter
+from mcml.store.ledger.exact import tidy
 
 COLUMNS = (
     Column("name", "Id"),
@@ -20,20 +25,30 @@ COLUMNS = (
 _STATES: Mapping[str, Level] = {"open": "bad", "growing": "bad", "new level": "warn", "expected": "idle", "over": "idle"}
 
 
-def anomalies(found: Sequence[tuple[Anomaly, Explanation]], silent: int = 0, more: int = 0) -> Document:
-    """Show anomalies, one table a currency, newest first; the whole explanation is in the JSON."""
+def anomalies(found: Sequence[tuple[Anomaly, Explanation]], silent: int = 0, more: int = 0, known: int | None = None) -> Document:
+    """Show anomalies, one table a currency, newest first; the whole explanation is in the JSON.
+
+    `known`: over how many days the costs reach, where it may be too few to tell.
+    """
     items = [_item(anomaly, explanation) for anomaly, explanation in found]
     blocks: list[Block] = []
     for currency in sorted({anomaly.currency for anomaly, _ in found}):
         rows = [_shown(item, explanation) for item, (_, explanation) in zip(items, found, strict=True) if item["currency"] == currency]
         blocks.append(Section(f"Anomalies in {currency}", (Table(COLUMNS, rows),)))
-    if not items:
+    if not items and known is not None and known <= LEARN:
+        blocks.append(Status(State("not told", "idle"), too_short(known)))
+    elif not items:
         blocks.append(Table(COLUMNS, [], empty="nothing unusual"))
     if more:
         blocks.append(Status(State("more", "idle"), f"{more} older ones: give a higher --limit"))
     if silent:
         blocks.append(Status(State("silent", "idle"), f"{silent} more that somebody expects: mcml cost anomalies --all"))
     return Document("AnomalyList", items, tuple(blocks))
+
+
+def too_short(known: int) -> str:
+    """Say that so many days are too little history."""
+    return f"{known} day{'' if known == 1 else 's'} of history, more than {LEARN} are needed to tell what is unusual"
 
 
 def marked(anomaly: Anomaly, said: Feedback) -> Document:
@@ -54,21 +69,29 @@ def _item(anomaly: Anomaly, explanation: Explanation) -> dict[str, object]:
         "first_day": finding.first.isoformat(),
         "last_day": finding.last.isoformat(),
         "currency": anomaly.currency,
-        "expected": finding.expected,
-        "expected_low": finding.low,
-        "expected_high": finding.high,
-        "actual": finding.actual,
-        "impact": finding.impact,
+        "expected": tidy(finding.expected),
+        "expected_low": tidy(finding.low),
+        "expected_high": tidy(finding.high),
+        "actual": tidy(finding.actual),
+        "impact": tidy(finding.impact),
         "state": State(anomaly.state, _STATES.get(anomaly.state, "warn")),
         "note": anomaly.feedback.note if anomaly.feedback else "",
         "compared_with": [day.isoformat() for day in before],
         "moved": {part: [_moved(each) for each in several] for part, several in explanation.moved.items()},
-        "parts": dict(explanation.parts),
+        "parts": {part: tidy(amount) for part, amount in explanation.parts.items()},
+        "where": within([*conditions(anomaly.by, anomaly.key), *_rows_of(finding)], anomaly.currency),
     }
 
 
+def _rows_of(finding: Finding) -> list[str]:
+    """Return what chooses the rows of its days; estimates are no costs yet."""
+    days = (finding.first + timedelta(days=number) for number in range((finding.last - finding.first).days + 1))
+    return [str(Filter("day", "=", tuple(map(str, days)))), str(Filter("source", "!=", ("estimate",)))]
+
+
 def _moved(each: Moved) -> dict[str, object]:
-    return {"name": each.name, "before": each.before, "after": each.after, "delta": each.delta, "others": each.others}
+    amounts = {"before": tidy(each.before), "after": tidy(each.after), "delta": tidy(each.delta)}
+    return {"name": each.name, **amounts, "others": each.others}
 
 
 def _shown(item: Mapping[str, object], explanation: Explanation) -> dict[str, object]:

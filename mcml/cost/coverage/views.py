@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from mcml.core.view import Block, Column, Document, Section, Table
 from mcml.cost.coverage.measure import KeyCoverage, covered_share, saving, utilisation
+from mcml.cost.views import apart
 from mcml.store.ledger.commitments import Commitment, CoveredService
 from mcml.store.ledger.exact import tidy
 
@@ -13,7 +14,7 @@ WORST = 3
 
 def coverage(keys: Sequence[KeyCoverage], commitments: Sequence[Commitment], services: Sequence[CoveredService]) -> Document:
     """Show what of the usage carries each key, how commitments are used, and what they cover."""
-    known, bought, covered = list(map(_key, keys)), list(map(_commitment, commitments)), list(map(_service, services))
+    known, bought, covered = apart(list(map(_key, keys))), list(map(_commitment, commitments)), list(map(_service, services))
     shown = [{**_key(each), "worst": _worst(each)} for each in keys]
     blocks: list[Block] = [Section("Usage that says whose it is", (Table(_KEYS, shown, empty="no usage in this span"),))]
     blocks.append(Section("Commitments", (Table(_COMMITMENTS, bought, empty="no commitment in this span"),)))

@@ -17,6 +17,7 @@ from mcml.cost.allocate.share import allocate
 from mcml.cost.anomaly.daily import LEARN
 from mcml.cost.anomaly.desk import Explanation
 from mcml.cost.anomaly.scan import Anomaly, day_of
+from mcml.cost.anomaly.views import too_short
 from mcml.cost.budget.standing import Standing
 from mcml.cost.digest import parts
 from mcml.cost.digest.parts import ONE_DAY, Days, Made, Step, Untold
@@ -244,8 +245,7 @@ def _open(entry: Entry, question: Asked, material: Material, daily: Sequence[Gro
     entry.anomalies = [each for each in material.anomalies if each[0].currency == entry.currency]
     known = (max(map(day_of, daily)) - min(map(day_of, daily))).days + 1 if daily else 0
     if not entry.anomalies and known <= LEARN:
-        days = f"{known} day{'' if known == 1 else 's'} of history"
-        entry.omitted["anomalies"] = f"{days}, more than {LEARN} are needed to tell what is unusual"
+        entry.omitted["anomalies"] = too_short(known)
     mine = [each for each in material.budgets if each.budget.currency == entry.currency]
     entry.budgets = sorted(mine, key=lambda each: (-(percent(each.spent, each.amount) or Decimal(0)), each.name))
     if not mine:

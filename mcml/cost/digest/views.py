@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -72,9 +73,15 @@ _BUDGET_STATES: Mapping[str, Level] = {"ok": "ok", "warn": "warn", "over": "bad"
 
 def digest(question: Asked, entries: Sequence[Entry]) -> Document:
     """Show a section a currency."""
-    items = [_item(question, entry) for entry in entries]
-    sections = [_section(question, entry, item) for entry, item in zip(entries, items, strict=True)]
+    asked = [_apart(question, entry) if len(entries) > 1 else question for entry in entries]
+    items = [_item(each, entry) for each, entry in zip(asked, entries, strict=True)]
+    sections = [_section(each, entry, item) for each, entry, item in zip(asked, entries, items, strict=True)]
     return Document("CostDigest", items, sections or [Table([], [], empty=EMPTY)])
+
+
+def _apart(question: Asked, entry: Entry) -> Asked:
+    """Ask for the currency of an entry, too: rows in another one are not behind its numbers."""
+    return replace(question, filters=(*question.filters, Filter("billing_currency", "=", (entry.currency,))))
 
 
 def _item(question: Asked, entry: Entry) -> dict[str, object]:

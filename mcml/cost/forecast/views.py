@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from mcml.core.view import Block, Column, Document, Section, State, Status, Table
 from mcml.cost.forecast.project import ENOUGH, Forecast, PastMonth
+from mcml.cost.views import apart, conditions
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,11 @@ PAST = (
 
 def forecast(by: Sequence[str], found: Sequence[Scoped]) -> Document:
     """Show a line a scope, how such forecasts did on past months, and which scopes have too little history."""
-    items = [_item(by, each, each.forecast) for each in found if each.forecast]
+    items = apart([_item(by, each, each.forecast) for each in found if each.forecast], (each.currency for each in found))
     columns = (*(Column(name, name.capitalize()) for name in by), Column("currency", "Currency"), *COLUMNS)
     blocks: list[Block] = [Table(columns, items)]
+    for until in sorted({each.forecast.until for each in found if each.forecast}):
+        blocks.append(Status(State("booked", "idle"), f"before {until}: the bills of later days are not complete yet"))
     for each in found:
         if each.forecast and each.past:
             title = f"{_name(each)}: forecast on the same day of past months"
@@ -75,6 +78,7 @@ def _item(by: Sequence[str], each: Scoped, made: Forecast) -> Mapping[str, objec
         "trials": made.trials,
         "usual_error_percent": made.error,
         "past": [_past(month) for month in each.past],
+        "where": conditions(by, each.key),
     }
 
 

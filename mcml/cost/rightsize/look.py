@@ -1,6 +1,6 @@
 """What should become of the machines of a target: ask who is there, what they did, what they cost and what else there is, and judge."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -114,7 +114,6 @@ class _Work:
     settings: Rightsizing
     now: datetime
     catalogue: Sequence[MachinePrice]
-    names: Collection[str]
     typed: Mapping[str, list[Typed]]
     bills: Mapping[str, list[MachineBill]]
 
@@ -129,7 +128,8 @@ class _Work:
         if self.site.metrics is not None:
             begin = self.now - duration(self.settings.window)
             start = max(begin, subject.resized or begin)
-            usage = measure(self.site.metrics, one.id, start, self.now, self.names, duration(self.settings.minimum))
+            names = [name for name in MACHINE_METRICS if subject.type.gpus or not name.startswith("machine.gpu")]
+            usage = measure(self.site.metrics, one.id, start, self.now, names, duration(self.settings.minimum))
             usage = replace(usage, off=of(self.site.offs, subject.key).steps(usage.start, usage.end, usage.step))
         return Seen(recommend(subject, usage, self.catalogue, self.settings, rate), usage, rate)
 
@@ -155,11 +155,10 @@ def _prepare(site: Site, settings: Rightsizing, ledger: Ledger, now: datetime, c
     bills: dict[str, list[MachineBill]] = {}
     for bill in machines.bills(ledger, ids, now - BILLED, site.region):
         bills.setdefault(bill.machine, []).append(bill)
-    names = site.metrics.names() if site.metrics is not None else ()
     catalogue = site.instances.prices()
     known = {price.machine for price in catalogue}
     catalogue += [price for name in sorted({one.machine for one in chosen} - known) for price in _priced(site.instances, name)]
-    return _Work(site, settings, now, catalogue, set(names) & set(MACHINE_METRICS), typed, bills)
+    return _Work(site, settings, now, catalogue, typed, bills)
 
 
 def _priced(instances: Instances, machine: str) -> list[MachinePrice]:

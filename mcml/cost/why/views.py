@@ -5,7 +5,7 @@ from datetime import datetime
 
 from mcml.core.view import Block, Column, Document, Section, Table
 from mcml.cost.span import Span
-from mcml.cost.views import conditions
+from mcml.cost.views import apart, conditions
 from mcml.cost.why.split import PARTS, Change, Item, Part, Why
 
 TITLES: Mapping[Part, str] = {
@@ -32,7 +32,7 @@ Done = tuple[datetime, str, str]
 
 def why(by: Sequence[str], found: Sequence[Why], before: Span, after: Span, done: Sequence[Done] = ()) -> Document:
     """Show a table of parts a currency, the SKUs that moved most, and what was done in these spans."""
-    items = [_item(by, each.currency, change) for each in found for change in each.changes]
+    items = apart([_item(by, each.currency, change) for each in found for change in each.changes])
     blocks: list[Block] = [_currency(by, each, before, after) for each in found]
     blocks += [_skus(each) for each in found if any(change.items for change in each.changes)]
     if done:

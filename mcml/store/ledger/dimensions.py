@@ -28,6 +28,7 @@ DIMENSIONS: Mapping[str, str] = {
     "charge": "ChargeCategory",
     "frequency": "ChargeFrequency",
     "source": "x_Source",
+    "billing_currency": "BillingCurrency",
     "day": "strftime(ChargePeriodStart, '%Y-%m-%d')",
     "week": "strftime(date_trunc('week', ChargePeriodStart), '%Y-%m-%d')",
     "month": "strftime(ChargePeriodStart, '%Y-%m')",

@@ -108,7 +108,8 @@ def _columns(path: Path, text: str) -> tuple[str, ...]:
     if len(names) < 2:
         found = next((word for mark, word in OTHER_DELIMITERS.items() if names and mark in names[0]), "")
         why = f"its columns are separated by {found}; a FOCUS export has commas" if found else "its first line is no list of columns"
-        raise InvalidRequest(f"{path} is no FOCUS export", why=why)
+        step = "export it as CSV with commas, or as Parquet" if found else "mcml cost ingest --help"
+        raise InvalidRequest(f"{path} is no FOCUS export", why=why, next_step=step)
     twice = sorted({name for name in names if [other.lower() for other in names].count(name.lower()) > 1})
     if twice or "" in names:
         raise InvalidRequest(f"{path} is no FOCUS export", why=f"columns twice: {', '.join(twice)}" if twice else "a column has no name")

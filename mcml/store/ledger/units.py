@@ -1,12 +1,15 @@
 """What models cost: their rows added up beside the requests that were counted in them, and what was held while nobody asked."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Any
 
 from mcml.store.ledger.book import Ledger, Scope, where
 from mcml.store.ledger.dimensions import dimension
 from mcml.store.ledger.engine import literal, sql
+from mcml.store.ledger.exact import product, tidy, total
 
 FAILED = "x_Failed"
 """How many of a row's requests were answered with an error of ours (5xx), where its meter counted them; kept in x_Extra."""
@@ -24,6 +27,13 @@ _UNITS = """
            sum(CASE WHEN requests = 0 THEN cost WHEN requests > 0 THEN 0 END), ${outer}
     FROM period GROUP BY BillingCurrency, ${outer} ORDER BY BillingCurrency, sum(cost) DESC, ${outer}
 """
+_TOKENS = """
+    SELECT BillingCurrency, lower(ConsumedUnit), sum(ConsumedQuantity), sum(EffectiveCost), ${keys}
+    FROM cost WHERE (${condition}) AND regexp_full_match(lower(ConsumedUnit), ${unit}) GROUP BY ALL
+"""
+_UNIT = r"([0-9]*) ?([km]?) ?tokens?"
+"""Units of tokens, as bills write them: Tokens, 1K tokens, 1M Tokens, 1000 tokens."""
+_SCALES = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
 @dataclass(frozen=True)
@@ -32,6 +42,8 @@ class ModelCost:
 
     `metered` is what the rows that count requests cost: what one request more adds. `idle` is what charge periods cost in which the
     model's version was there on its target and had no request. `requests`, `failed` and `idle` are None where nobody counted.
+
+    `tokens` is what the rows whose consumed unit is tokens count (None: there are none), `on_tokens` what these rows cost.
     """
 
     currency: str
@@ -41,6 +53,8 @@ class ModelCost:
     requests: int | None
     failed: int | None
     idle: Decimal | None
+    tokens: Decimal | None = None
+    on_tokens: Decimal = Decimal(0)
 
 
 def model_costs(ledger: Ledger, by: Sequence[str], scope: Scope) -> list[ModelCost]:
@@ -58,4 +72,26 @@ def model_costs(ledger: Ledger, by: Sequence[str], scope: Scope) -> list[ModelCo
     }
     with ledger.opened("cannot add up what models cost") as connection:
         rows = connection.execute(sql(_UNITS, **pieces), parameters).fetchall()
-    return [ModelCost(row[0], tuple(row[6:]), *row[1:6]) for row in rows]
+        asked = sql(_TOKENS, keys=pieces["keys"], condition=condition, unit=literal(_UNIT))
+        counted = connection.execute(asked, parameters).fetchall()
+    tokens: dict[tuple[Any, ...], list[tuple[str, Decimal, Decimal]]] = {}
+    for currency, unit, quantity, cost, *key in counted:
+        if quantity is not None:
+            tokens.setdefault((currency, *key), []).append((unit, quantity, cost))
+    return [_with_tokens(ModelCost(row[0], tuple(row[6:]), *row[1:6]), tokens.get((row[0], *row[6:]), ())) for row in rows]
+
+
+def _with_tokens(found: ModelCost, counted: Sequence[tuple[str, Decimal, Decimal]]) -> ModelCost:
+    """Add tokens, told as unit, quantity and cost, to the cost that they are part of."""
+    if not counted:
+        return found
+    tokens = tidy(total(product(quantity, tokens_in(unit)) for unit, quantity, _ in counted))
+    return replace(found, tokens=tokens, on_tokens=tidy(total(cost for _, _, cost in counted)))
+
+
+def tokens_in(unit: str) -> int:
+    """Return how many tokens one of a unit is: 1 of `tokens`, 1,000 of `1K tokens`. Raises ValueError for another unit."""
+    found = re.fullmatch(_UNIT, unit.lower())
+    if not found:
+        raise ValueError(f"{unit!r} is no unit of tokens")
+    return int(found[1] or 1) * _SCALES[found[2]]

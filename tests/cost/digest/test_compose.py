@@ -80,7 +80,7 @@ def test_a_day_against_the_one_before_and_the_same_weekday_with_the_month() -> N
     assert made.month_step is not None
     assert made.month_step.before.days == "2026-10-01 to 2026-10-21"
     assert made.month_step.percent == Decimal("2.4")
-    assert (len(made.daily), made.daily[-1]) == (30, (TODAY.date() - ONE_DAY, Decimal(150)))
+    assert (len(made.daily), made.daily[-1]) == (31, (TODAY.date() - ONE_DAY, Decimal(150)))
 
 
 def test_half_a_bill_is_compared_with_nothing_and_left_out_of_what_moved() -> None:
@@ -155,6 +155,6 @@ def test_the_sources_and_the_days_add_up_to_the_cost(daily: list[Group]) -> None
     assert total(each.cost for each in made_of(daily, asked("day", "", (), (), NOW).span)) == (made.cost or 0)
     points = dict(drawn(daily, TODAY.date() - ONE_DAY))
     assert points.get(TODAY.date() - ONE_DAY) == made.cost
-    assert len(points) == min(30, max((TODAY - each.first).days for each in daily))
+    assert len(points) == min(31, max((TODAY - each.first).days for each in daily))
     for step in made.steps:
         assert total((step.was, step.delta)) == step.cost

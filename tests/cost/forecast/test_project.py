@@ -182,6 +182,7 @@ def test_what_scripts_see_and_which_scopes_are_refused() -> None:
         "trials": 4,
         "usual_error_percent": Decimal("0.0"),
         "past": [{"month": "2026-10", "forecast_cost": Decimal(62), "actual_cost": Decimal(62), "error_percent": Decimal("0.0")}],
+        "where": ["team=risk"],
     }
     assert "new/USD: 1 day of complete history, 28 are needed" in str(document.blocks[-1])
     with pytest.raises(McmlError, match="too little history"):
