@@ -16,6 +16,7 @@ from mcml.core.fact import Fact
 from mcml.core.plan import Plan, Step
 from mcml.core.schema_cost import Idle, Schedule
 from mcml.core.when import duration
+from mcml.cost.rightsize.saving import STALE_AFTER
 from mcml.cost.schedule.hours import Calendar, check_country, parse, zone_named
 from mcml.cost.schedule.idle import Idleness, Signal, judge
 from mcml.cost.schedule.plan import Keep, Stopped, Thing, saved
@@ -55,7 +56,7 @@ def look(site: Site, schedule: Schedule, now: datetime) -> list[Thing]:
     found: list[Thing] = []
     if "groups" in schedule.kinds and site.groups is not None:
         for group in site.groups.list(schedule.match):
-            price = _price(site, group.machine)
+            price = _price(site, group.machine, now)
             floor = max(group.minimum, 0)
             thing = Thing(site.target, "group", group.name, group.machine, group.desired, floor, group.tags)
             found.append(_priced(thing, price))
@@ -66,7 +67,7 @@ def machines(site: Site, match: Mapping[str, str], idle: Idle | None, now: datet
     """Return the machines of a target that carry tags and are no members of a group, with what `idle` says of them."""
     known = site.instances.list(match) if site.instances is not None else []
     running = [one for one in known if one.state in ("pending", "running", "stopped") and not one.group]
-    return [_priced(_instance(site, idle, one, now), _price(site, one.machine)) for one in running]
+    return [_priced(_instance(site, idle, one, now), _price(site, one.machine, now)) for one in running]
 
 
 def _instance(site: Site, idle: Idle | None, one: Instance, now: datetime) -> Thing:
@@ -79,12 +80,12 @@ def _priced(thing: Thing, price: MachinePrice | None) -> Thing:
     return thing if price is None else replace(thing, hourly=price.on_demand, currency=price.currency)
 
 
-def _price(site: Site, machine: str) -> MachinePrice | None:
-    """Return the price of a machine type; None where nobody tells it: a stop must not fail for that."""
+def _price(site: Site, machine: str, now: datetime) -> MachinePrice | None:
+    """Return the price of a machine type; None where nobody tells it (a stop must not fail for that), or it is too old to claim by."""
     if site.instances is None:
         return None
     with suppress(InvalidRequest, NotFound, ProviderCannot):
-        return next(iter(site.instances.prices([machine])), None)
+        return next((price for price in site.instances.prices([machine]) if now - price.as_of <= STALE_AFTER), None)
     return None
 
 

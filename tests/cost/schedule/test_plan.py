@@ -241,6 +241,12 @@ def test_the_journal_tells_what_was_turned_off_and_what_it_saved(store: Store) -
     ]
 
 
+def test_a_price_that_is_too_old_claims_no_saving(store: Store) -> None:
+    site, schedule = run.Site("eu-1", Cloud()), Schedule(hours=("daily 08:00-09:00",), zone="UTC", match={"a": "b"})  # type: ignore[arg-type]
+    for days, hourly in ((90, Decimal("0.1")), (91, None)):
+        assert {thing.hourly for thing in run.look(site, schedule, DAY + timedelta(days=days))} == {hourly}
+
+
 class Dials:
     """Metrics that are known by the label `name`; the busy one is only said to be of one machine."""
 
