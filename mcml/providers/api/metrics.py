@@ -20,7 +20,8 @@ MACHINE_METRICS: tuple[MachineMetric, ...] = (
 
 `machine.cpu`, `machine.memory`, `machine.gpu` and `machine.gpu_memory` are shares of what the machine has, 0 to 1: of all vCPUs, of all
 memory that processes hold (caches are free), of the busiest GPU, of the fullest GPU. `machine.disk` is how full its fullest file system is,
-0 to 1. `machine.network` is bytes a second, in and out together. A step without a sample, or with an agent that is not installed, is None:
+0 to 1. `machine.network` is bytes a second, in and out together; its maximum is the busiest minute, or what the provider keeps at best.
+CPU goes beyond 1 for a while on machines that share cores. A step without a sample, or with an agent that is not installed, is None:
 unknown, never zero. NotFound: this provider has no such number for any machine.
 """
 MACHINE = "instance"

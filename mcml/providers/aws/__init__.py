@@ -42,7 +42,9 @@ spec = ProviderSpec(
         ),
         "Database": Offer(Support.PARTIAL, f"{_HERE}.database:open_database", "RDS instances; an Aurora cluster shows as its members"),
         "Metrics": Offer(
-            Support.PARTIAL, f"{_HERE}.metrics:open_metrics", "percentiles of one series only, from a start at a multiple of the step"
+            Support.PARTIAL,
+            f"{_HERE}.metrics:open_metrics",
+            "percentiles of one series only, from a start at a multiple of the step; memory, GPUs and disks of machines need the CloudWatch agent",
         ),
         "Alarms": Offer(Support.PARTIAL, f"{_HERE}.alarms:open_alarms", "over one metric; not over formulas, anomaly bands, other alarms"),
         "Warehouse": Offer(

@@ -70,7 +70,7 @@ spec = ProviderSpec(
         "Metrics": Offer(
             Support.PARTIAL,
             f"{_HERE}.metrics:open_metrics",
-            "platform metrics of the resource that the label `resource` names, by the eight steps that Azure has; no percentiles",
+            "platform metrics of the resource that `resource` names (of machines: `instance`), by Azure's eight steps; no percentiles",
         ),
         "Alarms": Offer(
             Support.PARTIAL,

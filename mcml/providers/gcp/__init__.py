@@ -63,7 +63,9 @@ spec = ProviderSpec(
         ),
         "Database": Offer(Support.FULL, f"{_HERE}.database:open_database", "a password only where IAM authentication is on: a token"),
         "Metrics": Offer(
-            Support.FULL, f"{_HERE}.metrics:open_metrics", "the minimum and maximum of a distribution are bounds of its buckets"
+            Support.FULL,
+            f"{_HERE}.metrics:open_metrics",
+            "the minimum and maximum of a distribution are bounds of its buckets; memory, GPUs and disks of machines need the Ops Agent",
         ),
         "Alarms": Offer(
             Support.PARTIAL,
