@@ -44,7 +44,7 @@ spec = ProviderSpec(
         "Metrics": Offer(
             Support.PARTIAL,
             f"{_HERE}.metrics:open_metrics",
-            "percentiles of one series only, from a start at a multiple of the step; memory, GPUs and disks of machines need the CloudWatch agent",
+            "percentiles of one series only, from a start at a multiple of the step; memory, GPUs, disks of machines by its agent",
         ),
         "Alarms": Offer(Support.PARTIAL, f"{_HERE}.alarms:open_alarms", "over one metric; not over formulas, anomaly bands, other alarms"),
         "Warehouse": Offer(
