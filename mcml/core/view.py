@@ -92,7 +92,8 @@ Block = Table | Tree | Series | Pairs | Text | Status | Section
 class Document:
     """What a command shows: `items` are the data (JSON, YAML: `{"kind", "version", "items"}`), `blocks` what a person sees.
 
-    `name_key` is the field that `-o name` prints. Adding a field is fine; renaming one is a breaking change.
+    `name_key` is the field that `-o name` prints. Adding a field is fine; renaming one is a breaking change. `metadata` is what is true of
+    all items together; JSON and YAML have it as a fourth field where there is any.
     """
 
     kind: str
@@ -100,6 +101,7 @@ class Document:
     blocks: Sequence[Block] = field(default_factory=tuple)
     name_key: str = "name"
     version: int = 1
+    metadata: Mapping[str, object] = field(default_factory=dict)
 
 
 def listing(

@@ -120,6 +120,17 @@ def _sources(table: CurrencyTable, errors: Mapping[str, Decimal]) -> Section:
     return Section(f"Totals in {table.currency}", (Table(columns, rows),))
 
 
+SOURCE_FIELDS = {
+    "span": "span",
+    "currency": "currency",
+    "source": "source",
+    "effective_cost": "effective",
+    "share_percent": "share",
+    "usual_error_percent": "usual_error",
+}
+"""What scripts see of the sources of a span, in `metadata`."""
+
+
 def with_sources(document: Document, spans: Mapping[str, Sequence[Group]], errors: Mapping[str, Decimal] = NO_ERRORS) -> Document:
     """Add what the numbers of each span are made of, from groups by source: billed, measured or estimated.
 
@@ -141,7 +152,8 @@ def with_sources(document: Document, spans: Mapping[str, Sequence[Group]], error
         *([Column("usual_error", "Usual error", "percent")] if any(row["usual_error"] is not None for row in rows) else []),
     )
     made_of = Section("What these costs are made of", (Table(columns, rows),))
-    return replace(document, blocks=(*document.blocks, made_of)) if rows else document
+    told = {"sources": [{name: row[key] for name, key in SOURCE_FIELDS.items()} for row in rows]}
+    return replace(document, blocks=(*document.blocks, made_of), metadata={**document.metadata, **told}) if rows else document
 
 
 def comparison(by: Sequence[str], tables: Sequence[MoveTable], before: Span, after: Span) -> Document:

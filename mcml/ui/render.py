@@ -49,5 +49,6 @@ def rendered(document: Document, output: str, streams: Streams, now: datetime, c
 
 
 def envelope(document: Document) -> dict[str, object]:
-    """Return the machine-readable form: kind, version and items."""
-    return {"kind": document.kind, "version": document.version, "items": [plain(item) for item in document.items]}
+    """Return the machine-readable form: kind, version and items, and metadata where there is any."""
+    about = {"metadata": plain(document.metadata)} if document.metadata else {}
+    return {"kind": document.kind, "version": document.version, **about, "items": [plain(item) for item in document.items]}

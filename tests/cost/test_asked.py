@@ -155,6 +155,11 @@ def test_why_splits_a_change_and_names_what_was_deployed(items: Asked, project: 
     assert found["Lambda, Edge/ads"]["parts"] == {"new": "7"}
     assert found["Machines/-"]["parts"] == {"gone": "-1", "credit": "-2"}
 
+    told = json.loads(run(["cost", "why", "2026-09", "2026-10", "-o", "json"], cwd=project).out)["metadata"]["sources"]
+    assert [(source["span"], source["source"], source["share_percent"], source["usual_error_percent"]) for source in told] == [
+        ("before", "billed", "100.0", None),
+        ("after", "billed", "100.0", None),
+    ]
     shown = run(["cost", "why", "2026-09", "2026-10"], cwd=project, terminal=True)
     for part in ("Volume", "Rate", "New", "Credit", "a big machine", "Deploys and infrastructure", "What these costs are made of"):
         assert part in shown.out, part
