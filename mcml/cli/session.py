@@ -138,7 +138,9 @@ class Session:
         from mcml.ui import render
 
         self._settle()
-        render.show(document, self.common.output, self.streams, self.clock(), shlex.join(["mcml", *sys.argv[1:]]))
+        typed = sys.argv[1:]
+        typed = [*typed[: typed.index("--")], "--", "..."] if "--" in typed else typed  # a job's own command may hold a secret
+        render.show(document, self.common.output, self.streams, self.clock(), shlex.join(["mcml", *typed]))
 
     def stdout_write(self, text: str) -> None:
         """Write text that is no document (a script, a schema) to stdout."""

@@ -104,14 +104,13 @@ def instead(held: Sequence[Held], judged: Judged, catalogues: Mapping[str, Seque
     `catalogues` are the machine types of each provider, in one of its regions each; the price there decides which type is cheapest.
     """
     found: dict[tuple[object, ...], Holding] = {}
-    counts = {each.size.sku: each.size.count for each in holdings(held) if each.size.sku}
     for each in held:
         seen = judged.machines.get((each.place.provider, each.place.region, each.name))
         if seen is None or each.spot:
             continue
         for one in _instead(each, seen, catalogues, rules):
-            one = replace(one, instead_of=Size(each.sku, counts.get(each.sku, each.count)))
-            key = (one.basis, one.size.sku, one.provider, one.instead_of, one.assumed, one.currency)
+            one = replace(one, instead_of=Size(each.sku, each.count))
+            key = (one.basis, one.size.sku, one.provider, each.sku, one.assumed, one.currency)
             before = found.get(key)
             found[key] = one if before is None else _both(before, one)
     return list(found.values())
@@ -120,7 +119,9 @@ def instead(held: Sequence[Held], judged: Judged, catalogues: Mapping[str, Seque
 def _both(one: Holding, other: Holding) -> Holding:
     """Add up two that have another type instead of the same one."""
     before = total((one.before, other.before)) if one.before is not None and other.before is not None else None
-    return replace(one, size=replace(one.size, count=one.size.count + other.size.count), before=before)
+    mine, others = (each.instead_of or each.size for each in (one, other))
+    replaced = replace(mine, count=mine.count + others.count)
+    return replace(one, size=replace(one.size, count=one.size.count + other.size.count), instead_of=replaced, before=before)
 
 
 def _instead(held: Held, seen: Seen, catalogues: Mapping[str, Sequence[MachinePrice]], rules: Rightsizing) -> Iterable[Holding]:

@@ -5,7 +5,7 @@
                                                                  deploy.deleted     ends both: there is nothing left to be down
     cost.budget_alerted  opens `budget:NAME`, when the budget    cost.budget_recovered  ends it, when no alert of it is on
                          asks for incidents
-    cost.rightsize_stuck opens `rightsize:TARGET/ID`             cost.rightsize_rolled_back or _done  ends it
+    cost.rightsize_stuck opens `rightsize:TARGET/ID`             cost.rightsize_rolled_back, _done, _failed  ends it
 
 The rules, for every key:
 - A sign of trouble opens an incident; while one is unresolved, further signs are notes on it (and raise its severity, never lower it).
@@ -160,6 +160,7 @@ _READERS: Mapping[str, Callable[[Fact | Entry], tuple[Signal, ...]]] = {
     "cost.rightsize_stuck": _resize_stuck,
     "cost.rightsize_rolled_back": _resize_ended,
     "cost.rightsize_done": _resize_ended,
+    "cost.rightsize_failed": _resize_ended,
 }
 
 

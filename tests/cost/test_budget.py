@@ -300,6 +300,10 @@ def test_other_currencies_count_where_the_budget_converts(ledger: Ledger, tmp_pa
         assert "because there are no exchange rates" in str(views.budgets([without]).blocks)
         (old,) = look(ledger, store, budget, clock()(), read("date,from,to,rate\n2026-09-01,EUR,USD,1.25\n", "test", 7))
         assert (old.spent, "no rate from EUR to USD for 2026-10-02" in old.unconverted) == (Decimal(2000), True)
+        kept = row("7", ChargePeriodStart=starts[1], ChargePeriodEnd=starts[1] + ONE_DAY, BillingCurrency="ARS", BillingAccountId="ar")
+        Intake(tmp_path / "cost").rows([kept], origin="test")
+        (most,) = look(ledger, store, budget, clock()(), rates)
+        assert (most.spent, most.other, "no rate from ARS" in most.unconverted) == (Decimal(2125), {"ARS": Decimal(7)}, True)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ def test_a_resize_that_is_stuck_opens_an_incident_until_it_is_over() -> None:
     (change,) = react(Fact("cost.rightsize_stuck", "cost", "eu-2/i-1", about), [])
     assert (change.incident.key, change.incident.severity) == ("rightsize:eu-2/i-1", "critical")
     assert change.text == "eu-2/i-1 is stuck between m.4 and m.2, and may not run: no capacity"
-    for ending in ("rolled_back", "done"):
+    for ending in ("rolled_back", "done", "failed"):
         over = react(Fact(f"cost.rightsize_{ending}", "cost", "eu-2/i-1", about), [change.incident])
         assert [step.verb for step in over] == ["recovered", "resolved"]
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mcml.cli.session import Session
-from mcml.core.errors import McmlError, PartlyDone, said, unknown
+from mcml.core.errors import Conflict, McmlError, PartlyDone, said, unknown
 from mcml.core.fanout import Answers, ask_all
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def check(session: Session, standings: "Sequence[Standing]", *, act: bool) -> Pa
     acting = [name for name, budget in budgets.items() if budget.act or act]
     due = acts.due(session.store, standings, budgets, acting)
     sites: dict[str, Site] = {}
-    asked = _look(session, due, sites)
+    asked = _look(session, sorted(due, key=lambda one: one.turn.budget not in acting), sites)
     due = _planned(session, due, asked)
     found = Pass(due, failed=asked.failed)
     if session.dry_run:
@@ -66,7 +66,8 @@ def check(session: Session, standings: "Sequence[Standing]", *, act: bool) -> Pa
 
 
 def _look(session: Session, due: "Sequence[Due]", sites: "dict[str, Site]") -> "Answers[dict[str, list[Thing]]]":
-    """Ask every target that an action means for its machines, all at once, by action; a machine is the first action's that means it."""
+    """Ask every target that an action means for its machines, all at once, by action; a machine is the first action's that means it,
+    those that are carried out before those that are told."""
     from mcml.cost.budget.act import STOP
 
     wanted: dict[str, list[Due]] = {}
@@ -143,17 +144,24 @@ def undo(session: Session, budget: str) -> Pass:
     asked = ask_all({target: partial(_all_machines, session, target, sites) for target in known})
     things = {thing.key: thing for answer in asked.given.values() for thing in answer}
     lost = {target: unknown("target", target, session.settings.targets) for target in targets if target not in known}
-    plan = returns(budget, things.values(), mine)
-    found = Pass([acts.Due(Turn(f"{budget}/{acts.STOP}@", "lifted", ""), machines=plan)], failed={**asked.failed, **lost})
+    plan = returns(budget, things.values(), mine, session.clock())
+    going = {f"{step.target}/{step.name}": Conflict(step.reason) for step in plan.steps if step.values.get("later")}
+    found = Pass([acts.Due(Turn(f"{budget}/{acts.STOP}@", "lifted", ""), machines=plan)], failed={**asked.failed, **lost, **going})
     if session.dry_run:
         return found
     if plan.changes:
         session.confirm(f"Start {len(plan.changes)} machine{'' if len(plan.changes) == 1 else 's'}?")
     acts.lift(session.store, budget, session.clock())
     found.done = _carry_out(session, budget, plan, sites, things)
-    gone: Mapping[str, Stopped] = {key: one for key, one in mine.items() if key not in things and key.split("/")[0] in asked.given}
+    gone: Mapping[str, Stopped] = {key: one for key, one in mine.items() if key not in things and _was_asked(key, asked.given, sites)}
     Work("", sites, things, gone, session.store, session.clock).forget(gone)
     return found
+
+
+def _was_asked(key: str, given: "Mapping[str, object]", sites: "Mapping[str, Site]") -> bool:
+    """Tell whether a target has answered for its machines: only then one that is not there is gone."""
+    target = key.split("/")[0]
+    return target in given and sites[target].instances is not None
 
 
 def _all_machines(session: Session, target: str, sites: "dict[str, Site]") -> "list[Thing]":

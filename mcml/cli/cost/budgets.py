@@ -79,7 +79,10 @@ def check(session: Session, act: Act = False) -> Document:
 
 @command(app, "lift", examples=("mcml cost budgets lift risk",), changes=True)
 def lift(session: Session, name: Name) -> None:
-    """Allow what a budget refuses, until its period ends or its amount is changed. The journal keeps who did."""
+    """Allow what a budget refuses now, until its period ends or its amount is changed. The journal keeps who did.
+
+    An action at a higher share of the budget begins anew when that is spent.
+    """
     from mcml.cost.budget import act
 
     _known(session, name)
@@ -93,7 +96,8 @@ def lift(session: Session, name: Name) -> None:
 def undo(session: Session, name: Name) -> Document:
     """Take back what the actions of a budget did: machines that it stopped are started, what it refuses is allowed.
 
-    It does not act again until its period ends or its amount is changed. A machine that has a schedule follows that from then on.
+    These actions do not run again until its period ends or its amount is changed; one at a higher share begins anew. A machine that has a
+    schedule follows that from then on. Exit 7 for one that was stopped so shortly before that it may be on its way down.
     """
     from mcml.cli.cost import budget_pass
     from mcml.cost.budget import stop, views

@@ -110,9 +110,17 @@ def rates(session: Session) -> "Rates":
 
 
 def rates_of_budgets(session: Session) -> "Rates | None":
-    """Return the exchange rates when a budget wants them and there are some."""
+    """Return the exchange rates when a budget wants them and there are some; what cannot be read is said, and stops no other budget."""
+    from mcml.core.errors import Usage, said
+
     cost = session.settings.cost
-    return rates(session) if cost.rates.file and any(budget.convert for budget in cost.budgets.values()) else None
+    if not cost.rates.file or not any(budget.convert for budget in cost.budgets.values()):
+        return None
+    try:
+        return rates(session)
+    except Usage as wrong:
+        session.note(said(wrong))
+        return None
 
 
 def converted(session: Session, costs: "Costs", by: Sequence[str], scope: "Scope", currency: str) -> "Converted":

@@ -36,6 +36,7 @@ def forecast(
     The range is how wrong such forecasts were on the ledger's own past. With less than four weeks of history it refuses.
     """
     from dataclasses import replace
+    from datetime import timedelta
 
     from mcml.core.clock import midnight
     from mcml.cost.forecast import views
@@ -47,6 +48,7 @@ def forecast(
     names, scope, ledger = common.names(by, ()), Scope(filters=common.filters(where)), common.ledger(session)
     today = session.clock().date()
     if currency:
+        scope = replace(scope, since=midnight(today) - timedelta(days=366))  # older charges change no forecast, and may have no rate
         found = common.converted(session, ledger, (*names, *ASKED), scope, currency)
         return with_rates(views.forecast(names, this_month(found.groups, today)), found)
     scopes = this_month(ledger.totals((*names, *ASKED), scope), today)

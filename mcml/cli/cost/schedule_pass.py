@@ -47,8 +47,13 @@ class Found:
             things = self.things[name]
             work = Work(name, self.sites, {thing.key: thing for thing in things}, self.stopped, session.store, session.clock)
             done += work.carry_out(plan)
-            work.forget(gone(name, things, self.stopped, self.asked.given))
+            work.forget([key for key in gone(name, things, self.stopped, self.asked.given) if self._was_asked(key)])
         return done
+
+    def _was_asked(self, key: str) -> bool:
+        """Tell whether a target has answered for things of that kind: only then one that is not there is gone."""
+        target, kind, _ = key.split("/", 2)
+        return (self.sites[target].groups if kind == "group" else self.sites[target].instances) is not None
 
 
 def look(session: Session, names: "Sequence[str]") -> Found:
@@ -59,18 +64,19 @@ def look(session: Session, names: "Sequence[str]") -> Found:
     schedules = {name: session.settings.cost.schedules[name] for name in names}
     calendars = {name: calendar_of(one) for name, one in schedules.items()}
     targets = dict.fromkeys(target for one in schedules.values() for target in targets_of(one, list(session.settings.targets)))
-    sites = {target: open_site(session, target) for target in targets}
+    sites: dict[str, Site] = {}
     now = session.clock()
-    asked = ask_all({target: partial(_things, session, site, names) for target, site in sites.items()})
+    asked = ask_all({target: partial(_things, session, target, sites, names) for target in targets})
     things = {name: [thing for answer in asked.given.values() for thing in answer[name]] for name in names}
     stopped, keeps = remembered(session.store)
     plans = {name: plan(name, calendars[name], things[name], stopped, keeps, now) for name in names}
     return Found(sites, things, stopped, plans, asked)
 
 
-def _things(session: Session, site: "Site", names: "Sequence[str]") -> "dict[str, list[Thing]]":
+def _things(session: Session, target: str, sites: "dict[str, Site]", names: "Sequence[str]") -> "dict[str, list[Thing]]":
     from mcml.cost.schedule import run
 
+    site = sites[target] = open_site(session, target)
     taken: set[str] = set()
     found: dict[str, list[Thing]] = {}
     for name in names:
@@ -91,14 +97,16 @@ def open_site(session: Session, target: str) -> "Site":
 
 
 def _open(session: Session, capability: "Capability[T]", target: str) -> "T | None":
-    """Open what a provider offers on a target; None for what it does not have."""
+    """Open what a provider offers on a target; None for what it does not have. Raises ProviderCannot when its extra is not installed."""
     from mcml.providers import discovery
 
     if not discovery.spec(session.settings.targets[target].provider).offer(capability).support.usable:
         return None
     try:
         return session.open(capability, target)
-    except ProviderCannot:
+    except ProviderCannot as cannot:
+        if cannot.next_step.startswith("pip install"):
+            raise
         return None
 
 

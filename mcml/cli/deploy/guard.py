@@ -46,7 +46,8 @@ def _values(session: Session, step: "Step") -> Mapping[str, str]:
     """Return what is known of the costs that a version will have, by dimension."""
     model = session.settings.models[step.name]
     about = {"model": step.name, "team": model.team, "project": model.project, "target": step.target}
-    return about | {"environment": session.settings.infra.environment}
+    about |= {"region": session.settings.targets[step.target].region, "environment": session.settings.infra.environment}
+    return {name: said for name, said in about.items() if name != "region" or said}
 
 
 def _concerns(refusal: "Refusal", values: Mapping[str, str]) -> bool:
@@ -73,7 +74,8 @@ def _on_gpu(session: Session, step: "Step", endpoint: "ModelEndpoint") -> bool:
 
 def asks_for_gpu(resources: Mapping[str, str]) -> bool:
     """Tell whether resources name a GPU."""
-    return any(key.rpartition("/")[2].lower() in GPU_WORDS and value.strip() not in ("", "0") for key, value in resources.items())
+    named = ((key.rpartition("/")[2].lower(), value.strip()) for key, value in resources.items())
+    return any((word in GPU_WORDS or word.startswith("mig-")) and value not in ("", "0") for word, value in named)
 
 
 def _machine(endpoint: "ModelEndpoint", resources: Mapping[str, str]) -> str:

@@ -151,7 +151,7 @@ def _fault(session: Session, wanted: "Drill", delay: float) -> "Iterator[Fault |
     session.confirm(f"let the backend of {wanted.route} on {wanted.target} fail for this router ({wanted.mode})?")
     backend = _backend(session, wanted)
     check(wanted.mode, backend, wanted.protocol)
-    with through_relay(common.folder(session), backend, wanted.mode, delay=delay) as relayed:
+    with through_relay(common.folder(session), backend, wanted.mode, delay=delay, protocol=wanted.protocol) as relayed:
         yield relayed
 
 

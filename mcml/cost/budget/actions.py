@@ -92,6 +92,9 @@ def _turn(standing: Standing, action: BudgetAction, before: Memory | None, key: 
     text = f"{plain(share)}% of {plain(standing.amount)} {standing.budget.currency} is spent"
     same = before is not None and before.period == standing.start.isoformat()
     if share < limit:
+        if before is not None and same and standing.unconverted:  # what is spent is not known: nothing ends for that
+            still: Mapping[State, Move] = {"on": "hold", "announced": "announced", "lifted": "lifted"}
+            return Turn(key, still[before.state], before.text, action, before)
         if before is None or (before.state == "lifted" and same and before.amount == plain(standing.amount)):
             return None
         return _ended(before, f"{text}, less than {plain(limit)}%" if same else "a new period has begun", action)

@@ -83,7 +83,9 @@ def _checked(asked: Asked, store: Store, name: str, budget: Budget, append: Appe
 
 def _keep(store: Store, standing: Standing, found: Sequence[Change], seen: documents.Kept | None, at: datetime, append: Append) -> bool:
     """Keep which alerts are on, and tell of the changes; False when it is no longer as it was seen."""
-    content = {"on": {alert.name: alert.text for alert in standing.alerts}, "period": standing.start.isoformat()}
+    start = standing.start.isoformat()
+    held = _on(seen) if standing.unconverted and seen and seen.content["period"] == start else {}
+    content = {"on": {**held, **{alert.name: alert.text for alert in standing.alerts}}, "period": start}
     with store.writing() as connection:
         kept = documents.get(connection, KIND, standing.name)
         if (kept.revision if kept else 0) != (seen.revision if seen else 0):
@@ -110,17 +112,25 @@ def _stand(ledger: Ledger, name: str, budget: Budget, now: datetime, on: Mapping
 
 
 def _converted(groups: Sequence[Group], currency: str, rates: Rates | None, start: date) -> tuple[Sequence[Group], str]:
-    """Return the costs in the budget's currency, or as they are and why. Where rates are missing for the past alone, that is left out."""
+    """Return the costs in the budget's currency, and why some are as they were.
+
+    Where rates are missing for the past alone, that is left out. A currency without rates keeps no other from being converted.
+    """
     if rates is None:
-        return groups, "there are no exchange rates: [cost.rates] in mcml.toml"
-    try:
-        return convert(groups, ASKED, rates, currency).groups, ""
-    except NotFound:
-        place = ASKED.index("day")
-        try:
-            return convert([group for group in groups if str(group.key[place]) >= start.isoformat()], ASKED, rates, currency).groups, ""
-        except NotFound as missing:
-            return groups, said(missing)
+        return groups, "there are no exchange rates that can be read: [cost.rates] in mcml.toml"
+    place, found, refused = ASKED.index("day"), list[Group](), ""
+    for each in sorted({group.currency for group in groups}):
+        mine = [group for group in groups if group.currency == each]
+        recent = [group for group in mine if str(group.key[place]) >= start.isoformat()]
+        for some in (mine, recent):
+            try:
+                found += convert(some, ASKED, rates, currency).groups
+                break
+            except NotFound as missing:
+                why = said(missing)
+        else:
+            found, refused = found + mine, refused or why
+    return found, refused
 
 
 def _fact(standing: Standing, change: Change, at: datetime) -> Fact:

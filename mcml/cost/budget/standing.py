@@ -167,10 +167,13 @@ class Change:
 
 
 def changes(standing: Standing, before: Mapping[str, str], began: str) -> list[Change]:
-    """Return what is different from the last look: `before` is the text of each alert that was on, `began` the start of its period."""
+    """Return what is different from the last look: `before` is the text of each alert that was on, `began` the start of its period.
+
+    While costs cannot be converted nothing is said to have ended.
+    """
     now = {alert.name: alert.text for alert in standing.alerts}
     again = began != standing.start.isoformat()
-    ended = [name for name in before if again or name not in now]
+    ended = [name for name in before if again or (name not in now and not standing.unconverted)]
     why = "a new period has begun" if again else f"{_plain(percent(standing.spent, standing.amount) or Decimal(0))}% is spent"
     fresh = [name for name in now if again or name not in before]
     return [*(Change(name, False, why) for name in ended), *(Change(name, True, now[name]) for name in fresh)]

@@ -69,9 +69,9 @@ def _stop(
     return replace(step, values={**step.values, OWNER: mine, "undo": undo(budget)})
 
 
-def returns(budget: str, things: Iterable[Thing], stopped: Mapping[str, Stopped]) -> Plan:
+def returns(budget: str, things: Iterable[Thing], stopped: Mapping[str, Stopped], now: datetime) -> Plan:
     """Return what gives back, as it was, each machine that a budget stopped."""
     mine = {key: one for key, one in stopped.items() if one.by == by(budget)}
     found = {thing.key: thing for thing in things if thing.key in mine}
-    steps = (restored(found[key], mine[key], f"budget {budget} is undone") for key in sorted(found))
+    steps = (restored(found[key], mine[key], f"budget {budget} is undone", now) for key in sorted(found))
     return Plan("cost", tuple(replace(step, values={**step.values, OWNER: mine[str(step.values["key"])].schedule}) for step in steps))

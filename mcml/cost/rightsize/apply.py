@@ -78,6 +78,10 @@ class Site:
     metrics: Metrics | None = None
 
 
+class Gone(NotFound):
+    """The machine is gone, or somebody else has made it another one: there is nothing to take back."""
+
+
 @dataclass
 class Work:
     """Carries one machine's changes out."""
@@ -116,8 +120,9 @@ class Work:
         return self._save(replace(found, stage="stop")) if found.stage == "stuck" else found
 
     def undo(self, change: Change) -> Change:
-        """Take a change back that is still watched."""
-        return self._save(change.back("it was undone by hand"))
+        """Take a change back that is still watched; one whose disks are still being copied has changed nothing yet."""
+        back = change.back("it was undone by hand")
+        return self._end(back, "rolled back") if change.stage == "snapshot" else self._save(back)
 
     def undone(self, change: Change, wish: Wish) -> Planned:
         """Plan what takes a change back that is done. Raises as `planned.undone`, NotFound when its machine is gone."""
@@ -133,13 +138,12 @@ class Work:
 
     def clean(self, key: str) -> None:
         """Delete the snapshots of a machine's changes, and forget them. Raises as `kept`."""
-        deleted = self.kept(key)
-        for one in deleted:
+        for one in self.kept(key):
             if self.site.snapshots is not None:
                 self.site.snapshots.delete(one.snapshot)
-        now = self.clock()
-        about = ({"snapshot": one.snapshot, "source": one.source, "size_bytes": one.size_bytes} for one in deleted)
-        forget_snapshots(self.store, key, now, *(Fact("cost.rightsize_snapshot_deleted", "cost", key, one, at=now) for one in about))
+                about = {"snapshot": one.snapshot, "source": one.source, "size_bytes": one.size_bytes}
+                self.store.append(Fact("cost.rightsize_snapshot_deleted", "cost", key, about, at=self.clock()))
+        forget_snapshots(self.store, key, self.clock())
 
     def run(self, change: Change, *, wait: bool = True) -> Change:
         """Go on with a change until it has ended; without `wait` only until it is watched, and look once.
@@ -170,18 +174,27 @@ class Work:
             after = steps[change.stage](change)
             self._tries = 0
             return after
-        except (Overtaken, NotAuthenticated, Interrupted):
+        except (Overtaken, Interrupted):
             raise
+        except NotAuthenticated as failed:
+            if change.stage in ("stop", "resize") and not change.reason:
+                return self._refused(change, failed)  # who may not resize it may still start it again
+            why = "; ".join(filter(None, (said(failed), failed.next_step)))
+            raise NotAuthenticated(half_done(change), why=why, next_step=f"mcml cost rightsize apply {change.key}") from failed
         except (Unavailable, StillRunning) as failed:
             return self._again(change, failed)
         except McmlError as refused:
             return self._refused(change, refused)
 
     def _again(self, change: Change, failed: McmlError) -> Change:
-        """Try a step again, a few times; then leave the change as it is, to be gone on with. A watch goes on while its time lasts."""
+        """Try a step again, a few times, and for long while the machine is off; then leave the change as it is, to be gone on with.
+
+        A watch goes on while its time lasts.
+        """
         self._tries += 1
+        most = PATIENCE // PAUSE if change.stage in ("resize", "start") else TRIES
         watching = change.began is not None and self.clock() < change.began + timedelta(seconds=change.watch)
-        if isinstance(failed, StillRunning) or (self._tries >= TRIES and not (change.stage == "watch" and watching)):
+        if isinstance(failed, StillRunning) or (self._tries >= most and not (change.stage == "watch" and watching)):
             kind = StillRunning if change.stage in ("snapshot", "watch") else PartlyDone
             raise kind(half_done(change), why=said(failed), next_step=f"mcml cost rightsize apply {change.key}") from failed
         self.reporter.note(f"{change.key}: {said(failed)}; trying again")
@@ -191,7 +204,7 @@ class Work:
 
     def _refused(self, change: Change, refused: McmlError) -> Change:
         why = said(refused)
-        if change.stage == "snapshot" or isinstance(refused, NotFound):
+        if change.stage == "snapshot" or isinstance(refused, Gone):
             self.reporter.finish(change.key, why, ok=False)
             return self._end(replace(change, problem=why), "failed")
         if not change.reason:
@@ -232,7 +245,7 @@ class Work:
         machine = self._machine(change)
         runs = machine.state in ("running", "pending")
         if machine.machine not in (change.before, change.after):
-            raise NotFound(f"{change.key} has another type", why=f"somebody has made it {machine.machine}")
+            raise Gone(f"{change.key} has another type", why=f"somebody has made it {machine.machine}")
         if machine.machine == change.wanted:
             return self._save(replace(change, stage="resize"))
         if change.down is None or (runs and not change.ran):
@@ -324,10 +337,10 @@ class Work:
             raise StillRunning(f"{change.key} is off", why=why)
 
     def _machine(self, change: Change) -> Instance:
-        """Return the machine as it is. Raises NotFound when it is gone."""
+        """Return the machine as it is. Raises Gone."""
         found = next((one for one in self.site.instances.list() if one.id == change.instance), None)
         if found is None or found.state == "terminated":
-            raise NotFound(f"{change.key} is gone", why="it was terminated")
+            raise Gone(f"{change.key} is gone", why="it was terminated")
         return found
 
     def _until(self, change: Change, state: InstanceState) -> None:

@@ -23,6 +23,8 @@ Stage = Literal["snapshot", "stop", "resize", "start", "watch", "done", "rolled 
 machine is gone. stuck: it could not be taken back, and needs a person."""
 Tell = Callable[[Any, Fact], object]
 """Writes a fact to the journal within somebody's transaction, and does what follows from it."""
+UNDONE: tuple[Stage, ...] = ("snapshot", "watch")
+"""Where a change that is under way can be undone by hand: in between it goes on, or back by itself."""
 ENDED: tuple[Stage, ...] = ("done", "rolled back", "failed")
 
 
@@ -160,13 +162,11 @@ def _to_past(connection: Any, change: Change, at: datetime) -> None:
         documents.put(connection, PAST, kept.content["id"], kept.content, at)
 
 
-def forget_snapshots(store: Store, key: str, at: datetime, *told: Fact) -> None:
-    """Write down that no snapshot of a machine's changes is kept any more, and what is told of it, as one."""
+def forget_snapshots(store: Store, key: str, at: datetime) -> None:
+    """Write down that no snapshot of a machine's changes is kept any more."""
     with store.writing() as connection:
         for kept in [one for kind in (PAST, KIND) for one in documents.every(connection, kind) if one.content["key"] == key]:
             documents.put(connection, kept.kind, kept.key, {**kept.content, "taken": []}, at)
-        for fact in told:
-            journal.append(connection, fact)
 
 
 def unfinished(store: Store, key: str, to: str = "") -> Change | None:
@@ -180,20 +180,25 @@ def unfinished(store: Store, key: str, to: str = "") -> Change | None:
 
 
 def undoable(store: Store, key: str) -> Change:
-    """Return the latest change of a machine, which is done or still watched. Raises NotFound, Conflict for another."""
+    """Return the latest change of a machine, which is done, still watched, or before its stop. Raises NotFound, Conflict for another."""
     found = known(store, key)
-    if found.under_way and (found.stage != "watch" or found.reason):
+    if found.under_way and not _can_be_undone(found):
         raise under_way(found)
-    if found.stage not in ("done", "watch"):
+    if found.stage not in ("done", *UNDONE):
         why, step = f"its last change is {found.stage}", f"mcml cost rightsize status {key}"
         raise Conflict(f"there is nothing to undo: {key} is {found.before}", why=why, next_step=step)
     return found
 
 
+def _can_be_undone(change: Change) -> bool:
+    return change.stage in UNDONE and not change.reason
+
+
 def under_way(change: Change) -> Conflict:
     """Return what to say to who wants to begin a change while there is one."""
     why = f"{change.before} -> {change.after} is under way since {change.started:%Y-%m-%d %H:%M} UTC: {change.stage}"
-    step = f"mcml cost rightsize apply {change.key} goes on with it, mcml cost rightsize undo {change.key} takes it back"
+    step = f"mcml cost rightsize apply {change.key} goes on with it"
+    step += f", mcml cost rightsize undo {change.key} takes it back" if _can_be_undone(change) else ""
     return Conflict(f"{change.key} is being changed", why=why, next_step=step)
 
 

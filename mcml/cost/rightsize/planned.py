@@ -166,7 +166,9 @@ def undone(change: Change, machine: Instance, types: Sequence[MachinePrice], wis
         currency=change.currency,
         undoes=change.id,
     )
-    return Planned(back, (), (STOPS,) if back.ran else ())
+    local = here.local_disk_gb if here else None
+    lost = f"a stop empties the {local:.0f} GB of disks in the machine itself, and no snapshot holds them" if local else STOPS
+    return Planned(back, (), (lost,) if back.ran else ())
 
 
 def less_cpu(here: MachinePrice, there: MachinePrice) -> bool:

@@ -22,7 +22,9 @@ from mcml.store.ledger.book import Ledger
 from mcml.store.ledger.exact import rounded, total
 from mcml.store.ledger.resource_days import Billed, ResourceDay, resource_days
 
-Verdict = Literal["confirmed", "partly", "not confirmed", "too early", "no bill", "no promise", "rolled back", "under way"]
+Verdict = Literal[
+    "confirmed", "partly", "not confirmed", "too early", "no bill", "other currency", "no promise", "rolled back", "under way"
+]
 BEFORE = timedelta(days=30)
 ENOUGH = 7
 KEPT = Fraction(8, 10)
@@ -114,6 +116,8 @@ def grade(change: Change, billed: Billed, earlier: date | None = None, later: da
     ran, runs = _hours(before), _hours(after)
     days = _count(last, billed.until, later)
     facts = {"hours_before": ran, "hours_after": runs, "days": days, "until": billed.until}
+    if not whole and any(day.currency != change.currency for day in billed.days):
+        return Realised(change, "other currency", **facts)  # type: ignore[arg-type]
     if not ran or billed.until is None:
         return Realised(change, "no bill", **facts)  # type: ignore[arg-type]
     rate = Fraction(_cost(before)) / ran

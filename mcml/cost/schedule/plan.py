@@ -16,6 +16,8 @@ from mcml.cost.schedule.hours import Calendar
 from mcml.cost.schedule.idle import Idleness
 from mcml.store.ledger.exact import product, quotient
 
+STOPPING = timedelta(minutes=10)
+"""So long a machine may take to stop."""
 KEEP_TAG = "mcml-keep-until"
 """The tag of a machine or group that says until when it is not to be stopped: `2026-12-01`, or a time as in RFC 3339."""
 Kind = Literal["instance", "group"]
@@ -126,7 +128,7 @@ def gone(name: str, things: Iterable[Thing], stopped: Mapping[str, Stopped], ask
 def _step(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
     held = kept_on(thing, moment.schedule, moment.keeps, moment.now)
     if held:
-        return restored(thing, before, held)
+        return restored(thing, before, held, moment.now)
     return _within(moment, thing, before) if moment.on else _without(moment, thing, before)
 
 
@@ -136,7 +138,7 @@ def _within(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
         return change(thing, thing.floor, thing.idle.why, idle=True)
     if before and before.idle and before.at >= moment.since and thing.size <= before.left:
         return kept(thing, f"it was idle at {before.at:%H:%M} UTC: off until its next hours begin")
-    return restored(thing, before, moment.why)
+    return restored(thing, before, moment.why, moment.now)
 
 
 def _without(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
@@ -150,10 +152,17 @@ def _without(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
     return change(thing, thing.floor, moment.why)
 
 
-def restored(thing: Thing, before: Stopped | None, why: str) -> Step:
-    """Return the step that gives a thing back what we took from it: `update` to its size, or `keep` where nothing is to be done."""
+def restored(thing: Thing, before: Stopped | None, why: str, now: datetime) -> Step:
+    """Return the step that gives a thing back what we took from it: `update` to its size, or `keep` where nothing is to be done.
+
+    A machine that runs so shortly after we stopped it may still be on its way down (EC2 says so of one that is stopping): it is not
+    forgotten yet, but looked at again by the next run (`later`).
+    """
     if before is None:
         return kept(thing, f"{why}; we did not turn it off" if thing.size <= thing.floor else why)
+    if thing.kind == "instance" and thing.size > before.left and now - before.at < STOPPING:
+        said = f"{why}; it was turned off at {before.at:%H:%M} UTC and may be on its way down: the next run looks again"
+        return replace(kept(thing, said), values={"key": thing.key, "later": True})
     if thing.size > before.left or thing.size >= before.size:
         return replace(kept(thing, f"{why}; it is on again"), values={"key": thing.key, "forget": True})
     return change(thing, before.size, why)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from mcml.core.clock import Clock
-from mcml.core.errors import Conflict, McmlError, NotFound, Unavailable, said
+from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticated, NotFound, Unavailable, said
 from mcml.core.fact import Fact
 from mcml.core.report import Reporter
 from mcml.cost.spot import decide, market
@@ -254,7 +254,7 @@ class Supervisor:
         return self._save(replace(record, leaving=kept))
 
     def _ended(self, record: Record, place: Place) -> bool:
-        """End a machine, or find that it is gone or has ended; False when its cloud does not answer."""
+        """End a machine, or find that it is gone or has ended; False when its cloud does not answer, or may do it later."""
         here = record.place
         if here and here.choice == Choice.ON_DEMAND and here.token == place.token:
             return True  # it is wanted again
@@ -266,8 +266,11 @@ class Supervisor:
             return False
         except NotFound:
             pass
-        except McmlError as refused:
+        except InvalidRequest as refused:  # its cloud will not stop it, however often it is asked
             self.reporter.note(f"{place.name} {place.instance} still runs: {said(refused)}")
+        except McmlError as failed:
+            self.reporter.note(f"{place.name} {place.instance} still runs: {said(failed)}")
+            return False
         return True
 
     def _health(self, record: Record) -> Record:
@@ -277,7 +280,7 @@ class Supervisor:
             return record
         try:
             found = self.sites[place.target].find(record.name, place)
-        except Unavailable as failed:  # it is taken to run: its progress, and the time, tell more
+        except (Unavailable, NotAuthenticated) as failed:  # it is taken to run: its progress, and the time, tell more
             self.reporter.note(f"{place.name}: {said(failed)}")
             return record
         if found is not None and found.state in THERE:

@@ -54,10 +54,11 @@ def machine_and_count(model: str, resources: Mapping[str, str]) -> tuple[str, in
     odd = sorted(set(resources) - set(RESOURCES))
     if odd:
         why = f"SageMaker knows no resource {odd[0]!r}; it knows {', '.join(RESOURCES)}"
-        raise InvalidRequest(f"cannot deploy {model}", why=why)
+        raise InvalidRequest(f"cannot deploy {model}", why=why, next_step="models.NAME.resources.TARGET in mcml.toml")
     replicas = resources.get("replicas", REPLICAS)
     if not replicas.isdigit() or int(replicas) < 1:
-        raise InvalidRequest(f"cannot deploy {model}", why=f"replicas is {replicas!r}, not a number of 1 or more")
+        why = f"replicas is {replicas!r}, not a number of 1 or more"
+        raise InvalidRequest(f"cannot deploy {model}", why=why, next_step='write it as replicas = "2"')
     return resources.get("machine", MACHINE), int(replicas)
 
 

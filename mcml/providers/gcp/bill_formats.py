@@ -60,7 +60,7 @@ def _whole(record: Record) -> Decimal | None:
         credits = _unfolded("credits", record.get("credits")) or ()
         parts = [record["cost"], *(credit.get("amount") or "0" for credit in credits)]
         return sum((number("cost", str(part)) for part in parts), Decimal(0))
-    except NotAValue:
+    except (NotAValue, AttributeError):  # no credits at all
         return None
 
 
@@ -101,7 +101,9 @@ def _typed(record: Record) -> dict[str, Any]:
     return found
 
 
-def _credit(credit: Mapping[str, Any]) -> dict[str, Any]:
+def _credit(credit: Any) -> dict[str, Any]:
+    if not isinstance(credit, Mapping):
+        raise NotAValue(f"the export says credits {str(credit)[:60]!r}", why="that is no credit")
     told = credit.get("amount")
     return {**credit, "amount": None if told is None else number("credits.amount", str(told))}
 

@@ -321,6 +321,8 @@ def _variant(deployed: Any, split: Mapping[str, int], address: str) -> Variant:
     version, digest = parts.read_display_name(deployed.display_name)
     detail = deployed.status.message if "status" in deployed else ""
     given = deployed.dedicated_resources
+    spec = given.machine_spec
+    attached = spec.accelerator_count and spec.machine_type.startswith("n1-")  # of other series, GPUs are part of the type and its price
     return Variant(
         version,
         digest,
@@ -328,6 +330,6 @@ def _variant(deployed: Any, split: Mapping[str, int], address: str) -> Variant:
         split.get(deployed.id, 0),
         address,
         detail,
-        machine=given.machine_spec.machine_type,
+        machine="" if attached else spec.machine_type,
         replicas=deployed.status.available_replica_count or given.min_replica_count,
     )

@@ -15,12 +15,14 @@ def threads_of(model: str, resources: Mapping[str, str]) -> int:
     """
     odd = sorted(set(resources) - {"cpu"})
     if odd:
-        raise InvalidRequest(f"cannot deploy {model}", why=f"a local server has no resource {odd[0]!r}; it has cpu")
+        why, step = f"a local server has no resource {odd[0]!r}; it has cpu", "models.NAME.resources.TARGET in mcml.toml"
+        raise InvalidRequest(f"cannot deploy {model}", why=why, next_step=step)
     asked = resources.get("cpu", "1")
     try:
         return max(int(float(asked)), 1)
     except (ValueError, OverflowError):
-        raise InvalidRequest(f"cannot deploy {model}", why=f'resources cpu = "{asked}" is not a number of CPUs') from None
+        why, step = f'resources cpu = "{asked}" is not a number of CPUs', 'write it as cpu = "2"'
+        raise InvalidRequest(f"cannot deploy {model}", why=why, next_step=step) from None
 
 
 def size_of(resources: Mapping[str, str]) -> ReplicaSize:

@@ -104,16 +104,16 @@ def check(mode: Mode, backend: Backend, protocol: Speaks = "http") -> None:
 
 
 @contextmanager
-def through_relay(folder: Path, backend: Backend, mode: Mode, *, delay: float) -> Iterator[Relayed]:
+def through_relay(folder: Path, backend: Backend, mode: Mode, *, delay: float, protocol: Speaks = "http") -> Iterator[Relayed]:
     """Put a relay between the project's router and a backend while the block runs.
 
     Raises Unavailable when the router does not take it up. If this process dies the router notices and goes back.
     """
-    check(mode, backend)
+    check(mode, backend, protocol)
     with ExitStack() as stack:
         relays = [stack.enter_context(Relay(*backend.address, delay=delay))]
         if backend.grpc_port:
-            refuses = stack.enter_context(refuser()) if mode == "503" else 0
+            refuses = stack.enter_context(refuser()) if (mode, protocol) == ("503", "grpc") else 0
             relays.append(stack.enter_context(Relay(backend.host, backend.grpc_port, delay=delay, refuses=refuses)))
         fault = Relayed(tuple(relays), mode)
         try:

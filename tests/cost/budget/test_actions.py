@@ -17,7 +17,7 @@ from mcml.core.plan import Plan
 from mcml.core.schema_cost import Budget, BudgetAction, Schedule
 from mcml.cost.budget import act
 from mcml.cost.budget.actions import Memory, Turn, turns
-from mcml.cost.budget.standing import Standing
+from mcml.cost.budget.standing import Standing, changes
 from mcml.cost.budget.stop import returns, stops
 from mcml.cost.schedule import run
 from mcml.cost.schedule.hours import Calendar, parse
@@ -72,6 +72,17 @@ def moves(found: Sequence[Turn]) -> dict[str, str]:
 def test_what_becomes_of_an_action(spent: int, known: Memory | None, does: bool, move: str | None) -> None:
     found = turns(standing(spent), [known] if known else [], act=does)
     assert moves(found).get(STOP_KEY) == move
+
+
+@pytest.mark.parametrize(("state", "move"), [("on", "hold"), ("announced", "announced"), ("lifted", "lifted")])
+def test_nothing_ends_because_a_rate_is_missing(state: str, move: str) -> None:
+    """What is spent is then known in part only; a new period ends it all the same."""
+    blind = replace(standing(0), unconverted="no rate from USD to EUR")
+    assert moves(turns(blind, [memory(STOP_KEY, state)], act=True))[STOP_KEY] == move
+    assert moves(turns(blind, [memory(STOP_KEY, state, date(2026, 9, 1))], act=True)).get(STOP_KEY) in ("end", "forget")
+    alert = {"actual-100": "103% of 1000 USD is spent"}
+    assert changes(blind, alert, START.isoformat()) == []
+    assert [one.name for one in changes(standing(0), alert, START.isoformat())] == ["actual-100"]
 
 
 def test_why_it_began_and_why_it_ended() -> None:
@@ -273,7 +284,7 @@ def one_pass(store: Store, cloud: Cloud, now: datetime, *, back: bool = False, s
     things = {thing.key: replace(thing, idle=IDLE) for thing in run.machines(site, {}, None, now)}
     stopped, keeps = run.remembered(store)
     if back:
-        made = returns("risk", things.values(), stopped)
+        made = returns("risk", things.values(), stopped, now)
     else:
         made = stops("risk", things.values(), stopped, keeps, schedules or {}, midnight(START), now)
     cloud.breaks = breaks
@@ -298,6 +309,19 @@ def test_what_was_stopped_comes_back_as_it_was_wherever_it_was_cut_off(store: St
     assert cloud.on == {"i-1": True, "i-2": True}
     assert run.remembered(store)[0] == {}
     assert not one_pass(store, cloud, NOW + timedelta(hours=4), back=True), "undone once more it does nothing"
+
+
+def test_a_machine_that_may_be_on_its_way_down_is_not_forgotten(store: Store) -> None:
+    """EC2 says of one that is stopping that it runs."""
+    cloud = Cloud()
+    one_pass(store, cloud, NOW)
+    cloud.on = {"i-1": True, "i-2": True}
+    one_pass(store, cloud, NOW + timedelta(minutes=1), back=True)
+    assert len(run.remembered(store)[0]) == 2
+    cloud.on = {"i-1": False, "i-2": False}
+    one_pass(store, cloud, NOW + timedelta(minutes=2), back=True)
+    assert cloud.on == {"i-1": True, "i-2": True}
+    assert run.remembered(store)[0] == {}
 
 
 def test_a_machine_with_a_schedule_is_turned_on_by_its_next_hours(store: Store) -> None:

@@ -16,6 +16,7 @@ from mcml.core.errors import (
     Interrupted,
     InvalidRequest,
     McmlError,
+    NotAuthenticated,
     NotFound,
     PartlyDone,
     QuotaExceeded,
@@ -161,6 +162,46 @@ def test_a_type_that_is_refused_and_a_disk_that_cannot_be_copied(store: Store) -
     failed = at_work.run(at_work.begin(Planned(replace(PLANNED, id="rs-2"))))
     assert (failed.stage, failed.problem, cloud.calls) == ("failed", "too many snapshots", ["snapshot disk/root", "snapshot disk/data"])
     assert [change.id for change in every(store)] == [PLANNED.id, "rs-2"]
+
+
+@pytest.mark.parametrize(
+    ("call", "refused"),
+    [
+        ("start m2", NotFound("no key of its disk", why="KMS")),
+        ("resize m2", NotFound("no such type here")),
+        ("resize m2", NotAuthenticated("not allowed to resize")),
+        ("stop m4", NotAuthenticated("not allowed to stop")),
+    ],
+)
+def test_nothing_but_the_end_of_the_machine_leaves_it_stopped(store: Store, call: str, refused: McmlError) -> None:
+    """A right that is missing, and a 404 of something else: it runs again as it was."""
+    cloud = Cloud(refuses={call: refused})
+    done = finished(store, cloud)
+    assert (done.stage, cloud.machine.machine, cloud.machine.state) == ("rolled back", "m4", "running")
+    assert refused.message in done.reason
+
+
+def test_a_cloud_that_is_away_for_minutes_while_the_machine_is_off_is_waited_for(store: Store) -> None:
+    cloud = Cloud(refuses={"start m2": Unavailable("no route to host")})
+
+    def back(cloud: Cloud) -> None:
+        if cloud.calls.count("start m2") > 40:
+            cloud.refuses.clear()
+
+    cloud.asleep = back
+    done = finished(store, cloud)
+    assert (done.stage, cloud.machine.machine, cloud.machine.state) == ("done", "m2", "running")
+
+
+def test_a_change_whose_snapshot_never_ends_can_be_undone_and_nothing_was_changed(store: Store) -> None:
+    cloud = Cloud(refuses={"snapshot disk/root": Unavailable("away")})
+    with pytest.raises(StillRunning, match="its disks are being copied"):
+        finished(store, cloud)
+    assert undoable(store, KEY).stage == "snapshot"
+    at_work = work(store, cloud)
+    undone = at_work.run(at_work.undo(at_work.resume(KEY)))
+    assert (undone.stage, cloud.machine.machine, cloud.machine.state) == ("rolled back", "m4", "running")
+    assert not [call for call in cloud.calls if call.startswith(("stop", "resize"))]
 
 
 def test_a_machine_that_was_stopped_is_left_stopped(store: Store) -> None:

@@ -103,8 +103,9 @@ def test_it_is_too_early_until_seven_whole_days_are_billed() -> None:
     assert grade(DONE, weekdays).verdict == "confirmed", "days on which it is off are billed, too"
     idle = bill([(24, "0.38")], [(0, "0.19")] * 9)
     assert (grade(DONE, idle).verdict, grade(DONE, idle).so_far) == ("too early", None), "it has not run since"
-    for none in (Billed((), None), bill([], [(24, "0.19")] * 9), replace_currency(bill([(24, "1")], [(24, "1")] * 9))):
+    for none in (Billed((), None), bill([], [(24, "0.19")] * 9)):
         assert grade(DONE, none).verdict == "no bill"
+    assert grade(DONE, replace_currency(bill([(24, "1")], [(24, "1")] * 9))).verdict == "other currency"
 
 
 def replace_currency(billed: Billed) -> Billed:

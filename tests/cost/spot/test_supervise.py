@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, Unavailable
+from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticated, NotFound, Unavailable
 from mcml.core.report import Silent
 from mcml.cost.spot import market
 from mcml.cost.spot.job import Choice
@@ -383,6 +383,28 @@ def test_a_machine_that_its_cloud_never_stops_is_deleted_or_said_to_run_on(store
     alone.end(alone.look(alone.begin("train", ORDER)), "stopped")
     assert len(place.running()) == 1
     assert any("still runs" in sentence for sentence in told)
+
+
+def test_a_machine_whose_cloud_refuses_our_login_stays_on_the_list_until_it_is_stopped(store: Store) -> None:
+    class Locked(Cloud):
+        """Takes no stop while the login has expired."""
+
+        locked = False
+
+        def stop(self, instance: str) -> Instance:
+            if self.locked:
+                raise NotAuthenticated("the token has expired")
+            return super().stop(instance)
+
+    place = Locked([True] * 60, ORDER.work, ORDER.restart, ORDER.checkpoint)
+    at_work = supervisor(store, place)
+    at_work.look(at_work.begin("train", ORDER))
+    place.locked = True
+    ended = supervisor(store, place).stop("train")
+    assert (ended.state, len(ended.leaving)) == ("stopped", 1)
+    place.locked = False
+    assert supervisor(store, place).stop("train").leaving == ()
+    assert place.running() == []
 
 
 class Told(Silent):

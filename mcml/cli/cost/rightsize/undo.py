@@ -27,7 +27,8 @@ def undo(session: Session, machine: Key, no_snapshot: NoSnapshot = False, watch:
     if change.under_way:
         if session.dry_run:
             return change_views.changes([change], session.clock())
-        session.confirm(f"Take {machine} back to {change.before}? It is stopped meanwhile.")
+        stopped = " It is stopped meanwhile." if change.stage == "watch" else " Nothing of it is changed yet."
+        session.confirm(f"Take {machine} back to {change.before}?{stopped}")
         return changing.ended(session, at_work.run(at_work.undo(at_work.resume(machine))), wanted=("rolled back",))
     planned = at_work.undone(change, changing.wish(session, at_work, watch, no_snapshot=no_snapshot))
     if session.dry_run:

@@ -6,6 +6,7 @@ import typer
 
 from mcml.cli.options import command
 from mcml.cli.session import Session
+from mcml.core.errors import PartlyDone
 from mcml.core.view import Document
 
 EXAMPLES = ("mcml cost spot stop train", "mcml cost spot stop train --dry-run")
@@ -28,4 +29,9 @@ def stop(session: Session, name: Annotated[str, typer.Argument(help="A spot job.
     stopped = supervisor.of(session, record.order).stop(name)
     if (watch := watcher(supervisor.folder(session), name)) and not wake(watch):
         session.note(f"pid {watch.process.pid} looks after {name} still: it leaves off when its cloud has answered")
+    if stopped.leaving:
+        session.show(supervisor.shown(session, [stopped]))
+        left = ", ".join(f"{one.name} {one.instance}".strip() for one in stopped.leaving)
+        why, step = f"its cloud has not stopped {left}", f"mcml cost spot stop {name}"
+        raise PartlyDone(f"the spot job {name} has ended, and a machine of it may still run", why=why, next_step=step)
     return supervisor.shown(session, [stopped])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mcml.cli.session import Session
-from mcml.core.errors import Usage
+from mcml.core.errors import McmlError, Usage
 from mcml.core.view import Document
 
 if TYPE_CHECKING:
@@ -47,13 +47,17 @@ def foreground(session: Session, at_work: "Supervisor", name: str, fresh: "Order
 
 def detached(session: Session, at_work: "Supervisor", name: str, fresh: "Order | None") -> Document:
     """Begin a job, and leave `mcml cost spot run NAME` behind as a process of its own that looks after it."""
-    from mcml.cost.spot.watch import detach
+    from mcml.cost.spot.watch import detach, watching
 
     if fresh:
-        at_work.begin(name, fresh)
+        with watching(folder(session), name, session.clock()):  # not while somebody still leaves the job of that name before
+            at_work.begin(name, fresh)
     argv = [sys.executable, "-m", "mcml", "cost", "spot", "run", name]
     argv += ["--profile", session.config.profile] if session.config.profile else []
     left = detach(folder(session), name, argv, cwd=session.config.project, seconds=session.timeout or DETACH_SECONDS)
+    if left is None and known(session, name).state == "running":
+        step = f"mcml cost spot run {name} --detach"
+        raise McmlError(f"nobody looks after {name}", why="the process that was to do it has ended", next_step=step)
     session.note(f"pid {left.process.pid} looks after {name} and writes to {left.log}" if left else f"{name} is over already")
     return shown(session, [known(session, name)])
 
