@@ -3,6 +3,7 @@
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -138,9 +139,7 @@ class Session:
         from mcml.ui import render
 
         self._settle()
-        typed = sys.argv[1:]
-        typed = [*typed[: typed.index("--")], "--", "..."] if "--" in typed else typed  # a job's own command may hold a secret
-        render.show(document, self.common.output, self.streams, self.clock(), shlex.join(["mcml", *typed]))
+        render.show(document, self.common.output, self.streams, self.clock(), typed(sys.argv[1:]))
 
     def stdout_write(self, text: str) -> None:
         """Write text that is no document (a script, a schema) to stdout."""
@@ -165,3 +164,9 @@ class Session:
     def _settle(self) -> None:
         if "reporter" in self.__dict__:
             progress.close(self.reporter)
+
+
+def typed(words: Sequence[str]) -> str:
+    """Return the command line as a page may show it; a job's own command, behind `--`, may hold a secret and is left out."""
+    mine = [*words[: words.index("--")], "--", "..."] if "--" in words else list(words)
+    return shlex.join(["mcml", *mine])

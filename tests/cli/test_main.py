@@ -125,3 +125,10 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         connection.close()
     assert child.returncode == exits.INTERRUPTED
     assert "error: interrupted" in said
+
+
+def test_a_page_shows_the_command_and_nothing_of_a_jobs_own() -> None:
+    from mcml.cli.session import typed
+
+    assert typed(["cost", "report", "--where", "team=a b"]) == "mcml cost report --where 'team=a b'"
+    assert typed(["cost", "spot", "run", "x", "--", "train", "--api-key", "sk-1"]) == "mcml cost spot run x -- ..."

@@ -207,6 +207,13 @@ def test_every_size_has_its_regions_against_what_it_stands_for() -> None:
     assert {line.instead_of for line in lines} == {"", "2 x m.2xlarge"}
 
 
+def test_of_two_machines_one_that_stays_is_not_counted_with_the_other() -> None:
+    mine = [held("i-1", BIG), held("i-2", BIG)]
+    what = judged(seen("i-1", BIG, 0.05, 0.1), seen("i-2", BIG, 0.6, 0.6))
+    found = [one for one in instead(mine, what, {"acme": OURS}, RULES) if one.basis == "proposed"]
+    assert [(str(one.size), str(one.instead_of), one.before) for one in found] == [("m.large", "m.2xlarge", Decimal("0.40"))]
+
+
 def test_a_spot_machine_is_compared_as_it_is() -> None:
     spot = replace(held("i-1", BIG), spot=True)
     assert instead([spot], judged(seen("i-1", BIG, 0.05, 0.1)), {"zeta": THEIRS}, RULES) == []
