@@ -200,7 +200,7 @@ def test_health_is_that_of_readiness_and_watchers_are_told(tmp_path: Path) -> No
         assert told == [b"\x08\x01", b"\x08\x02"]
         assert any(not isinstance(ready, tuple) and not ready.ready for _, ready in answers)
         refused = {answer[0] for answer, _ in answers if isinstance(answer, tuple)}
-        assert refused <= {"UNAVAILABLE"}
+        assert refused <= {"UNAVAILABLE", "CANCELLED"}, "both are tried elsewhere by the router"
         first = next((number for number, (_, ready) in enumerate(answers) if not isinstance(ready, tuple) and not ready.ready), 0)
         assert not isinstance(answers[first][0], tuple), "a call was refused as soon as it drained"
 

@@ -172,8 +172,11 @@ def test_an_answer_that_is_a_head_alone_leaves_too(server: Server) -> None:
 
 def test_the_access_log_has_a_line_for_every_request(server: Server) -> None:
     server.ask("GET", "/nowhere?secret=1")
-    lines = [json.loads(line) for line in server.said_on_stdout.splitlines()]
-    (line,) = [line for line in lines if line["path"] == "/nowhere"]
+    end = time.monotonic() + 20
+    while not (found := [line for line in map(json.loads, server.said_on_stdout.splitlines()) if line["path"] == "/nowhere"]):
+        assert time.monotonic() < end, "the line is written after the answer, but it is written"
+        time.sleep(0.02)
+    (line,) = found
     assert (line["method"], line["status"], line["client"]) == ("GET", 404, "127.0.0.1")
     assert line["ms"] >= 0
 

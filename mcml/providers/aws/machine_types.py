@@ -49,7 +49,7 @@ def machine_type_of(said: Mapping[str, Any]) -> MachineType:
         gpu_memory,
         _network(said.get("NetworkInfo", {}).get("NetworkCards", ())),
         bool(said.get("BurstablePerformanceSupported")),
-        Decimal(said.get("InstanceStorageInfo", {}).get("TotalSizeInGB", 0)),
+        _local_disk(said),
     )
 
 
@@ -67,6 +67,11 @@ def _accelerators(said: Mapping[str, Any]) -> tuple[Decimal, str, Decimal | None
             names = " + ".join(dict.fromkeys(one.get("Name", "") for one in found))
             return sum((_count(one) for one in found), Decimal()), names, Decimal(memory) / 1024 if memory else None
     return Decimal(0), "", None
+
+
+def _local_disk(said: Mapping[str, Any]) -> Decimal | None:
+    size = said.get("InstanceStorageInfo", {}).get("TotalSizeInGB")
+    return Decimal(size) if size is not None else None if said.get("InstanceStorageSupported") is not False else Decimal(0)
 
 
 def _count(device: Mapping[str, Any]) -> Decimal:

@@ -65,6 +65,11 @@ def test_of_a_type_of_which_little_is_told() -> None:
     bare = machine_type_of({"VCpuInfo": {"DefaultVCpus": 2}, "MemoryInfo": {"SizeInMiB": 512}})
     assert bare == MachineType(Decimal(2), Decimal("0.5"))
     assert bare.network_gbps is None
+    assert bare.local_disk_gb is None
+    sized = {"VCpuInfo": {"DefaultVCpus": 2}, "MemoryInfo": {"SizeInMiB": 512}}
+    assert machine_type_of({**sized, "InstanceStorageSupported": False}).local_disk_gb == 0
+    disk = {"InstanceStorageSupported": True, "InstanceStorageInfo": {"TotalSizeInGB": 75}}
+    assert machine_type_of({**sized, **disk}).local_disk_gb == 75
     cards = {"NetworkInfo": {"NetworkCards": [{"NetworkCardIndex": 0, "NetworkPerformance": "Up to 5 Gigabit"}]}}
     gpus = {"GpuInfo": {"Gpus": [{"Name": "M60", "Count": 2}]}}
     some = machine_type_of({"VCpuInfo": {"DefaultVCpus": 2}, "MemoryInfo": {"SizeInMiB": 512}, **cards, **gpus})

@@ -74,9 +74,11 @@ def test_gpus_that_belong_to_a_type(name: str, gpus: dict[str, int], wanted: tup
 
 
 def test_a_type_of_which_little_is_told() -> None:
-    assert traits_of(machine("x9-standard-4")) == Traits()
+    assert traits_of(machine("x9-standard-4")) == Traits(local_disk_gb=Decimal(0))
     shared = traits_of(machine("e2-small", 2, is_shared_cpu=True, architecture="X86_64"))
-    assert shared == Traits("x86_64", network_gbps=Decimal(1), burstable=True)
+    assert shared == Traits("x86_64", network_gbps=Decimal(1), burstable=True, local_disk_gb=Decimal(0))
+    ssds = machine("c9-standard-4-lssd", bundled_local_ssds={"partition_count": 2})
+    assert traits_of(ssds).local_disk_gb == 2 * Decimal("402.653184")
     assert [architecture_of(told) for told in ("ARM64", "ARCHITECTURE_UNSPECIFIED", "")] == ["arm64", "", ""]
 
 
