@@ -89,20 +89,24 @@ def ledger(rows: int, *, anew: bool = False) -> tuple[Path, dict[str, float]]:
 
 
 def question(folder: Path, rows: int) -> list[bool]:
-    """Ask the large ledger, and pandas."""
+    """Ask the large ledger, and pandas with the same rows, interleaved."""
     python = pandas_python()
-    ours = [child("ask", folder) for _ in range(ROUNDS)]
-    theirs = [run([python, "-c", PANDAS_CHILD, str(folder / ".mcml" / "cost")])] if python else []
-    if theirs:
-        assert theirs[0]["groups"] == ours[0]["groups"]
-        assert float(theirs[0]["total"]) == float(ours[0]["total"])
+    ours, theirs = [], []
+    for _ in range(ROUNDS):
+        ours.append(child("ask", folder))
+        if python:
+            theirs.append(run([python, "-c", PANDAS_CHILD, str(folder / ".mcml" / "cost")]))
+    for one in theirs:
+        assert one["groups"] == ours[0]["groups"]
+        assert float(one["total"]) == float(ours[0]["total"])
     print(f"{rows} rows by {' x '.join(BY)}: {ours[0]['groups']} groups")
     rounds("mcml", ours)
     missed = [verdict("seconds", median(one["seconds"] for one in ours), SECONDS)]
     missed.append(verdict("peak MB", max(one["megabytes"] for one in ours), MEGABYTES))
     if theirs:
         rounds("pandas", theirs)
-        missed.append(verdict("pandas/mcml", theirs[0]["question"] / median(one["question"] for one in ours), PANDAS, least=True))
+        ratio = median(b["question"] / a["question"] for a, b in zip(ours, theirs, strict=True))
+        missed.append(verdict("pandas/mcml", ratio, PANDAS, least=True))
     return missed
 
 
