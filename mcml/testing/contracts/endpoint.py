@@ -1,5 +1,6 @@
 """What every ModelEndpoint promises."""
 
+from dataclasses import replace
 from http.client import HTTPConnection
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -9,7 +10,7 @@ import pytest
 from mcml.core.credential import SigningKeys
 from mcml.core.errors import Conflict, InvalidRequest, NotFound
 from mcml.core.secret import Secret
-from mcml.providers.api.endpoint import Endpoint, EndpointRequest, ModelEndpoint
+from mcml.providers.api.endpoint import Endpoint, EndpointRequest, InvokeTarget, ModelEndpoint
 from mcml.providers.api.endpoint_size import Sized
 
 
@@ -75,10 +76,10 @@ class EndpointContract:
         endpoints.create(make_request("fraud", "1"))
         assert weights(endpoints.create(make_request("fraud", "2", content=2))) == {"1": 100, "2": 0}
         first, second = endpoints.invoke_target("fraud", "1"), endpoints.invoke_target("fraud", "2")
-        assert endpoints.invoke_target("fraud") == first
+        assert same_place(endpoints.invoke_target("fraud"), first)
 
         assert weights(endpoints.shift_traffic("fraud", {"1": 30, "2": 70})) == {"1": 30, "2": 70}
-        assert endpoints.invoke_target("fraud") == second
+        assert same_place(endpoints.invoke_target("fraud"), second)
         for wrong in ({"1": 50, "2": 49}, {"1": 150, "2": -50}, {}):
             with pytest.raises(InvalidRequest):
                 endpoints.shift_traffic("fraud", wrong)
@@ -153,6 +154,11 @@ class EndpointContract:
 def weights(endpoint: Endpoint) -> dict[str, int]:
     """Return the traffic shares by version."""
     return {variant.version: variant.weight for variant in endpoint.variants}
+
+
+def same_place(one: InvokeTarget, other: InvokeTarget) -> bool:
+    """Tell whether both send a request to the same place. A second login may bring another credential, with another end."""
+    return replace(one, token=None, keys=None, expires=None) == replace(other, token=None, keys=None, expires=None)
 
 
 def healthy(endpoints: ModelEndpoint, name: str) -> bool:
