@@ -1,7 +1,8 @@
 """A model package: a folder with `model.onnx` and, if somebody wrote it, a `model.json` that says what it is.
 
     model.onnx   the network, with its input and output names, types and shapes
-    model.json   {"name", "version", "runtime": "onnx", "description", "metrics": {...}, "training": {...}}   (every key optional)
+    model.json   {"name", "version", "runtime": "onnx", "description", "metrics": {...}, "training": {...}, "tokens": {...}}   (every
+                 key optional; `tokens` says which tensors the server counts tokens in: see `mcml.serving.tokens`)
 
 Any folder with a `model.onnx` can be deployed; `mcml pipeline train` writes both files.
 """

@@ -29,8 +29,8 @@ class UnitLine:
     """A model (of a target, of a version). `key` begins with the model, None for what carries none.
 
     `usage` and `direct` are effective cost; `idle` is the part of `direct` that was spent while nobody asked; counts and `idle` are
-    None where nobody counted requests. `tokens` are those that rows count by the token, None without such rows; `on_tokens` is what
-    these rows cost.
+    None where nobody counted requests. `tokens` are those that a bill or a meter counts, None without any; `input_tokens` and
+    `output_tokens` are the meter's part of them. `on_tokens` is what the rows cost that count them.
     """
 
     key: tuple[str | None, ...]
@@ -40,6 +40,8 @@ class UnitLine:
     direct: Decimal
     shared: Decimal
     idle: Decimal | None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
     tokens: Decimal | None = None
     on_tokens: Decimal = Decimal(0)
 
@@ -108,6 +110,8 @@ def _line(key: tuple[str | None, ...], costs: Sequence[ModelCost]) -> UnitLine:
         direct=tidy(total(cost.cost for cost in costs)),
         shared=Decimal(0),
         idle=_amount(cost.idle for cost in costs),
+        input_tokens=_sum(cost.input_tokens for cost in costs),
+        output_tokens=_sum(cost.output_tokens for cost in costs),
         tokens=_amount(cost.tokens for cost in costs),
         on_tokens=tidy(total(cost.on_tokens for cost in costs)),
     )
@@ -138,6 +142,8 @@ def _whole(lines: Sequence[UnitLine], width: int) -> UnitLine:
         direct=tidy(total(line.direct for line in lines)),
         shared=tidy(total(line.shared for line in lines)),
         idle=_amount(line.idle for line in lines),
+        input_tokens=_sum(line.input_tokens for line in lines),
+        output_tokens=_sum(line.output_tokens for line in lines),
         tokens=_amount(line.tokens for line in lines),
         on_tokens=tidy(total(line.on_tokens for line in lines)),
     )

@@ -34,6 +34,8 @@ def _item(by: Sequence[str], currency: str, line: UnitLine) -> dict[str, object]
         "loaded_per_request": line.per_request(line.loaded),
         "loaded_per_thousand_requests": line.per_thousand(line.loaded),
         "tokens": line.tokens,
+        "input_tokens": line.input_tokens,
+        "output_tokens": line.output_tokens,
         "usage_per_million_tokens": line.per_million_tokens(line.on_tokens),
         "loaded_per_million_tokens": line.per_million_tokens(line.loaded),
     }
@@ -64,9 +66,11 @@ def _sections(by: Sequence[str], table: UnitTable) -> list[Section]:
     )
     asked = [row for row in rows if row["requests"] is not None]
     said = [row for row in rows if row["tokens"] is not None]
+    both = table.whole.input_tokens is not None or table.whole.output_tokens is not None
     by_token = (
         *keys,
         Column("tokens", "Tokens", "number"),
+        *((Column("input_tokens", "Input", "number"), Column("output_tokens", "Output", "number")) if both else ()),
         Column("usage_per_million_tokens", "Usage", "money"),
         Column("loaded_per_million_tokens", "Fully loaded", "money"),
     )

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import orjson
 
-from mcml.serving.codec import Refusal, decode, encode, encode_error
+from mcml.serving.codec import Array, InferRequest, Refusal, decode, encode, encode_error
 from mcml.serving.metrics import CONTENT_TYPE, Metrics
 from mcml.serving.model import Model
 
@@ -78,6 +78,8 @@ class App:
         self.cut_off = 0  # requests that were running when the time to drain was over
         self._model = model
         self.metrics = metrics
+        if model.tokens:
+            metrics.expect_tokens(entering=model.tokens.input is not None, leaving=model.tokens.output is not None)
         self._max_body = max_body
         self._access = access
         self._typical = 0.0  # CPU seconds of a run on zeros
@@ -116,6 +118,19 @@ class App:
         if pace.holds_up(body):
             return await asyncio.get_running_loop().run_in_executor(self._pool, pace.timed, body, turn)
         return pace.timed(body, turn)
+
+    def run(self, request: InferRequest) -> list[Array]:
+        """Return the outputs that a request asks for, and count its tokens where the model says which they are.
+
+        A run that fails counts none. Raises what onnxruntime raises.
+        """
+        tokens = self._model.tokens
+        if tokens is None:
+            return self._model.run(request.feeds, request.outputs)
+        names = tokens.fetched(request.outputs)
+        arrays = self._model.run(request.feeds, names)
+        self.metrics.add_tokens(*tokens.count(request.feeds, dict(zip(names, arrays, strict=True))))
+        return arrays[: len(request.outputs)]
 
     def close(self) -> None:
         """Take no more work for the threads; what runs there runs on."""
@@ -170,7 +185,7 @@ class App:
     def _infer(self, body: bytes) -> bytes:
         model = self._model
         request = decode(body, model.inputs, model.outputs)
-        arrays = model.run(request.feeds, request.outputs)
+        arrays = self.run(request)
         return encode(model.name, model.version, request.id, [model.outputs[name] for name in request.outputs], arrays)
 
     async def _reply(self, answer: Answer, send: Send) -> None:

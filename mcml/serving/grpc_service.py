@@ -120,7 +120,7 @@ class GrpcServer:
         asked = parse(body)
         self._check(asked.model_name, asked.model_version, context)
         request, raw = decode(asked, model.inputs, model.outputs)
-        arrays = model.run(request.feeds, request.outputs)
+        arrays = self._app.run(request)
         outputs = [model.outputs[name] for name in request.outputs]
         return encode(model.name, model.version, request.id, outputs, arrays, raw=raw)
 

@@ -3,12 +3,15 @@
     mcml_serving_requests_total{outcome}            counter    success, client_error (4xx or client gone), server_error (5xx)
     mcml_serving_request_duration_seconds           histogram  from the request's headers to its answer; buckets: BUCKETS
     mcml_serving_requests_in_flight                 gauge      inference requests being read or answered now
+    mcml_serving_tokens_total{kind}                 counter    input, output: of the runs that did not fail (see `tokens`)
     mcml_serving_model_info{name,version,digest}    gauge      always 1
     process_cpu_seconds_total, process_resident_memory_bytes, process_start_time_seconds    as in every Prometheus client
 
 Health probes, metadata and /metrics are not requests: they are neither counted nor billed. Whatever is refused is.
+Tokens are there only where the model's package says which of its tensors they are, one line for each kind that it speaks of.
 """
 
+import threading
 import time
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -30,13 +33,19 @@ class ProcessUse:
 
 
 class Metrics:
-    """Counters of one server; changed by the event loop only, read by any thread."""
+    """Counters of one server; changed by the event loop only, but for the tokens, and read by any thread.
+
+    Tokens are counted by the thread that ran the model; None where nobody can tell them.
+    """
 
     def __init__(self, info: Mapping[str, str]) -> None:
         self.successes = 0
         self.client_errors = 0
         self.server_errors = 0
         self.in_flight = 0
+        self.input_tokens: int | None = None
+        self.output_tokens: int | None = None
+        self._counting = threading.Lock()
         self._info = dict(info)
         self._seconds = 0.0
         self._buckets = [0] * (len(BUCKETS) + 1)
@@ -59,6 +68,19 @@ class Metrics:
         self._seconds += seconds
         self._buckets[bisect_left(BUCKETS, seconds)] += 1
 
+    def expect_tokens(self, *, entering: bool, leaving: bool) -> None:
+        """Begin to count tokens at 0, those that go in, those that come out, or both."""
+        self.input_tokens = 0 if entering else None
+        self.output_tokens = 0 if leaving else None
+
+    def add_tokens(self, entered: int, left: int) -> None:
+        """Count the tokens of one run; from any thread."""
+        with self._counting:
+            if self.input_tokens is not None:
+                self.input_tokens += entered
+            if self.output_tokens is not None:
+                self.output_tokens += left
+
     def process(self) -> ProcessUse:
         """Measure this process now."""
         return ProcessUse(time.process_time(), self._process.memory_info().rss, self._started)
@@ -74,6 +96,7 @@ class Metrics:
             f'mcml_serving_requests_total{{outcome="success"}} {self.successes}',
             f'mcml_serving_requests_total{{outcome="client_error"}} {self.client_errors}',
             f'mcml_serving_requests_total{{outcome="server_error"}} {self.server_errors}',
+            *self._tokens("mcml_serving_tokens_total"),
             *_family("mcml_serving_requests_in_flight", "gauge", "Inference requests being read or answered."),
             f"mcml_serving_requests_in_flight {self.in_flight}",
             *self._histogram("mcml_serving_request_duration_seconds"),
@@ -85,6 +108,11 @@ class Metrics:
             f"process_start_time_seconds {use.started:.3f}",
         ]
         return ("\n".join(lines) + "\n").encode()
+
+    def _tokens(self, name: str) -> list[str]:
+        counted = (("input", self.input_tokens), ("output", self.output_tokens))
+        lines = [f'{name}{{kind="{kind}"}} {number}' for kind, number in counted if number is not None]
+        return [*_family(name, "counter", "Tokens by kind."), *lines] if lines else []
 
     def _histogram(self, name: str) -> list[str]:
         lines = _family(name, "histogram", "Time from a request's headers to its answer.")

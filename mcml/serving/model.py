@@ -10,6 +10,7 @@ import onnxruntime as ort
 from mcml.core.errors import InvalidRequest
 from mcml.core.package import MODEL_FILE, ModelPackage
 from mcml.serving.codec import DATATYPES, Array, TensorSpec
+from mcml.serving.tokens import declared
 
 DATATYPE_OF = {
     "tensor(bool)": "BOOL",
@@ -39,6 +40,7 @@ class Model:
         self.version = package.version
         self.inputs: Mapping[str, TensorSpec] = {node.name: _input_spec(node, package) for node in session.get_inputs()}
         self.outputs: Mapping[str, TensorSpec] = {node.name: _output_spec(node, package) for node in session.get_outputs()}
+        self.tokens = declared(package, self.inputs, self.outputs)
         self._zipmaps = {node.name for node in session.get_outputs() if node.type in ZIPMAP_TYPES}
         self._session = session
 
@@ -67,7 +69,8 @@ class Model:
 def load_model(package: ModelPackage, *, threads: int = 1) -> Model:
     """Load the package's network; `threads` CPU threads may work on one request.
 
-    Raises InvalidRequest for a file that onnxruntime cannot load and for tensor types that the v2 protocol has no word for.
+    Raises InvalidRequest for a file that onnxruntime cannot load, for tensor types that the v2 protocol has no word for, and for a
+    model.json that counts tokens in tensors that the network does not have.
     """
     ort.set_default_logger_severity(4)
     options = ort.SessionOptions()

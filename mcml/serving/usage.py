@@ -3,7 +3,8 @@
 One JSON object a line, each with totals since the start of the process, so a reader needs only the last line of a process:
 
     {"at": RFC 3339 UTC, "pid", "started": epoch seconds, "model", "version", "digest",
-     "cpu_seconds", "rss_bytes", "requests", "errors": 5xx, "client_errors": 4xx}        the last one with "final": true
+     "cpu_seconds", "rss_bytes", "requests", "errors": 5xx, "client_errors": 4xx,
+     "input_tokens", "output_tokens": each only where the model's package says what counts}        the last one with "final": true
 
 Written at the start, after every interval with work in it, after a minute without, and at the end. Between the lines of an
 idle server the file's modification time moves on every interval: it says until when the process was surely up.
@@ -94,6 +95,8 @@ class UsageLog:
             "errors": metrics.server_errors,
             "client_errors": metrics.client_errors,
         }
+        tokens = {"input_tokens": metrics.input_tokens, "output_tokens": metrics.output_tokens}
+        line.update((name, number) for name, number in tokens.items() if number is not None)
         if final:
             line["final"] = True
         if self._append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)):

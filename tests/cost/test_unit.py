@@ -15,7 +15,7 @@ from mcml.cost.unit import DRIVERS, Driver, build, of_model
 from mcml.store.ledger.book import Ledger, Scope
 from mcml.store.ledger.exact import total
 from mcml.store.ledger.intake import Intake
-from mcml.store.ledger.units import FAILED, ModelCost, model_costs, tokens_in
+from mcml.store.ledger.units import FAILED, TOKENS_IN, TOKENS_OUT, ModelCost, model_costs, tokens_in
 from mcml.testing.cli import run
 from tests.cost.focus import HOUR, START, row
 
@@ -33,6 +33,10 @@ COSTS = st.lists(
         requests=COUNTS,
         failed=COUNTS,
         idle=st.none() | MONEY,
+        input_tokens=COUNTS,
+        output_tokens=COUNTS,
+        tokens=st.none() | st.integers(0, 10**12).map(Decimal),
+        on_tokens=MONEY,
     ),
     unique_by=lambda cost: (cost.currency, cost.key),
 )
@@ -48,6 +52,9 @@ def test_every_digit_of_the_bill_lands_once(costs: list[ModelCost], driver: Driv
         assert total(line.direct for line in table.lines) == bill
         assert total(line.shared for line in table.lines) == 0
         assert total(line.usage for line in table.lines) == total(cost.metered for cost in costs if cost.currency == table.currency)
+        assert total(line.on_tokens for line in table.lines) == table.whole.on_tokens
+        for name in ("tokens", "input_tokens", "output_tokens"):
+            assert sum(getattr(line, name) or 0 for line in table.lines) == (getattr(table.whole, name) or 0)
         without = [line for line in table.lines if line.key[0] is None]
         assert len(without) == any(cost.key[0] is None for cost in costs if cost.currency == table.currency)
         if driver == "none":
@@ -157,6 +164,35 @@ def test_tokens_are_counted_where_a_row_is_of_them(tmp_path: Path) -> None:
     assert [item["usage_per_million_tokens"] for item in shown.items if item["name"] == "chat"] == [Decimal("4.05")]
 
 
+def test_tokens_that_a_meter_counted_cost_what_their_rows_cost(tmp_path: Path) -> None:
+    """A model of our own on a target that counts them, one that does not, and the same model sold by the token at a third place."""
+    here, later = {"x_Model": "chat", "x_Target": "eu-1"}, {"ChargePeriodStart": START + HOUR, "ChargePeriodEnd": START + 2 * HOUR}
+    counted = [
+        row("0.2", **here, x_Requests=4, **{TOKENS_IN: 150_000, TOKENS_OUT: 50_000}),
+        row("0.1", **here, **later, x_Requests=0, **{TOKENS_IN: 0, TOKENS_OUT: 0}),
+        row("0.3", **here),
+    ]
+    other = [
+        row("0.4", x_Model="chat", x_Target="us-1", x_Requests=9),
+        row("0.5", x_Model="chat", x_Target="api", ConsumedQuantity=Decimal(1), ConsumedUnit="1M Tokens"),
+        row("0.7", x_Model="sold", x_Requests=1, ConsumedQuantity=Decimal(500), ConsumedUnit="Tokens", **{TOKENS_IN: 400, TOKENS_OUT: 100}),
+        row("0.1", x_Model="noise", x_Requests=1, **{TOKENS_IN: "many", TOKENS_OUT: 10**30}),
+    ]
+    Intake(tmp_path).rows(counted + other, origin="acme")
+    found = {each.key: each for each in model_costs(Ledger(tmp_path), ("model", "target"), Scope())}
+    mine = found["chat", "eu-1"]
+    assert (mine.tokens, mine.input_tokens, mine.output_tokens) == (Decimal(200_000), 150_000, 50_000)
+    assert (mine.on_tokens, mine.metered, mine.idle) == (Decimal("0.3"), Decimal("0.3"), Decimal("0.1"))
+    assert (found["chat", "us-1"].tokens, found["chat", "us-1"].on_tokens) == (None, Decimal(0))
+    assert (found["chat", "api"].tokens, found["chat", "api"].input_tokens) == (Decimal(1_000_000), None)
+    assert (found["sold", None].tokens, found["sold", None].on_tokens) == (Decimal(500), Decimal("0.7"))  # the bill's, once
+    assert found["noise", None].tokens is None
+    (table,) = build(model_costs(Ledger(tmp_path), ("model",), Scope()))
+    chat = next(line for line in table.lines if line.key == ("chat",))
+    assert (chat.tokens, chat.input_tokens, chat.on_tokens, chat.loaded) == (Decimal(1_200_000), 150_000, Decimal("0.8"), Decimal("1.5"))
+    assert (chat.per_million_tokens(chat.on_tokens), chat.per_million_tokens(chat.loaded)) == (Decimal("0.666666666667"), Decimal("1.25"))
+
+
 @pytest.mark.parametrize(("unit", "tokens"), [("Tokens", 1), ("token", 1), ("1K tokens", 1000), ("1M Tokens", 10**6), ("500 tokens", 500)])
 def test_units_of_tokens(unit: str, tokens: int) -> None:
     assert tokens_in(unit) == tokens
@@ -184,6 +220,8 @@ def test_what_scripts_see(ledger: Ledger) -> None:
         "loaded_per_request": Decimal("0.0036"),
         "loaded_per_thousand_requests": Decimal("3.6"),
         "tokens": None,
+        "input_tokens": None,
+        "output_tokens": None,
         "usage_per_million_tokens": None,
         "loaded_per_million_tokens": None,
         "where": ["model=fraud"],
@@ -194,14 +232,22 @@ def test_what_scripts_see(ledger: Ledger) -> None:
 def test_on_a_terminal_and_in_a_pipe(tmp_path: Path) -> None:
     (tmp_path / "mcml.toml").write_text('name = "acme"\n')
     Intake(tmp_path / ".mcml/cost").rows(
-        [row("0.4", x_Model="fraud", x_Target="eu-1", x_Requests=400), row("0.1", x_Model="churn"), row("1")], origin="acme"
+        [
+            row("0.4", x_Model="fraud", x_Target="eu-1", x_Requests=400, **{TOKENS_IN: 2_000_000}),
+            row("0.1", x_Model="churn"),
+            row("1"),
+        ],
+        origin="acme",
     )
     shown = run(["cost", "model"], cwd=tmp_path, terminal=True)
     assert shown.code == 0, shown.err
-    for part in ("What 1,000 requests cost, in USD", "Fully loaded", "fraud", "no model", "all", "-1.00"):
+    tokens = ("What 1,000,000 tokens cost, in USD", "Tokens", "Input", "Output", "2,000,000")
+    for part in (*tokens, "What 1,000 requests cost, in USD", "Fully loaded", "fraud", "no model", "all", "-1.00"):
         assert part in shown.out, part
     piped = run(["cost", "model", "fraud", "--by", "target", "--shared", "none", "-q"], cwd=tmp_path)
     assert piped.out.splitlines() == [
+        "# What 1,000,000 tokens cost, in USD",
+        "fraud\teu-1\t2000000\t2000000\t\t0.2\t0.2",
         "# What 1,000 requests cost, in USD",
         "fraud\teu-1\t400\t1\t1",
         "# What the models cost, in USD: direct + shared = fully loaded",
@@ -211,6 +257,7 @@ def test_on_a_terminal_and_in_a_pipe(tmp_path: Path) -> None:
     ]
     told = json.loads(run(["cost", "model", "-o", "json"], cwd=tmp_path).out)["items"]
     assert [(item["name"], item["loaded_cost"]) for item in told] == [("fraud", "1.2"), ("churn", "0.3"), ("no model", "0")]
+    assert [told[0][name] for name in ("tokens", "input_tokens", "output_tokens")] == ["2000000", 2_000_000, None]
 
     assert "cannot share by 'tokens'" in run(["cost", "model", "--shared", "tokens"], cwd=tmp_path).err
     unknown = run(["cost", "model", "fruad"], cwd=tmp_path)

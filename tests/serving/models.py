@@ -102,6 +102,23 @@ def zipmap(folder: Path) -> Path:
     return package(folder, [value("x", "FP32", [None, 2])], [probabilities], [node])
 
 
+def words(folder: Path, tokens: object = None) -> Path:
+    """`sequences` = ids where the mask is 1, else 0, and `length`, how many: both are INT64 [N, T]. `tokens` goes into model.json."""
+    package(
+        folder,
+        [value("input_ids", "INT64", ["N", "T"]), value("attention_mask", "INT64", ["N", "T"])],
+        [value("sequences", "INT64", ["N", "T"]), value("length", "FP32", ["N"])],
+        [
+            helper.make_node("Mul", ["input_ids", "attention_mask"], ["sequences"]),
+            helper.make_node("Cast", ["attention_mask"], ["mask32"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceSum", ["mask32", "last"], ["length"], keepdims=0),
+        ],
+        {"last": np.array([1])},
+    )
+    (folder / "model.json").write_text(json.dumps({"name": "words", **({} if tokens is None else {"tokens": tokens})}))
+    return folder
+
+
 def _class_map() -> Any:
     return helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [None]))
 

@@ -33,6 +33,14 @@ def test_a_broken_model(tmp_path: Path) -> None:
     assert said == f"mcml.serving: cannot load {tmp_path / 'model.onnx'}; {cause}; try: export the model to ONNX again\n"
 
 
+def test_a_tensor_for_tokens_that_is_not_there(tmp_path: Path) -> None:
+    folder = models.words(tmp_path / "words", {"input": {"mask": "attention"}})
+    code, said = run("--model", str(folder), "--port", "0")
+    assert code == exits.FAILED
+    why = "tokens.input.mask: the network has no input 'attention'; did you mean 'attention_mask'?"
+    assert said.startswith(f"mcml.serving: cannot count tokens as {folder / 'model.json'} says; {why}; try: mend 'tokens' there")
+
+
 def test_a_taken_port_is_named_and_its_holder_left_alone(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -169,6 +169,28 @@ def test_calls_are_counted_logged_and_billed_like_requests(tmp_path: Path) -> No
         ]
 
 
+def test_tokens_are_counted_in_both_forms_and_written_down(tmp_path: Path) -> None:
+    usage = tmp_path / "usage.jsonl"
+    folder = models.words(tmp_path / "words", {"input": {"mask": "attention_mask"}, "output": {"ids": "sequences"}})
+    with started(folder, tmp_path, "--usage-file", str(usage), "--usage-interval", "0.1") as client:
+        ids, mask = np.array([[5, 6, 7]]), np.array([[1, 1, 0]])
+        tensors = [{"name": name, "datatype": "INT64", "shape": [1, 3]} for name in ("input_ids", "attention_mask")]
+        raw = client.call("ModelInfer", model_name="words", inputs=tensors, raw_input_contents=[ids.tobytes(), mask.tobytes()])
+        assert np.frombuffer(raw.raw_output_contents[0], np.int64).tolist() == [5, 6, 0]
+        typed = [
+            {**tensor, "contents": {"int64_contents": array.ravel().tolist()}} for tensor, array in zip(tensors, (ids, mask), strict=True)
+        ]
+        (length,) = client.call("ModelInfer", model_name="words", inputs=typed, outputs=[{"name": "length"}]).outputs
+        assert (length.name, list(length.contents.fp32_contents)) == ("length", [2])
+        page = client.server.ask("GET", "/metrics").body.decode()
+        assert 'tokens_total{kind="input"} 4\n' in page
+        assert 'tokens_total{kind="output"} 6\n' in page
+        client.server.child.send_signal(signal.SIGTERM)
+        assert client.server.child.wait(10) == 0
+    last = orjson.loads(usage.read_bytes().splitlines()[-1])
+    assert (last["requests"], last["input_tokens"], last["output_tokens"], last["final"]) == (2, 4, 6, True)
+
+
 def test_health_is_that_of_readiness_and_watchers_are_told(tmp_path: Path) -> None:
     """While it drains it says so and answers on; then the port closes, and the process ends."""
     with started(models.double(tmp_path / "double"), tmp_path) as client:

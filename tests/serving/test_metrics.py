@@ -1,6 +1,7 @@
 """The page that Prometheus reads."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from mcml.serving.metrics import BUCKETS, Metrics
 
@@ -38,6 +39,17 @@ def test_the_model_is_a_label_and_the_process_is_measured() -> None:
     assert 0 < found["process_cpu_seconds_total"] < 10_000
     assert found["process_resident_memory_bytes"] > 1_000_000
     assert time.time() - 10_000 < found["process_start_time_seconds"] < time.time()
+
+
+def test_tokens_are_said_of_the_sides_that_are_counted_from_any_thread() -> None:
+    metrics = Metrics(INFO)
+    metrics.add_tokens(1, 1)
+    assert "tokens" not in metrics.render().decode()
+    metrics.expect_tokens(entering=False, leaving=True)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(metrics.add_tokens, [5] * 4000, [2] * 4000))
+    tokens = {name: number for name, number in page(metrics).items() if "tokens" in name}
+    assert tokens == {'mcml_serving_tokens_total{kind="output"}': 8000}
 
 
 def test_every_family_is_named_once_with_its_type() -> None:

@@ -63,6 +63,15 @@ def test_a_line_says_what_the_process_used_so_far(tmp_path: Path) -> None:
     }
 
 
+def test_tokens_are_written_where_they_are_counted(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "usage.jsonl")
+    bench.log.write()
+    bench.metrics.expect_tokens(entering=True, leaving=False)
+    bench.metrics.add_tokens(12, 0)
+    bench.log.write()
+    assert [{name: said for name, said in line.items() if "tokens" in name} for line in bench.lines()] == [{}, {"input_tokens": 12}]
+
+
 def test_an_idle_server_writes_a_line_a_minute_and_moves_the_time_of_the_file(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "usage.jsonl")
     bench.log.write()

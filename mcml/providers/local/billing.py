@@ -40,7 +40,7 @@ METERS: dict[Sku, str] = {"vcpu-hour": "CPU time", "gib-hour": "memory held"}
 class HourUse(NamedTuple):
     """What a run used in one hour: CPU in hours, memory in GiB-hours, requests served, those of them that it failed (5xx).
 
-    `hour` counts hours since the epoch.
+    `hour` counts hours since the epoch. Tokens are None where the run did not count them.
     """
 
     hour: int
@@ -48,6 +48,8 @@ class HourUse(NamedTuple):
     memory: Fraction
     requests: int
     failed: int
+    input_tokens: int | None = None
+    output_tokens: int | None = None
 
 
 def open_billing(ctx: ProviderContext) -> "LocalBilling":
@@ -120,8 +122,7 @@ class LocalBilling:
             **dict.fromkeys(("PricingCurrencyListUnitPrice", "PricingCurrencyContractedUnitPrice"), price),
             **dict.fromkeys(("PricingQuantity", "ConsumedQuantity"), quantity),
             **dict.fromkeys(("PricingUnit", "ConsumedUnit"), UNITS[sku]),
-            "x_Requests": Decimal(use.requests) if sku == "vcpu-hour" else None,
-            "x_Failed": Decimal(use.failed) if sku == "vcpu-hour" else None,
+            **_counted(use, sku),
             "x_Source": "measured",
         }
 
@@ -132,14 +133,28 @@ def by_hour(used: Iterable[Segment]) -> list[HourUse]:
     memory: defaultdict[int, int] = defaultdict(int)
     requests: defaultdict[int, int] = defaultdict(int)
     failed: defaultdict[int, int] = defaultdict(int)
+    entered: defaultdict[int, int] = defaultdict(int)  # tokens, empty where no line speaks of them
+    left: defaultdict[int, int] = defaultdict(int)
     for segment in used:
         for hour, part, whole in _cut(segment.start, segment.end):
             cpu[hour] += segment.cpu if part == whole else Fraction(segment.cpu * part, whole)
             memory[hour] += segment.rss * part
         requests[hour] += segment.requests  # whole requests: they count where they were reported
         failed[hour] += segment.errors
+        for tokens, counted in ((entered, segment.input_tokens), (left, segment.output_tokens)):
+            if counted is not None:
+                tokens[hour] += counted
     return [
-        HourUse(hour, Fraction(cpu[hour]) / HOUR, Fraction(memory[hour], GIB * HOUR), requests[hour], failed[hour]) for hour in sorted(cpu)
+        HourUse(
+            hour,
+            cpu=Fraction(cpu[hour]) / HOUR,
+            memory=Fraction(memory[hour], GIB * HOUR),
+            requests=requests[hour],
+            failed=failed[hour],
+            input_tokens=entered[hour] if entered else None,
+            output_tokens=left[hour] if left else None,
+        )
+        for hour in sorted(cpu)
     ]
 
 
@@ -159,6 +174,12 @@ def rounded(parts: Sequence[Fraction]) -> list[Decimal]:
     """Round parts to `SCALE` decimals so that they add up to their rounded total (each is a difference of rounded running totals)."""
     totals = [0, *(round(total * 10**SCALE) for total in accumulate(parts))]
     return [Decimal(later - earlier).scaleb(-SCALE, EXACT) for earlier, later in pairwise(totals)]
+
+
+def _counted(use: HourUse, sku: Sku) -> dict[str, object]:
+    """Return what was counted in an hour; it stands in the row of CPU time alone, or every sum would have it twice."""
+    counts = {"x_Requests": use.requests, "x_Failed": use.failed, "x_InputTokens": use.input_tokens, "x_OutputTokens": use.output_tokens}
+    return {name: None if sku != "vcpu-hour" or count is None else Decimal(count) for name, count in counts.items()}
 
 
 def _price(price: Price, sku: Sku) -> Decimal:

@@ -27,7 +27,10 @@ DECODER = json.JSONDecoder(parse_float=Decimal)
 
 
 class Segment(NamedTuple):
-    """What one process used from `start` to `end` (microseconds since the epoch), and its memory at the end, in bytes."""
+    """What one process used from `start` to `end` (microseconds since the epoch), and its memory at the end, in bytes.
+
+    Tokens are None where the model does not say which of its tensors they are.
+    """
 
     start: int
     end: int
@@ -36,6 +39,8 @@ class Segment(NamedTuple):
     requests: int
     errors: int
     client_errors: int
+    input_tokens: int | None = None
+    output_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,17 +99,18 @@ def segments(log: Path, *, until_last_sign: bool = False) -> Iterator[Segment]:
     """
     last: Segment | None = None
     process: tuple[object, int] | None = None
-    totals = (0, 0, 0, 0)
+    totals, tokens = (0, 0, 0, 0), (0, 0)
     final = False
     with log.open("rb") as lines:
         for line in filter(None, map(_read, lines)):
             if process != (line.pid, line.started):
-                process, totals, last = (line.pid, line.started), (0, 0, 0, 0), None
+                process, totals, tokens, last = (line.pid, line.started), (0, 0, 0, 0), (0, 0), None
             begin = min(line.started, line.at) if last is None else last.end
             cpu, requests, errors, client_errors = (max(new - old, 0) for new, old in zip(line.totals, totals, strict=True))
+            entered, left = (None if new is None else max(new - old, 0) for new, old in zip(line.tokens, tokens, strict=True))
             # A clock that was set back makes a segment of no length; nothing that was used is lost by it.
-            last = Segment(begin, max(line.at, begin), cpu, line.rss, requests, errors, client_errors)
-            totals, final = line.totals, line.final
+            last = Segment(begin, max(line.at, begin), cpu, line.rss, requests, errors, client_errors, entered, left)
+            totals, tokens, final = line.totals, (line.tokens[0] or tokens[0], line.tokens[1] or tokens[1]), line.final
             yield last
     if until_last_sign and last is not None and not final:
         touched = min(log.stat().st_mtime_ns // 1000, last.end + SILENCE)
@@ -113,13 +119,17 @@ def segments(log: Path, *, until_last_sign: bool = False) -> Iterator[Segment]:
 
 
 class _Line(NamedTuple):
-    """One line: times in microseconds; `totals` are CPU microseconds, requests, errors and client errors since the start."""
+    """One line: times in microseconds; `totals` are CPU microseconds, requests, errors and client errors since the start.
+
+    `tokens` are those that went in and came out since then, None where they are not counted.
+    """
 
     at: int
     pid: object
     started: int
     rss: int
     totals: tuple[int, int, int, int]
+    tokens: tuple[int | None, int | None]
     final: bool
 
 
@@ -128,11 +138,14 @@ def _read(raw: bytes) -> _Line | None:
     try:
         said = DECODER.decode(raw.decode())
         numbers = (said["started"], said["cpu_seconds"], said["rss_bytes"], said["requests"], said["errors"], said["client_errors"])
-        if min(numbers) < 0 or max(numbers) >= MOST:  # a TypeError for what is no number
+        tokens = [said.get("input_tokens"), said.get("output_tokens")]
+        known = [*numbers, *(number for number in tokens if number is not None)]
+        if min(known) < 0 or max(known) >= MOST:  # a TypeError for what is no number
             return None
         started, cpu, rss, requests, errors, client_errors = numbers
         totals = (int(cpu * SECOND), int(requests), int(errors), int(client_errors))
         at = microseconds(parse_rfc3339(said["at"]))
-        return _Line(at, said["pid"], int(started * SECOND), int(rss), totals, bool(said.get("final")))
+        entered, left = (None if number is None else int(number) for number in tokens)
+        return _Line(at, said["pid"], int(started * SECOND), int(rss), totals, (entered, left), bool(said.get("final")))
     except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
         return None

@@ -100,6 +100,25 @@ def test_hours_cut_what_runs_across_them(make_context: MakeContext, write_log: W
     assert column(found, "x_Requests") == [0, 0, 10]
 
 
+def test_tokens_stand_with_the_cpu_time_of_their_hour(make_context: MakeContext, write_log: WriteLog) -> None:
+    """Each is there where the log speaks of it: an hour without any has 0 of what the run counts, for it cost something, too."""
+    last = line(155, 7200, requests=11, input_tokens=750, final=True)
+    write_log(line(30, 0, input_tokens=0), line(150, 7200, requests=10, input_tokens=700), last)
+    found = rows(make_context)
+    assert column(found, "x_InputTokens") == [0, 0, 750]
+    assert column(found, "x_OutputTokens") == [None] * 3
+    assert column(found, "x_InputTokens", "gib-hour") == [None] * 3
+    write_log(line(30, 36, requests=4, output_tokens=9), run="r2", model="other")
+    mine = [row for row in rows(make_context) if row["x_Model"] == "other" and row["SkuId"] == "vcpu-hour"]
+    assert [(row["x_InputTokens"], row["x_OutputTokens"]) for row in mine] == [(None, 9)]
+
+
+def test_a_line_whose_tokens_cannot_be_is_skipped_and_one_without_takes_none_away(make_context: MakeContext, write_log: WriteLog) -> None:
+    bad = [line(2, 7, input_tokens=said) for said in (-1, "9", 1e300, [1])]
+    write_log(line(1, 6, input_tokens=5), *bad, line(3, 8), line(10, 36, requests=4, input_tokens=8, final=True))
+    assert (column(rows(make_context), "x_InputTokens"), column(rows(make_context), "x_Requests")) == ([8], [4])
+
+
 def test_the_month_may_change_in_a_run(make_context: MakeContext, write_log: WriteLog) -> None:
     write_log(line(0, 0, started=datetime(2026, 4, 30, 23, 30, tzinfo=UTC), final=True))
     period = Period(datetime(2026, 4, 1, tzinfo=UTC), MAY.end)
@@ -198,7 +217,7 @@ runs = st.lists(st.tuples(moments, st.integers(0, 10**9), st.integers(0, 64 * GI
 def chain(steps: list[tuple[int, int, int, int]], begin: int) -> list[Segment]:
     made, at = [], begin
     for length, cpu, rss, requests in steps:
-        made.append(Segment(at, at + length, cpu, rss, requests, 0, 0))
+        made.append(Segment(at, at + length, cpu, rss, requests, 0, 0, requests * 3))
         at += length
     return made
 
@@ -210,6 +229,8 @@ def test_hours_conserve_what_was_used(steps: list[tuple[int, int, int, int]], be
     assert sum(use.cpu for use in hours) == Fraction(sum(segment.cpu for segment in used), HOUR)
     assert sum(use.memory for use in hours) == Fraction(sum(segment.rss * (segment.end - segment.start) for segment in used), GIB * HOUR)
     assert sum(use.requests for use in hours) == sum(segment.requests for segment in used)
+    assert sum(use.input_tokens or 0 for use in hours) == sum(segment.input_tokens or 0 for segment in used)
+    assert {use.output_tokens for use in hours} == {None}
     assert [use.hour for use in hours] == sorted({use.hour for use in hours})
 
 
