@@ -1,15 +1,13 @@
 """`Place`: one end of a copy, and what a copy asks of it."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from mcml.data.entry import Entry
-
-if TYPE_CHECKING:
-    from mcml.data.stream import Stream
+from mcml.data.stream import Source, Stream
 
 
-class Place(Protocol):
+class Place(Source, Protocol):
     """A folder of this machine, everything below a prefix of a bucket, or a stream; a name in it is a key relative to it."""
 
     @property
@@ -20,19 +18,10 @@ class Place(Protocol):
     def kinds(self) -> tuple[str, ...]:
         """The kinds of checksum that a write answers with, as far as is known."""
 
-    def address(self, name: str) -> str:
-        """Return a name's address for a person."""
-
     def entries(self) -> Iterator[Entry]:
         """Yield what is there, all the way down; nothing where there is nothing. Raises NotFound for the bucket."""
 
-    def find(self, name: str) -> Entry | None:
-        """Return what is known of a name now."""
-
-    def read(self, entry: Entry, start: int = 0) -> Iterator[bytes]:
-        """Yield the bytes of an entry from `start` on. Raises NotFound."""
-
-    def write(self, name: str, stream: "Stream", *, clobber: bool = True) -> str:
+    def write(self, name: str, stream: Stream, *, clobber: bool = True) -> str:
         """Write a stream whole or not at all; return the kind of checksum that the place confirmed (empty: none).
 
         Raises Conflict without `clobber` when there is something, Damaged when the place reports other bytes than were sent,

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from threading import Event
+from typing import Protocol
 
 from mcml.core.errors import Conflict, Interrupted, McmlError
 from mcml.data.checksum import Digests, kind_of
 from mcml.data.entry import Entry
-from mcml.data.place import Place
 
 RESUME_BYTES = 8 << 20
 """Smaller ones are fetched again whole: a second request costs more than they do."""
@@ -16,6 +16,19 @@ class Damaged(McmlError):
     """The bytes that arrived are not those that were sent."""
 
 
+class Source(Protocol):
+    """What a stream asks of where its bytes come from."""
+
+    def address(self, name: str) -> str:
+        """Return a name's address for a person."""
+
+    def find(self, name: str) -> Entry | None:
+        """Return what is known of a name now."""
+
+    def read(self, entry: Entry, start: int = 0) -> Iterator[bytes]:
+        """Yield the bytes of an entry from `start` on. Raises NotFound."""
+
+
 class Stream:
     """An iterable of chunks, to be run through once. It ends with an error when the source changed meanwhile, or bytes were damaged.
 
@@ -23,7 +36,7 @@ class Stream:
     """
 
     def __init__(
-        self, source: Place, entry: Entry, kinds: Iterable[str], *, stop: Event, moved: Callable[[int], None] = lambda _: None
+        self, source: Source, entry: Entry, kinds: Iterable[str], *, stop: Event, moved: Callable[[int], None] = lambda _: None
     ) -> None:
         self.source = source
         self.entry = entry

@@ -6,26 +6,21 @@ in it, but added here.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from mcml.core.errors import Conflict, Usage
 from mcml.core.files import read_json
+from mcml.infra.backend import KINDS, Backend, BackendKind
 from mcml.infra.settings_file import parse
-
-if TYPE_CHECKING:
-    from mcml.infra.units import Folders, Unit
-
-BackendKind = Literal["s3", "gcs", "azurerm"]
+from mcml.infra.units import Folders, Unit
 
 FILE = "backend.tf.json"
 """The file that says it in the working copy of a shipped root."""
 
 FOLDER, ENDING = "backends", ".tfbackend"
 
-KINDS: Mapping[str, BackendKind] = {"aws": "s3", "gcp": "gcs", "azure": "azurerm"}
-SCHEMES: Mapping[BackendKind, str] = {"s3": "s3", "gcs": "gs", "azurerm": "az"}
 REQUIRED: Mapping[BackendKind, tuple[str, ...]] = {
     "s3": ("bucket", "region"),
     "gcs": ("bucket",),
@@ -38,64 +33,26 @@ SECRETS = frozenset({
 """Settings of the three that are secrets: Terraform writes a backend's settings into its own folder in plain text."""
 
 
-@dataclass(frozen=True)
-class Backend:
-    """A backend of Terraform and its settings in Terraform's words, of one unit. Never a secret."""
-
-    kind: BackendKind
-    settings: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def document(self) -> dict[str, object]:
-        """The block `terraform { backend ... }` in Terraform's JSON syntax."""
-        return {"terraform": {"backend": {self.kind: dict(self.settings)}}}
-
-    @property
-    def cloud(self) -> str:
-        """The cloud whose store it is."""
-        return next(cloud for cloud, kind in KINDS.items() if kind == self.kind)
-
-    @property
-    def bucket(self) -> str:
-        """The bucket or container."""
-        return str(self.settings.get("container_name" if self.kind == "azurerm" else "bucket") or "")
-
-    def key(self, environment: str) -> str:
-        """The object that holds the state of one workspace, as each backend names it."""
-        match self.kind:
-            case "gcs":  # backend/remote-state/gcs/backend_state.go
-                return f"{str(self.settings.get('prefix') or '').strip('/')}/{environment}.tfstate".lstrip("/")
-            case "azurerm":  # backend/remote-state/azure/backend_state.go
-                return f"{self.settings['key']}{'' if environment == 'default' else f'env:{environment}'}"
-            case _:  # backend/remote-state/s3/backend_state.go
-                prefix = self.settings.get("workspace_key_prefix") or "env:"
-                return str(self.settings["key"]) if environment == "default" else f"{prefix}/{environment}/{self.settings['key']}"
-
-    def address(self, environment: str) -> str:
-        """Where the state of one workspace is, as a URL that `mcml data` takes."""
-        return f"{SCHEMES[self.kind]}://{self.bucket}/{self.key(environment)}"
-
-
 def file_of(project: Path, cloud: str) -> Path:
     """Return the file that says where the states of a cloud's units are kept."""
     return project / FOLDER / f"{cloud}{ENDING}"
 
 
-def with_backends(units: Iterable["Unit"], project: Path) -> tuple["Unit", ...]:
+def with_backends(units: Iterable[Unit], project: Path) -> tuple[Unit, ...]:
     """Return the units, those of a cloud with its backend where a file names one, and one of several clouds with the first of theirs.
 
     A root of one's own keeps the backend it says itself. Raises Usage for a file that cannot be read.
     """
     given = {cloud: read_file(file_of(project, cloud)) for cloud in KINDS if file_of(project, cloud).is_file()}
 
-    def placed(unit: "Unit") -> "Unit":
+    def placed(unit: Unit) -> Unit:
         cloud = next((cloud for cloud in (unit.cloud, *unit.accounts) if cloud in given), "")
         return replace(unit, backend=of_unit(unit, cloud, given[cloud])) if cloud and not unit.own else unit
 
     return tuple(placed(unit) for unit in units)
 
 
-def of_unit(unit: "Unit", cloud: str, settings: Mapping[str, object]) -> Backend:
+def of_unit(unit: Unit, cloud: str, settings: Mapping[str, object]) -> Backend:
     """Return the backend of a unit: what the file says, whose login mcml.toml names, and the unit's own place in the store."""
     project, kind = str(unit.variables.get("project") or "mcml"), KINDS[cloud]
     settings = {**_login(unit, cloud), **settings}
@@ -104,12 +61,12 @@ def of_unit(unit: "Unit", cloud: str, settings: Mapping[str, object]) -> Backend
     return Backend(kind, {**settings, "key": f"{project}/{unit.name}.tfstate"})
 
 
-def variable_of(unit: "Unit", cloud: str, name: str) -> Any:
+def variable_of(unit: Unit, cloud: str, name: str) -> Any:
     """Return a variable of a unit that is about a cloud: a unit of several has it with the cloud's name before it."""
     return unit.variables.get(name if unit.cloud == cloud else f"{cloud}_{name}")
 
 
-def _login(unit: "Unit", cloud: str) -> dict[str, object]:
+def _login(unit: Unit, cloud: str) -> dict[str, object]:
     """Return as whom Terraform reads the state: the same that it makes the unit as, so that no person's profile is in the file."""
     login = variable_of(unit, cloud, "login") or {}
     match cloud:
@@ -158,7 +115,7 @@ def recorded(data: Path) -> Backend | None:
     return Backend(said["type"], {name: value for name, value in (said.get("config") or {}).items() if value is not None})
 
 
-def refuse_another(unit: "Unit", folders: "Folders") -> None:
+def refuse_another(unit: Unit, folders: Folders) -> None:
     """Raise Conflict when the state was kept elsewhere than it would be now: a plan against an empty state would make everything again."""
     before = recorded(folders.data(unit))
     place = before.address(unit.environment) if before and not unit.own else ""

@@ -16,7 +16,8 @@ from mcml.core.fact import Fact
 from mcml.core.files import write_atomic
 from mcml.core.report import Reporter
 from mcml.core.schema import Settings
-from mcml.infra.backends import KINDS, SCHEMES, BackendKind, file_of, read_file
+from mcml.infra.backend import KINDS, SCHEMES, BackendKind
+from mcml.infra.backends import file_of, read_file
 from mcml.infra.clouds import REGION
 from mcml.infra.schedule import Results
 from mcml.infra.settings_file import parse, render

@@ -16,7 +16,8 @@ from mcml.core.errors import Conflict, McmlError, NotFound, PartlyDone, Unavaila
 from mcml.core.files import read_json, write_json
 from mcml.core.process import reference
 from mcml.infra import google_login, history
-from mcml.infra.backends import FILE, SCHEMES
+from mcml.infra.backend import SCHEMES
+from mcml.infra.backends import FILE
 from mcml.infra.events import LOCKED, Diagnostic
 from mcml.infra.runner import Ended, Runner
 from mcml.infra.state import Lock, read_lock

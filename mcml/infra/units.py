@@ -8,7 +8,7 @@ from pathlib import Path
 from mcml.core.errors import Usage, unknown
 from mcml.core.schema import OwnUnit, Settings, Target
 from mcml.infra import clouds
-from mcml.infra.backends import Backend
+from mcml.infra.backend import Backend
 
 STATES = "terraform.tfstate.d"
 """Terraform's own name of the folder with the workspaces of its local backend."""

@@ -14,7 +14,7 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from mcml.infra.backends import Backend
+from mcml.infra.backend import Backend
 from mcml.infra.units import Unit
 from tests.infra import azure_store
 from tests.infra.azure_store import AzureStore

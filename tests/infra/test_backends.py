@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mcml.core.errors import Conflict, NotFound, PartlyDone, Unavailable, Usage
 from mcml.core.schema import Settings
 from mcml.infra import backends, history
-from mcml.infra.backends import SCHEMES, Backend
+from mcml.infra.backend import SCHEMES, Backend
 from mcml.infra.events import Diagnostic
 from mcml.infra.keeper import fate, store_failure
 from mcml.infra.runner import Ended

@@ -41,7 +41,7 @@ HERE = os.uname().nodename
 APPLY = """
 import sys
 from pathlib import Path
-from mcml.infra.backends import Backend
+from mcml.infra.backend import Backend
 from tests.infra import stores
 from tests.infra.rig import Project, terraform
 folder, modules, kind, settings = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], eval(sys.argv[4])

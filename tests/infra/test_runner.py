@@ -153,7 +153,7 @@ def test_the_time_is_up(tmp_path: Path) -> None:
     began = time.monotonic()
     assert rig.stream().code == 1
     assert rig.control.reason == "timeout"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.
     began = time.monotonic()
     with pytest.raises(RuntimeError):
         rig.go(lambda: rig.runner.stream("apply", on_event=on_event))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_what_comes_after_is_prepared_while_the_first_one_runs(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_what_comes_after_is_prepared_while_the_first_one_runs(tmp_path: Path) -
 
 @pytest.mark.parametrize("known", [True, False])
 def test_the_end_is_seen_with_and_without_the_kernels_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool) -> None:
-    monkeypatch.setattr(module, "POLL_SECONDS", 5.0 if known else 0.02)
+    monkeypatch.setattr(module, "POLL_SECONDS", 60.0 if known else 0.02)
     if not known:
         monkeypatch.delattr(os, "pidfd_open", raising=False)
     elif not hasattr(os, "pidfd_open"):
@@ -193,7 +193,7 @@ def test_the_end_is_seen_with_and_without_the_kernels_word(tmp_path: Path, monke
     rig = Rig(tmp_path, f"print('{VERSION}', flush=True); time.sleep(0.2); print('last')")
     began = time.monotonic()
     assert rig.stream().text == "last"
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize(("command", "code"), [("init", -signal.SIGKILL), ("apply", 0)])

@@ -11,7 +11,7 @@ from mcml.core.plan import Step
 from mcml.core.schema import Target
 from mcml.core.view import Document
 from mcml.infra import views
-from mcml.infra.backends import Backend
+from mcml.infra.backend import Backend
 from mcml.infra.fleet import Plans
 from mcml.infra.graph import Graph
 from mcml.infra.plan import Applied, Planned, read_plan

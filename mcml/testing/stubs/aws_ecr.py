@@ -17,7 +17,8 @@ from typing import Any
 
 from mcml.core.clock import Clock, utc_now
 from mcml.testing.stubs.aws_model import AwsError, AwsModel
-from mcml.testing.stubs.oci_registry import OciRegistryStub, Repository
+from mcml.testing.stubs.oci_holdings import Repository
+from mcml.testing.stubs.oci_registry import OciRegistryStub
 
 REGISTRY_ID = "123456789012"
 HOLDS = timedelta(hours=12)
@@ -29,7 +30,7 @@ class EcrStub:
     def __init__(self, aws: AwsModel, *, page: int = 2, clock: Clock = utc_now) -> None:
         self.page, self.clock = page, clock
         self.password = secrets.token_hex(24)
-        self.oci = OciRegistryStub(login=("AWS", self.password), challenge="basic", known=(), clock=clock)
+        self.oci = OciRegistryStub(login=("AWS", self.password), challenge="basic", known=set(), clock=clock)
         for name in vars(EcrStub):
             if name[0].isupper():
                 aws.on("ecr", name, getattr(self, name))

@@ -147,9 +147,16 @@ class SageMakerStub:
         }  # fmt: skip
         if found.status not in ("Creating", "Failed"):
             wanted = found.wanted or found.weights
-            count = {"CurrentInstanceCount": 1, "DesiredInstanceCount": 1}
+            made = self.configs.get(found.config, {}).get("ProductionVariants", ())
+            counts = {one["VariantName"]: one.get("InitialInstanceCount", 1) for one in made}
             told["ProductionVariants"] = [
-                {"VariantName": one, "CurrentWeight": now, "DesiredWeight": wanted[one], **count} for one, now in found.weights.items()
+                {
+                    "VariantName": one,
+                    "CurrentWeight": now,
+                    "DesiredWeight": wanted[one],
+                    **dict.fromkeys(("CurrentInstanceCount", "DesiredInstanceCount"), counts.get(one, 1)),
+                }
+                for one, now in found.weights.items()
             ]
         if found.pending:
             told["PendingDeploymentSummary"] = {"EndpointConfigName": found.pending}

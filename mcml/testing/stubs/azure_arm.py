@@ -33,38 +33,17 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import urlencode
 
-from mcml.testing.stubs.azure_arm_server import Server, serve
+from mcml.testing.stubs.azure_arm_server import Reply, Request, Server
 from mcml.testing.stubs.azure_models import Shape, model, normal, problems, routes
-from mcml.testing.stubs.faults import Answer
+from mcml.testing.stubs.fault_kinds import Answer
 
-
-@dataclass
-class Request:
-    """One request: `parts` are the path's parameters, `query` without api-version's check, `body` the JSON; `status` what it got."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str] = field(repr=False)
-    body: Any = None
-    origin: str = ""
-    parts: Mapping[str, str] = field(default_factory=dict)
-    status: int = 0
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer: its status, its JSON body (None: none; bytes: as they are), and headers."""
-
-    status: int
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+__all__ = ["ArmError", "ArmStub", "Reply", "Request", "missing", "throttled"]
 
 
 class ArmError(Exception):
@@ -134,7 +113,7 @@ class ArmStub:
         self._lock = threading.RLock()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
-        self._server: Server = serve(self._take, context)
+        self._server = Server(self._take, context)
         self.url = f"https://127.0.0.1:{self._server.server_address[1]}"
 
     def on(

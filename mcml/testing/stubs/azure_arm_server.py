@@ -5,20 +5,42 @@ import socket
 import ssl
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-if TYPE_CHECKING:
-    from mcml.testing.stubs.azure_arm import Reply, Request
 
-Take = Callable[["Request"], "Reply"]
+@dataclass
+class Request:
+    """One request: `parts` are the path's parameters, `query` without api-version's check, `body` the JSON; `status` what it got."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
+    body: Any = None
+    origin: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    status: int = 0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer: its status, its JSON body (None: none; bytes: as they are), and headers."""
+
+    status: int
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Take = Callable[[Request], Reply]
 
 
 class Server(ThreadingHTTPServer):
-    """A server that knows its connections, and ends them when it stops."""
+    """Answers each request with what `take` says, from construction on; it knows its connections, and ends them when it stops."""
 
     daemon_threads = True
     block_on_close = False
@@ -60,11 +82,6 @@ class Server(ThreadingHTTPServer):
             thread.join(10)
 
 
-def serve(take: Take, context: ssl.SSLContext) -> Server:
-    """Return a server that answers each request with what `take` says; it listens already."""
-    return Server(take, context)
-
-
 class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -76,8 +93,6 @@ class _Connection(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def _one(self) -> None:
-        from mcml.testing.stubs.azure_arm import Request
-
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         url = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}

@@ -6,18 +6,46 @@ import ssl
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from http.server import BaseHTTPRequestHandler
 from socketserver import BaseServer
-from typing import cast
+from typing import Protocol, cast
 
-from mcml.testing.stubs.faults import IDLE_SECONDS, Answer, Delay, Fault, FaultProxy, HalfBody, Request, Reset
+from mcml.testing.stubs.fault_kinds import Answer, Delay, Fault, HalfBody, Request, Reset
 
+IDLE_SECONDS = 60.0
 PIECE = 1 << 16
 _OF_THIS_HOP = {"connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect"}
 
 
-def serve(proxy: FaultProxy, connection: socket.socket) -> None:
+class Proxy(Protocol):
+    """What a connection asks of the proxy that it belongs to; `failures` are those of the proxy itself."""
+
+    server: str
+    failures: list[str]
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to, as scheme://host:port."""
+
+    @property
+    def refusing(self) -> bool:
+        """True while the port refuses connections."""
+
+    def take(self, request: Request, connection: socket.socket) -> Fault:
+        """Note a request and return its fault; `done` is said after it."""
+
+    def done(self, connection: socket.socket) -> bool:
+        """Tell whether the connection may stay open for another request."""
+
+    def connect(self) -> HTTPConnection:
+        """Return a new connection to the server."""
+
+    def wait(self, seconds: float, gone: Callable[[], bool]) -> bool:
+        """Wait, and tell whether the client is still there."""
+
+
+def serve(proxy: Proxy, connection: socket.socket) -> None:
     """Serve a connection until either side closes it."""
     _Connection(proxy, connection)
 
@@ -27,7 +55,7 @@ class _Connection(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     timeout = IDLE_SECONDS
 
-    def __init__(self, proxy: FaultProxy, connection: socket.socket) -> None:
+    def __init__(self, proxy: Proxy, connection: socket.socket) -> None:
         self.proxy = proxy
         super().__init__(connection, ("127.0.0.1", 0), cast(BaseServer, None))
 

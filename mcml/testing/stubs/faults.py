@@ -22,81 +22,19 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from email.message import Message
 from http.client import HTTPConnection, HTTPSConnection
 from types import TracebackType
 from urllib.parse import urlsplit
 
-IDLE_SECONDS = 60.0
+from mcml.testing.stubs.fault_connection import IDLE_SECONDS, serve
+from mcml.testing.stubs.fault_kinds import Answer, Delay, Fault, HalfBody, Pass, Refuse, Request, Reset
+
+__all__ = ["Answer", "Delay", "Fault", "FaultProxy", "HalfBody", "Pass", "Refuse", "Request", "Reset"]
 MOST_CONNECTIONS = 64
 MOST_REQUESTS_KEPT = 10_000
 _POLL_SECONDS = 0.02
-
-
-@dataclass(frozen=True)
-class Pass:
-    """The request and its answer go through."""
-
-
-@dataclass(frozen=True)
-class Refuse:
-    """The port refuses connections (ECONNREFUSED) for so many seconds, from the moment this is the next fault; takes no request."""
-
-    seconds: float = 0.2
-
-
-@dataclass(frozen=True)
-class Reset:
-    """The connection is reset after the whole request has been read; with `reaches_server` the server has done its work by then."""
-
-    reaches_server: bool = False
-
-
-@dataclass(frozen=True)
-class Delay:
-    """The answer comes so many seconds late, or never if the client hangs up; the server has done its work before the wait."""
-
-    seconds: float
-    reaches_server: bool = True
-
-
-@dataclass(frozen=True)
-class HalfBody:
-    """The answer has all its headers and this share of its body (never the last byte), a pause, and a closed connection."""
-
-    share: float = 0.5
-    pause: float = 0.0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """This answer instead of the server's; with `reaches_server` the server has done its work, and nobody hears what it said."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    reaches_server: bool = False
-
-
-Fault = Pass | Refuse | Reset | Delay | HalfBody | Answer
-
-
-@dataclass
-class Request:
-    """One request as the client sent it; `size` in bytes of its body, `reached` when the server has got it, `fault` what it met.
-
-    `headers` are found in any case ("Range", "range"); one that was not sent is None.
-    """
-
-    method: str
-    path: str
-    headers: Message = field(repr=False)
-    size: int = 0
-    reached: bool = False
-    fault: Fault = field(default_factory=Pass)
 
 
 class FaultProxy:
@@ -261,8 +199,6 @@ class FaultProxy:
         thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
-        from mcml.testing.stubs.fault_connection import serve
-
         try:
             serve(self, connection)
         except OSError:

@@ -6,8 +6,9 @@ from http.server import BaseHTTPRequestHandler
 from typing import ClassVar, Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
-from mcml.testing.stubs.oci_registry import IDLE_SECONDS, OciRegistryStub, Refusal
+from mcml.testing.stubs.oci_holdings import Holdings, Refusal
 
+IDLE_SECONDS = 60.0
 _NAME = r"(?P<name>[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*)"
 _DIGEST = r"sha256:[0-9a-f]{64}"
 _TAG = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
@@ -29,7 +30,7 @@ _ROUTES = tuple(
 class Handler(BaseHTTPRequestHandler):
     """One connection; `stub` is set by the class made for each stub."""
 
-    stub: ClassVar[OciRegistryStub]
+    stub: ClassVar[Holdings]
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     timeout = IDLE_SECONDS

@@ -72,14 +72,14 @@ def test_an_error_with_its_details(stub: GrpcStub, client: Any) -> None:
 
 
 def test_the_script(stub: GrpcStub, client: Any) -> None:
-    stub.script(Fail(GrpcError("UNAVAILABLE")), Fail(GrpcError("UNAVAILABLE"), reaches_server=True), Garble(), Wait(3))
+    stub.script(Fail(GrpcError("UNAVAILABLE")), Fail(GrpcError("UNAVAILABLE"), reaches_server=True), Garble(), Wait(30))
     for error in (ServiceUnavailable, ServiceUnavailable, InternalServerError):
         with pytest.raises(error):
             ask(client)
     began = time.monotonic()
     with pytest.raises(DeadlineExceeded):
         ask(client, timeout=0.2)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
     assert (stub.unused, len(stub.requests)) == ([], 4)
     assert ask(client) == ["projects/p"]
 

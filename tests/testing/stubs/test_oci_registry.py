@@ -160,6 +160,6 @@ def test_bearer_login_of_the_stub() -> None:
 
 
 def test_a_repository_must_be_known_to_a_registry_that_makes_none() -> None:
-    with OciRegistryStub(known=["a/b"]) as stub, httpx.Client(base_url=stub.url) as http:
+    with OciRegistryStub(known={"a/b"}) as stub, httpx.Client(base_url=stub.url) as http:
         assert http.post("/v2/a/b/blobs/uploads/").status_code == 202
         assert code(http.post("/v2/a/c/blobs/uploads/")) == "NAME_UNKNOWN"
