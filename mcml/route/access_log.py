@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from mcml.core.clock import parse_rfc3339
 from mcml.core.errors import NotFound
+from mcml.route.config.evidence import EVIDENCE_FILE
 
 ACCESS_LOG = "access.log"
 POLL_SECONDS = 0.2
@@ -129,5 +130,8 @@ def _chosen(source: BinaryIO, wanted: Wanted) -> Iterator[dict[str, Any]]:
 def newest(log: Path, wanted: Wanted, most: int) -> list[dict[str, Any]]:
     """Return the last wanted lines, the oldest first: `most`, or all where it is 0. Raises NotFound when no router ever wrote one."""
     if not log.exists() and not _older(log):
+        if log.name == EVIDENCE_FILE:
+            why = "no router has served a route with the pattern residency yet"
+            raise NotFound("there is no evidence log", why=why, next_step="mcml route serve")
         raise NotFound("there is no access log", why="no router has run in this project", next_step="mcml route serve")
     return list(deque(read(log, wanted), maxlen=most or None))

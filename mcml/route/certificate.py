@@ -9,7 +9,7 @@ from pathlib import Path
 from mcml.core.errors import Usage
 from mcml.core.schema_routes import Tls
 from mcml.core.secret import Secret
-from mcml.route.config import Identity
+from mcml.route.config.values import Identity
 
 WARN_DAYS = 14
 _SEQUENCE, _EXPLICIT_0, _UTC_TIME = 0x30, 0xA0, 0x17

@@ -11,7 +11,7 @@ from mcml.core.fact import Fact
 from mcml.core.override import Override
 from mcml.core.price import PriceInfo
 from mcml.core.schema_routes import Route
-from mcml.route.config import RoutePlan
+from mcml.route.config.values import RoutePlan
 from mcml.route.health import Health, step
 from mcml.route.measure import Counters, Recent, Window
 from mcml.route.observe import Observation, Seen

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from mcml.core.backend import Backend
 from mcml.core.schema_routes import Router
-from mcml.route.config import Front, RoutePlan
+from mcml.route.config.values import Front, RoutePlan
 from mcml.route.observe import Observation
 
 

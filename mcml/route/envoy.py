@@ -7,22 +7,28 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlencode
 
 from mcml.core.errors import McmlError, Unavailable
 from mcml.core.files import read_json, write_atomic, write_json
 from mcml.core.process import free_port
 from mcml.core.schema_routes import Router
-from mcml.route import config
 from mcml.route.access_log import ACCESS_LOG, rotate
 from mcml.route.admin import Admin
+from mcml.route.config.access import resources
+from mcml.route.config.aside import listeners
 from mcml.route.config.evidence import EVIDENCE_FILE
-from mcml.route.config.listener import TRACING
+from mcml.route.config.grpc import speakers
+from mcml.route.config.listener import TRACING, listener, own_clusters, secrets
+from mcml.route.config.start import bootstrap, discovery, flatten
+from mcml.route.config.table import clusters_of
+from mcml.route.config.upstream import ALONE, Upstream
+from mcml.route.config.values import Front, Json
+from mcml.route.config.whole import all_clusters, fitted, whole_table
 from mcml.route.engine import Desired
 from mcml.route.envoy_check import Checker, require_sound
 from mcml.route.envoy_process import LOG, EnvoyProcess, log_lines, start
 from mcml.route.listening import address_of, cannot_listen, require_free
-from mcml.route.observe import GLANCE_FILTER, STATS_FILTER, Observation, parse
+from mcml.route.observe import GLANCE_PATH, STATS_PATH, Observation, parse
 from mcml.route.records import ENGINE_FILE, read_json_object
 
 START_SECONDS = 20.0
@@ -33,17 +39,14 @@ SETTLE_SECONDS = 3.0
 PRIVATE = ("limits", "keys", "sds", "sds-ca")  # a rate before the key that it is for
 """Files of the listener that only their owner may read."""
 
-STATS_PATH = "/stats?" + urlencode({"format": "json", "histogram_buckets": "detailed", "filter": STATS_FILTER})
-GLANCE_PATH = "/stats?" + urlencode({"filter": GLANCE_FILTER})
-
 
 class _Made(NamedTuple):
     """What a process is given, and from what it was made."""
 
     desired: Desired
-    clusters: list[config.Json]
-    front: config.Front
-    table: config.Json
+    clusters: list[Json]
+    front: Front
+    table: Json
 
 
 class EnvoyEngine:
@@ -58,7 +61,7 @@ class EnvoyEngine:
         port: int,
         admin_port: int,
         software: str,
-        upstream: config.Upstream = config.ALONE,
+        upstream: Upstream = ALONE,
     ) -> None:
         self.folder = folder.resolve()
         self.host = address_of(host)
@@ -73,7 +76,7 @@ class EnvoyEngine:
         self._xds = self.folder / "xds"
         self._versions: dict[str, str] = {}
         self._in_force: dict[str, str] = {}
-        self._clusters: dict[str, config.Json] = {}
+        self._clusters: dict[str, Json] = {}
         self._routed: set[str] = set()
         self._applied: Desired | None = None
         self._speakers: frozenset[str] = frozenset()  # backends whose cluster for gRPC Envoy has
@@ -81,7 +84,7 @@ class EnvoyEngine:
         self._checker = Checker(binary, self.folder / "flat.json")
         self._admin: Admin | None = None
         self._glanced = ""
-        self._log_limits = config.Front("", 0, "").log_size, config.Front("", 0, "").logs_kept
+        self._log_limits = Front("", 0, "").log_size, Front("", 0, "").logs_kept
 
     # --- start and end
 
@@ -182,7 +185,7 @@ class EnvoyEngine:
             return False
         cds, rds, lds = (read_json(self._xds / f"{name}.json") for name in ("cds", "rds", "lds"))
         self._clusters = {cluster["name"]: cluster for cluster in cds["resources"]}
-        self._routed = config.clusters_of(rds["resources"][0]) | {TRACING}
+        self._routed = clusters_of(rds["resources"][0]) | {TRACING}
         self._versions = {name: str(found["version_info"]) for name, found in (("cds", cds), ("rds", rds), ("lds", lds))}
         return True
 
@@ -277,7 +280,7 @@ class EnvoyEngine:
         self._routed = _named(table, front)
         self._write("rds", [table])
         self._applied = desired if needed <= wanted.keys() else None  # None: there are clusters to clear away next time
-        if self._in_force.get("cds") == self._versions["cds"] or not config.own_clusters(front):
+        if self._in_force.get("cds") == self._versions["cds"] or not own_clusters(front):
             self._write_front(front)
         else:
             self._applied = None  # a listener that names a cluster before Envoy knows it is refused: it waits for the next time
@@ -296,11 +299,10 @@ class EnvoyEngine:
     def _make(self, desired: Desired) -> _Made:
         """Put together all that a new process is to be given, and let Envoy begin to check it as one configuration."""
         clusters, front = self._wanted(desired), self._front(desired)
-        self._speakers = config.speakers(cluster["name"] for cluster in clusters)
+        self._speakers = speakers(cluster["name"] for cluster in clusters)
         table = self._table(desired, front)
-        extensions, secrets = config.resources(front), config.secrets(front)
-        inline = {"extensions": list(extensions.values()), "secrets": list(secrets.values())}
-        self._checker.begin(config.flatten(self._bootstrap(), self._listeners(front), clusters, table, **inline))
+        inline = {"extensions": list(resources(front).values()), "secrets": list(secrets(front).values())}
+        self._checker.begin(flatten(self._bootstrap(), self._listeners(front), clusters, table, **inline))
         return _Made(desired, clusters, front, table)
 
     def _write_all(self, made: _Made) -> None:
@@ -313,9 +315,9 @@ class EnvoyEngine:
         self._write("cds", made.clusters)
         self._write("rds", [made.table])
 
-    def _write_front(self, front: config.Front) -> None:
+    def _write_front(self, front: Front) -> None:
         """Write the listener, and before it what it is going to look for; only we and Envoy may read what holds keys."""
-        private = {**config.resources(front), **config.secrets(front)}
+        private = {**resources(front), **secrets(front)}
         self._log_limits = front.log_size, front.logs_kept
         self.tls = front.identity is not None
         for name in PRIVATE:
@@ -326,11 +328,11 @@ class EnvoyEngine:
                 (self._xds / f"{name}.json").unlink(missing_ok=True)
         self._write("lds", self._listeners(front), mode=0o600)
 
-    def _write(self, name: str, resources: list[config.Json], *, mode: int = 0o644) -> None:
+    def _write(self, name: str, resources: list[Json], *, mode: int = 0o644) -> None:
         version = hashlib.sha256(json.dumps(resources, sort_keys=True).encode()).hexdigest()[:16]
         if self._versions.get(name) == version:
             return
-        body = json.dumps(config.discovery(version, resources)).encode()
+        body = json.dumps(discovery(version, resources)).encode()
         write_atomic(self._xds / f"{name}.json", body, mode=mode, durable=False)
         self._versions[name] = version
 
@@ -338,23 +340,21 @@ class EnvoyEngine:
         """See `Engine.rewrite`."""
         self._versions = {}
 
-    def _wanted(self, desired: Desired) -> list[config.Json]:
-        return config.all_clusters(desired.backends, desired.plans, desired.front, self._upstream)
+    def _wanted(self, desired: Desired) -> list[Json]:
+        return all_clusters(desired.backends, desired.plans, desired.front, self._upstream)
 
-    def _front(self, desired: Desired) -> config.Front:
+    def _front(self, desired: Desired) -> Front:
         log, evidence = str(self.folder / ACCESS_LOG), str(self.folder / EVIDENCE_FILE)
-        return config.fitted(replace(desired.front, host=self.host, port=self.port), desired.plans, access_log=log, evidence=evidence)
+        return fitted(replace(desired.front, host=self.host, port=self.port), desired.plans, access_log=log, evidence=evidence)
 
-    def _table(self, desired: Desired, front: config.Front) -> config.Json:
-        return config.whole_table(
-            desired.backends, desired.plans, front, software=self._software, ready=desired.ready, speakers=self._speakers
-        )
+    def _table(self, desired: Desired, front: Front) -> Json:
+        return whole_table(desired.backends, desired.plans, front, software=self._software, ready=desired.ready, speakers=self._speakers)
 
-    def _listeners(self, front: config.Front) -> list[config.Json]:
-        return [config.listener(front, str(self._xds)), *config.listeners(front.aside)]
+    def _listeners(self, front: Front) -> list[Json]:
+        return [listener(front, str(self._xds)), *listeners(front.aside)]
 
-    def _bootstrap(self) -> config.Json:
-        return config.bootstrap(self.admin_port, str(self._xds))
+    def _bootstrap(self) -> Json:
+        return bootstrap(self.admin_port, str(self._xds))
 
     # --- what it says
 
@@ -375,9 +375,9 @@ class EnvoyEngine:
         """See `Engine.observe`."""
         observation = parse(self._ask().get("/clusters?format=json"), self._ask().get(STATS_PATH))
         self._in_force = dict(observation.versions)
-        speakers = frozenset(name for name, seen in observation.backends.items() if seen.grpc)
-        if speakers != self._speakers:
-            self._speakers, self._applied = speakers, None
+        spoken = frozenset(name for name, seen in observation.backends.items() if seen.grpc)
+        if spoken != self._speakers:
+            self._speakers, self._applied = spoken, None
         return observation
 
     def versions(self) -> dict[str, str]:
@@ -395,6 +395,6 @@ class EnvoyEngine:
             rotate(self.folder / ACCESS_LOG, *self._log_limits, lambda: self._ask().post("/reopen_logs"))
 
 
-def _named(table: config.Json, front: config.Front) -> set[str]:
+def _named(table: Json, front: Front) -> set[str]:
     """Return the clusters that a route table or the listener name."""
-    return config.clusters_of(table) | {cluster["name"] for cluster in config.own_clusters(front)}
+    return clusters_of(table) | {cluster["name"] for cluster in own_clusters(front)}

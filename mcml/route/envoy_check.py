@@ -12,7 +12,8 @@ from typing import IO
 
 from mcml.core.errors import InvalidRequest, McmlError
 from mcml.core.files import write_atomic
-from mcml.route.config import Json, faults
+from mcml.route.config.sound import faults
+from mcml.route.config.values import Json
 
 SECONDS = 60.0
 

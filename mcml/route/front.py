@@ -10,8 +10,8 @@ from mcml.core.fact import Fact
 from mcml.core.report import Reporter
 from mcml.core.schema_routes import Route, Router
 from mcml.core.secret import Secret
-from mcml.route import config
 from mcml.route.certificate import WARN_DAYS, Certified, read_certificate
+from mcml.route.config.values import Front, Identity, Rate, Spans
 from mcml.route.decide import ROOM
 from mcml.route.feeds import Feed
 from mcml.route.keys import KeyFile, clients, elsewhere, remember, remembered
@@ -26,10 +26,10 @@ Known = tuple[tuple[RouteKey, ...], Mapping[str, Secret]]
 """The keys of the store, and the clear texts of this machine by hash."""
 
 
-def build(router: Router, routes: Mapping[str, Route], known: Known, identity: config.Identity | None, now: datetime) -> config.Front:
+def build(router: Router, routes: Mapping[str, Route], known: Known, identity: Identity | None, now: datetime) -> Front:
     """Put the listener together. A key that ended is not in it, however old `known` is."""
-    rates = tuple((name, config.Rate(one.limit.requests, one.limit.per)) for name, one in sorted(routes.items()) if one.limit)
-    return config.Front(
+    rates = tuple((name, Rate(one.limit.requests, one.limit.per)) for name, one in sorted(routes.items()) if one.limit)
+    return Front(
         host=router.host,
         port=router.port,
         access_log="",
@@ -39,9 +39,10 @@ def build(router: Router, routes: Mapping[str, Route], known: Known, identity: c
         cors=router.cors,
         buffer_limit=router.buffer_limit * MIB,
         body_limit=router.body_limit * MIB,
-        spans=config.Spans(router.tracing.endpoint, float(router.tracing.percent)) if router.tracing else None,
+        spans=Spans(router.tracing.endpoint, float(router.tracing.percent)) if router.tracing else None,
         log_size=router.log_size * MIB,
         logs_kept=router.logs_kept,
+        trusted_proxies=router.trusted_proxies,
     )
 
 
@@ -93,7 +94,7 @@ class FrontSource:
         """How often the keys or the certificate have changed."""
         return self._keys.changes + self._certificate.changes
 
-    def front(self, routes: Mapping[str, Route]) -> config.Front:
+    def front(self, routes: Mapping[str, Route]) -> Front:
         """Return what the listener is to be now. Returns at once."""
         certified = self._certificate.value
         return build(self._wanted(), routes, self._keys.value, certified.identity if certified else None, self._clock())

@@ -17,7 +17,7 @@ from mcml.core.files import read_json, write_json
 from mcml.core.schema_base import NAME_PATTERN
 from mcml.core.secret import Secret
 from mcml.core.when import duration
-from mcml.route.config import Client, Rate
+from mcml.route.config.values import Client, Rate
 from mcml.route.decide import ROOM
 from mcml.store import journal, route_keys
 from mcml.store.db import Store

@@ -6,7 +6,7 @@ the second list can be made such that it names another backend there than the fi
 
 from collections.abc import Mapping, Sequence
 
-from mcml.route.config import Attempt
+from mcml.route.config.values import Attempt
 
 MOST_ATTEMPTS = 4
 """Backends that one request may try."""

@@ -18,7 +18,8 @@ from mcml.core.override import Override
 from mcml.core.price import PriceInfo
 from mcml.core.report import Reporter
 from mcml.core.schema_routes import Route, Router
-from mcml.route.config import Front, speechless
+from mcml.route.config.grpc import speechless
+from mcml.route.config.values import Front
 from mcml.route.credentials import Held
 from mcml.route.decide import ROOM, Outcome, Reading, State, group, turn
 from mcml.route.engine import Desired, Engine

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlencode
 
 from mcml.route.config.grpc import SUFFIX
 from mcml.route.measure import Counters, Histogram
@@ -22,6 +23,9 @@ GLANCE_FILTER = (
     r"|.*\.(version_text|update_rejected|update_failure))$"
 )
 """Those of them that must not wait for the next turn; as text they are compared whole, and mean nothing by themselves."""
+
+STATS_PATH = "/stats?" + urlencode({"format": "json", "histogram_buckets": "detailed", "filter": STATS_FILTER})
+GLANCE_PATH = "/stats?" + urlencode({"filter": GLANCE_FILTER})
 
 TABLES = {
     "cds": "cluster_manager.cds",

@@ -19,7 +19,7 @@ from mcml.core.report import Reporter
 from mcml.core.schema_routes import Route, Router
 from mcml.route.assist import Assistant
 from mcml.route.binary import find_envoy
-from mcml.route.config import Upstream
+from mcml.route.config.upstream import Upstream
 from mcml.route.credentials import Credentials, Held, system_authorities
 from mcml.route.decide import ROOM
 from mcml.route.drill.fault import rerouted

@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from mcml.core.price import PriceInfo
 from mcml.core.schema_routes import Route, Score
-from mcml.route.config import Choice, Overflow, Region, RoutePlan
+from mcml.route.config.values import Choice, Overflow, Region, RoutePlan
 from mcml.route.layout import Pool, first_choices, lay_out
 from mcml.route.score import Inputs, Scored, compared, weigh
 

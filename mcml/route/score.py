@@ -1,11 +1,13 @@
 """How a backend's latency, price and reliability become its weight; pure arithmetic, the same on every machine.
 
-    latency score      (best + 5 ms) / (mine + 5 ms)      5 ms: below that, a difference is noise of the machine, not of the place
+    latency score      (best + 5 ms) / (mine + 5 ms)      5 ms: below that, a difference is noise of the machine, not of the place;
+                       of a good answer: the time of the failed attempts is shared out over those that succeeded, for a refusal is quick
     cost score         cheapest / mine                    prices of one unit only; a missing or stale price is left out, never zero
     reliability score  1 - 10 x error rate, at least 0    one attempt in ten failing is as bad as all of them
     score              their mean, weighted by the route's settings; a part that is not known is left out and the others carry it
-    weight             every healthy backend keeps a small share for exploration; the rest goes by the square of the score: twice as good,
-                       four times the traffic
+    weight             every healthy backend keeps a small share for exploration; the rest goes by the square of the score (twice as good,
+                       four times the traffic), times the share of the attempts that succeeded: one over its limit (429) shrinks to about
+                       what it takes, and grows again with it
 """
 
 from collections import Counter
@@ -26,6 +28,9 @@ FLOOR = 5
 improve; less when there are many."""
 
 LATENCY_OFFSET_MS = 5.0
+LEAST_SUCCESS = 0.01
+"""A backend whose attempts all fail counts as if one in a hundred succeeded."""
+
 ERROR_FACTOR = 10.0
 STALE_AFTER = timedelta(days=90)
 """A price older than this is no longer believed; list prices may stand for weeks."""
@@ -51,6 +56,16 @@ class Inputs:
     latency_ms: float | None = None
     error_rate: float | None = None
     price: PriceInfo | None = None
+
+    @property
+    def success(self) -> float:
+        """The share of attempts that succeed, above 0; 1 where none was counted yet."""
+        return max(LEAST_SUCCESS, 1.0 - (self.error_rate or 0.0))
+
+    @property
+    def answer_ms(self) -> float | None:
+        """Milliseconds that one good answer takes, with the attempts that failed on the way to it."""
+        return None if self.latency_ms is None else self.latency_ms / self.success
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,7 @@ def weigh(backends: Sequence[Inputs], shares: Score, now: datetime, *, explorati
     Each that is up gets at least `exploration` points (less when there are many); those on trial get just that.
     """
     able = [one for one in backends if one.place in ("up", "trial")]
-    known = [one.latency_ms for one in able if one.latency_ms is not None]
+    known = [one.answer_ms for one in able if one.answer_ms is not None]
     best = min(known) if known else None
     basis, cheapest = _cheapest(able, now)
     parts = {
@@ -97,7 +112,7 @@ def weigh(backends: Sequence[Inputs], shares: Score, now: datetime, *, explorati
         for one in backends
     }
     scores = {name: _mean(three) for name, three in parts.items()}
-    weights = _weights({one.backend: (one.place, scores[one.backend]) for one in able}, exploration)
+    weights = _weights({one.backend: (one.place, scores[one.backend] ** 2 * one.success) for one in able}, exploration)
     return tuple(
         Scored(one.backend, one.place, *parts[one.backend], score=scores[one.backend], weight=weights.get(one.backend, 0))
         for one in sorted(backends, key=lambda one: one.backend)
@@ -105,10 +120,11 @@ def weigh(backends: Sequence[Inputs], shares: Score, now: datetime, *, explorati
 
 
 def _latency(one: Inputs, share: float, best: float | None) -> Part:
-    if one.latency_ms is None or best is None:
+    mine = one.answer_ms
+    if mine is None or best is None:
         return Part(share, None, "no request measured yet: left out")
-    score = min(1.0, (best + LATENCY_OFFSET_MS) / (one.latency_ms + LATENCY_OFFSET_MS))
-    return Part(share, score, f"{one.latency_ms:.1f} ms, best {best:.1f} ms")
+    score = min(1.0, (best + LATENCY_OFFSET_MS) / (mine + LATENCY_OFFSET_MS))
+    return Part(share, score, f"{mine:.1f} ms{' a good answer' if one.error_rate else ''}, best {best:.1f} ms")
 
 
 def _cost(one: Inputs, share: float, basis: Basis, cheapest: Decimal | None, now: datetime) -> Part:
@@ -168,12 +184,12 @@ def _mean(parts: Sequence[Part]) -> float:
 
 
 def _weights(able: Mapping[str, tuple[Place, float]], exploration: int) -> dict[str, int]:
-    """Share out `TOTAL` points. Largest remainders in whole numbers: the same input gives the same weights everywhere."""
+    """Share out `TOTAL` points by claim. Largest remainders in whole numbers: the same input gives the same weights everywhere."""
     if not able:
         return {}
     floor = min(exploration, TOTAL // (2 * len(able)))
     full = {name for name, (place, _) in able.items() if place == "up"} or set(able)
-    claims = {name: max(1, round(able[name][1] ** 2 * SCALE)) for name in full}
+    claims = {name: max(1, round(able[name][1] * SCALE)) for name in full}
     rest, total = TOTAL - floor * len(able), sum(claims.values())
     weights = {name: floor + rest * claims.get(name, 0) // total for name in able}
     order = sorted(claims, key=lambda name: (-(rest * claims[name] % total), name))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mcml.core.clock import parse_rfc3339
+from mcml.core.clock import parse_rfc3339, rfc3339
 from mcml.core.view import Block, Column, Document, Level, Pairs, Section, State, Status, Table, Text
 from mcml.route.override_views import subject
 from mcml.route.overrides import from_json
@@ -146,11 +146,12 @@ def _float(value: object) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-def explain(decisions: Sequence[Mapping[str, Any]], now: datetime) -> Document:
-    """Show why each backend has, or had, its weight: one decision a route."""
+def explain(decisions: Sequence[Mapping[str, Any]], now: datetime, until: datetime | None = None) -> Document:
+    """Show why each backend has its weight, or had it at `until`: one decision a route."""
     items = [_explained(decision, backend) for decision in decisions for backend in decision["backends"]]
     blocks = [Section(f"{decision['route']} at {decision['at']}", tuple(_why(decision, now))) for decision in decisions]
-    return Document("RouteExplanation", items, blocks or (Text("no decision was made yet; next: mcml route serve"),))
+    when = f"before {rfc3339(until)}" if until else "yet; next: mcml route serve"
+    return Document("RouteExplanation", items, blocks or (Text(f"no decision was made {when}"),))
 
 
 def _explained(decision: Mapping[str, Any], backend: Mapping[str, Any]) -> dict[str, object]:

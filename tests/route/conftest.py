@@ -16,7 +16,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # not the session: an idle router takes 2 % of a processor
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A running router that no test breaks: routes `fraud`, `public` (the same model under another name) and `empty`."""
     routes = {"fraud": Route(), "public": Route(model="fraud"), "empty": Route()}

@@ -11,9 +11,14 @@ from hypothesis import strategies as st
 from mcml.core.errors import McmlError, Usage
 from mcml.core.schema_routes import Tracing
 from mcml.core.secret import Secret
-from mcml.route import config
 from mcml.route.binary import find_envoy
-from mcml.route.config import Client, Front, Identity, Rate, RoutePlan, Spans, access
+from mcml.route.config import access
+from mcml.route.config.access import guard, resources
+from mcml.route.config.clusters import clusters
+from mcml.route.config.listener import listener, own_clusters, secrets
+from mcml.route.config.start import bootstrap, flatten
+from mcml.route.config.table import routes
+from mcml.route.config.values import Client, Front, Identity, Json, Rate, RoutePlan, Spans
 from mcml.route.credentials import system_authorities
 from mcml.route.envoy_check import validate
 from mcml.route.keys import parse_rate
@@ -30,7 +35,7 @@ def plans(*names: str) -> list[RoutePlan]:
 
 
 def guarded(front: Front, *names: str) -> list[Any]:
-    table = config.guard(config.routes(plans(*names), software="1.0", ready=True), front)
+    table = guard(routes(plans(*names), software="1.0", ready=True), front)
     return list(table["virtual_hosts"][0]["routes"])
 
 
@@ -38,13 +43,11 @@ def front(*clients: Client, **more: Any) -> Front:
     return Front("127.0.0.1", 0, "/dev/null", clients=clients, **more)
 
 
-def whole(tmp_path: Path, made: Front) -> config.Json:
-    table = config.guard(config.routes(plans("fraud"), software="1.0", ready=True), made)
-    clusters = [*config.clusters([backend("eu-1")]), *config.own_clusters(made, system_authorities())]
-    extensions, secrets = config.resources(made), config.secrets(made)
-    listener = config.listener(made, str(tmp_path))
-    start = config.bootstrap(0, str(tmp_path))
-    return config.flatten(start, [listener], clusters, table, extensions=[*extensions.values()], secrets=[*secrets.values()])
+def whole(tmp_path: Path, made: Front) -> Json:
+    table = guard(routes(plans("fraud"), software="1.0", ready=True), made)
+    found = [*clusters([backend("eu-1")]), *own_clusters(made, system_authorities())]
+    inline = {"extensions": [*resources(made).values()], "secrets": [*secrets(made).values()]}
+    return flatten(bootstrap(0, str(tmp_path)), [listener(made, str(tmp_path))], found, table, **inline)
 
 
 def test_envoy_accepts_every_kind_of_listener(tmp_path: Path) -> None:
@@ -88,7 +91,7 @@ def test_a_route_names_exactly_the_clients_that_may_use_it(made: list[tuple[str,
 
 def test_a_route_that_somebody_forgot_to_name_is_closed_to_keys_of_others() -> None:
     table = {"virtual_hosts": [{"routes": [{"match": {"prefix": "/"}, "route": {"cluster": "fraud@eu-1"}}]}]}
-    found = config.guard(table, front(WEB, ALL))["virtual_hosts"][0]["routes"][-1]
+    found = guard(table, front(WEB, ALL))["virtual_hosts"][0]["routes"][-1]
     assert found["typed_per_filter_config"][access.KEYS]["allowed_clients"] == ["all"]
 
 
@@ -104,22 +107,22 @@ def test_only_health_is_open_to_everybody() -> None:
 
 def test_clear_text_is_in_the_private_files_and_nowhere_else() -> None:
     made = front(WEB, ALL, identity=Identity("cert", Secret("the private key")))
-    public = [config.listener(made, "x"), guarded(made, "fraud"), config.clusters(THREE), config.resources(made)["limits"]]
+    public = [listener(made, "x"), guarded(made, "fraud"), clusters(THREE), resources(made)["limits"]]
     for text in ("mcml_1", "mcml_2", "mcml_3", "the private key"):
         assert text not in json.dumps(public)
         assert text not in repr(made)
-    assert [one["key"] for one in config.resources(made)["keys"]["typed_config"]["credentials"]] == ["mcml_1", "mcml_2", "mcml_3"]
+    assert [one["key"] for one in resources(made)["keys"]["typed_config"]["credentials"]] == ["mcml_1", "mcml_2", "mcml_3"]
 
 
 def test_without_keys_and_limits_no_filter_is_in_the_way() -> None:
     assert access.filters(Front("127.0.0.1", 0, "x"), "y") == []
-    assert config.resources(Front("127.0.0.1", 0, "x")) == {}
+    assert resources(Front("127.0.0.1", 0, "x")) == {}
 
 
 def test_the_body_limits_are_those_of_the_settings() -> None:
     made = Front("127.0.0.1", 0, "x", buffer_limit=3, body_limit=5)
     assert {one["request_body_buffer_limit"] for one in guarded(made, "fraud") if "request_body_buffer_limit" in one} == {3}
-    assert '"max_request_bytes": 5' in json.dumps(config.listener(made, "y"))
+    assert '"max_request_bytes": 5' in json.dumps(listener(made, "y"))
 
 
 RATES = [("10/s", Rate(10, 1.0)), ("600/m", Rate(600, 60.0)), (" 5 / 10s ", Rate(5, 10.0)), ("1/h", Rate(1, 3600.0))]
@@ -143,6 +146,6 @@ def test_any_other_text_is_refused_and_never_a_crash(text: str) -> None:
 def test_one_request_in_a_hundred_is_traced_unless_it_is_said_otherwise(tmp_path: Path) -> None:
     said = Tracing(endpoint="http://127.0.0.1:4318/v1/traces")
     assert said.percent == 1
-    made = config.listener(Front("127.0.0.1", 0, "/dev/null", spans=Spans(said.endpoint, float(said.percent))), str(tmp_path))
+    made = listener(Front("127.0.0.1", 0, "/dev/null", spans=Spans(said.endpoint, float(said.percent))), str(tmp_path))
     assert '"sampling_percentage": {"numerator": 10000, "denominator": "MILLION"}' in json.dumps(made)
     assert "parent_based" in json.dumps(made), "who began a trace decides"

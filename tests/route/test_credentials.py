@@ -126,7 +126,7 @@ def test_a_slow_provider_holds_up_no_other(kept: Kept) -> None:
     began = time.monotonic()
     kept.keeper.refresh([VERTEX, AWS])
     kept.keeper.refresh([VERTEX, AWS])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # it hangs for 20
     assert sorted(kept.provider.asked) == ["aws", "gcp"]
     kept.provider.slow.set()
     until(lambda: "fraud@gcp" in kept.keeper.refresh([VERTEX]), 10, "it is never there")

@@ -44,7 +44,7 @@ def test_what_is_not_waited_for_leaves_no_process(tmp_path: Path) -> None:
     began = time.monotonic()
     check = Check(find_envoy(), path)
     check.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert check.look()
     checker = Checker(find_envoy(), path)
     checker.begin(BAD)

@@ -19,7 +19,7 @@ from mcml.core.process import free_port
 from mcml.core.schema_routes import Limit, Route
 from mcml.core.secret import Secret
 from mcml.route.binary import find_envoy
-from mcml.route.config import Front
+from mcml.route.config.values import Front
 from mcml.route.envoy_check import validate
 from mcml.route.export.envoy import envoy
 from mcml.route.export.gateway_api import gateway_api
@@ -117,6 +117,14 @@ def test_what_gets_lost_is_said() -> None:
     assert "public: requests of one x-user-id are not kept together" in said
     assert "public: clients have no limit" in said
     assert any("weights stay as they are now" in sentence for sentence in said)
+    assert not any("this machine" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_backend_that_only_this_machine_reaches_is_named(host: str) -> None:
+    here = replace(PLAIN, backends=(EU, replace(US, host=host)))
+    sentence = "nobody but this machine reaches fraud@us-1: deploy to a target that the gateway reaches"
+    assert [sentence in lost([here], form) for form in ("gateway-api", "istio", "envoy")] == [True, True, False]
 
 
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(1, 1000), min_size=1, max_size=9))

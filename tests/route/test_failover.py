@@ -11,9 +11,9 @@ import pytest
 from mcml.core.clock import utc_now
 from mcml.core.price import PriceInfo
 from mcml.core.schema_routes import Route, Score
-from mcml.route.config import BUFFER_LIMIT
+from mcml.route.config.values import BUFFER_LIMIT
 from mcml.route.drill.load import Sample
-from tests.route.rig import Rig, Upstream, ask, until
+from tests.route.rig import BUSY, Rig, Upstream, ask, until
 
 
 def failures(samples: list[Sample]) -> list[str]:
@@ -41,14 +41,14 @@ def test_kill_under_load_costs_no_request(rig: Rig) -> None:
     assert failures(samples) == []
     assert len(samples) == 6000
     told, down = rig.fact("route.backend_down", "eu-1")
-    assert told - killed < 2.0
+    assert told - killed < BUSY * 2.0
     assert down.facts["backend"] == "fraud@eu-1"
     assert down.facts["serving"] == 2
     until(lambda: rig.weights().get("fraud@eu-1") == 0, 2, "the weight is not zero")
     zero = next(at for at, fact in rig.told_of("route.weights") if dict(fact.facts["weights"])["fraud@eu-1"] == 0)  # type: ignore[call-overload]
-    assert zero - killed < 1.0
+    assert zero - killed < BUSY * 1.0
     assert sum(rig.weights().values()) == 100
-    late = [sample for sample in samples if sample.began > zero + 0.2]
+    late = [sample for sample in samples if sample.began > zero + 0.5]
     assert {sample.backend for sample in late} == {"fraud@eu-2", "fraud@us-1"}
     assert {sample.attempts for sample in late} == {1}
     print(f"down told after {told - killed:.3f} s, weight 0 after {zero - killed:.3f} s, {len(samples)} requests, 0 failed")
@@ -65,13 +65,13 @@ def test_a_backend_that_is_told_to_end_under_load_costs_no_request(rig: Rig) -> 
 def test_kill_without_traffic_is_noticed_and_recovery_too(rig: Rig) -> None:
     killed = hurt(rig, "eu-2", "kill")
     told, down = rig.fact("route.backend_down", "eu-2")
-    assert told - killed < 2.0
+    assert told - killed < BUSY * 2.0
     assert str(down.facts["reason"]).startswith("its health check fails")
     assert rig.weights()["fraud@eu-2"] == 0
     assert {rig.infer().backend for _ in range(20)} == {"fraud@eu-1", "fraud@us-1"}
     rig.upstreams["eu-2"].start()
     _, up = rig.fact("route.backend_up", "eu-2")
-    assert 2.0 < float(str(up.facts["down_s"])) < 10.0
+    assert 2.0 < float(str(up.facts["down_s"])) < BUSY * 10.0
     until(lambda: rig.weights()["fraud@eu-2"] >= 20, 3, "it gets no traffic again")
     assert [fact.kind for _, fact in rig.facts if fact.target == "eu-2"] == ["route.backend_down", "route.backend_up"]
 
@@ -83,7 +83,7 @@ def test_503_is_tried_elsewhere_and_takes_the_backend_out(rig: Rig) -> None:
     assert failures(samples) == []
     assert max(sample.attempts for sample in samples) == 2
     told, down = rig.fact("route.backend_down", "us-1")
-    assert told - began < 2.0
+    assert told - began < BUSY * 2.0
     assert "failed answers" in str(down.facts["reason"])
     assert rig.weights()["fraud@us-1"] in (0, 5)
 
@@ -95,7 +95,7 @@ def test_500_and_429_are_tried_elsewhere_and_are_no_outage(rig: Rig) -> None:
     samples = rig.load(1500)
     assert failures(samples) == []
     assert max(sample.attempts for sample in samples) == 3
-    assert rig.told_of("route.backend_down") == []
+    assert rig.blamed() == []
     assert until(lambda: rig.status("us-1")["errors"], 3, "the errors that a retry hid are not counted") > 100
 
 
@@ -115,7 +115,7 @@ def test_a_backend_that_says_only_429_loses_its_weight_and_is_no_outage(tmp_path
         hurt(rig, "us-1", "429")  # now nobody can make it good
         assert {sample.status for sample in rig.load(100, concurrency=4)} == {429}
         until(lambda: rig.status("us-1")["errors"] > 50, 5, "what reached the client is not counted")
-        assert rig.told_of("route.backend_down") == []
+        assert rig.blamed() == []
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_one_bad_answer_is_no_outage(rig: Rig) -> None:
         rig.upstreams["eu-1"].mode(status=200)
         assert {rig.infer().status for _ in range(10)} == {200}
     time.sleep(1.0)
-    assert rig.told_of("route.backend_down") == []
+    assert rig.blamed() == []
 
 
 def test_all_backends_down_is_a_quick_503_and_heals_without_a_restart(rig: Rig) -> None:
@@ -156,7 +156,7 @@ def test_all_backends_down_is_a_quick_503_and_heals_without_a_restart(rig: Rig) 
     assert set(rig.weights().values()) == {0}
     began = time.monotonic()
     answer = rig.infer()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < BUSY * 1.0
     assert answer.status == 503
     assert answer.json["error"] == "no backend of this model could answer; all that were tried refused, failed or broke off"
     assert answer.json["request_id"] == answer.headers["x-request-id"]
@@ -164,7 +164,7 @@ def test_all_backends_down_is_a_quick_503_and_heals_without_a_restart(rig: Rig) 
     rig.upstreams["us-1"].start()
     began = time.monotonic()
     until(lambda: rig.infer().status == 200, 10, "no recovery")
-    assert time.monotonic() - began < 3.0
+    assert time.monotonic() - began < BUSY * 3.0
     rig.fact("route.backend_up", "us-1")
     until(lambda: ask(rig.running.port, "/v2/health/ready").status == 200, 3, "the router is not ready again")
     assert rig.weights() == {"fraud@eu-1": 0, "fraud@eu-2": 0, "fraud@us-1": 100}
@@ -183,7 +183,7 @@ def test_all_backends_hanging_is_answered_too(tmp_path: Path) -> None:
         answer = rig.infer()
         assert answer.status in (503, 504)
         assert "error" in answer.json
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < BUSY * 2.5
 
 
 def test_a_single_backend_that_dies_and_comes_back(tmp_path: Path) -> None:

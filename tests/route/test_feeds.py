@@ -56,7 +56,7 @@ def test_posting_does_not_wait_for_a_store_that_hangs() -> None:
     courier = Courier(lambda _: release.wait(10), Told())
     began = time.monotonic()
     courier.post(*(fact(number) for number in range(100)))
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 5  # the store hangs for 10
     release.set()
     assert courier.close() == 0
 
@@ -86,7 +86,7 @@ def test_a_store_that_stays_away_does_not_hold_up_the_end() -> None:
     courier.post(fact(1))
     began = time.monotonic()
     assert courier.close(seconds=0.5) == 1
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 10
     assert told.lines[-1] == "1 facts could not be written to the journal"
 
 

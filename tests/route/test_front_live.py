@@ -1,5 +1,6 @@
 """The rest of the listener on a real Envoy: traces, origins of pages, limits of bodies, and changes of all of it without a lost request."""
 
+import itertools
 import json
 import socket
 import threading
@@ -20,6 +21,7 @@ from tests.route.rig import TARGETS, Rig, Upstream, ask, until
 
 MIB = 1024 * 1024
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+QUIET = "5cf92f3577b34da6a3ce929d0e0e4736"
 ORIGIN = "https://app.example.com"
 
 
@@ -65,6 +67,14 @@ def test_a_trace_goes_on_through_the_router_and_to_the_collector(front: Front) -
         return next((entry for entry in lines if entry["request_id"] == "traced-by-me"), None)
 
     assert until(line, 15, "the request is not in the access log")["trace_id"] == TRACE
+
+
+def test_a_span_does_not_tell_the_query(front: Front) -> None:
+    asked = "/v2/models/fraud/infer?api_key=hush"
+    assert ask(front.rig.running.port, asked, b"{}", traceparent=f"00-{QUIET}-00f067aa0ba902b7-01", host="shop.example").status == 200
+    spans = until(lambda: [one for one in front.collector.spans if one.trace == QUIET and one.attributes.get("http.method")], 20, "no span")
+    assert [one.attributes["http.url"] for one in spans] == ["http://shop.example/v2/models/fraud/infer"]
+    assert "hush" not in repr(front.collector.spans)
 
 
 def test_a_trace_that_its_beginner_did_not_sample_is_passed_on_and_not_exported(front: Front) -> None:
@@ -132,6 +142,24 @@ def _refused(front: Front, length: int) -> bool:
             return connection.recv(1000).startswith(b"HTTP/1.1 413 ")
         except TimeoutError:
             return False
+
+
+def test_the_client_is_whom_a_trusted_proxy_names(front: Front) -> None:
+    """The proxy adds at the end whom it saw; what stands before it, somebody else wrote (and it may be made up)."""
+    log = front.rig.folder / ACCESS_LOG
+
+    def client(name: str) -> object:
+        front.rig.infer(x_forwarded_for="192.0.2.66, 198.51.100.7", x_request_id=name)
+        lines = until(lambda: [line for line in log.read_text().splitlines() if f'"{name}"' in line], 15, "not in the access log")
+        return json.loads(lines[0])["client"]
+
+    assert client("from-a-stranger") == "127.0.0.1"
+    front.change(trusted_proxies=1)
+    try:
+        asked = itertools.count()
+        until(lambda: client(f"from-a-proxy-{next(asked)}") == "198.51.100.7", 30, "the proxy is not believed")
+    finally:
+        front.change(trusted_proxies=0)
 
 
 def test_a_limit_without_keys_is_for_all_clients_together(front: Front) -> None:

@@ -9,7 +9,7 @@ import pytest
 from mcml.core.open_inference import SERVICE, message
 from mcml.core.schema_routes import Route
 from tests.route.grpc_rig import Client, GrpcUpstream, load
-from tests.route.rig import TARGETS, Rig, Upstream, ask, until
+from tests.route.rig import BUSY, TARGETS, Rig, Upstream, ask, until
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_internal_is_tried_elsewhere_and_a_bad_request_is_not(only: Rig) -> None
             upstream.mode(grpc=0)
         only.upstreams["eu-1"].mode(grpc=13)
         assert {client.infer().code for _ in range(30)} == {"OK"}
-    assert only.told_of("route.backend_down") == []
+    assert only.blamed() == []
     until(lambda: only.status("eu-1")["errors"], 5, "the errors that a retry hid are not counted")
 
 
@@ -177,7 +177,7 @@ def test_a_client_in_a_hurry_takes_no_backend_out(only: Rig) -> None:
         codes = {client.call("ModelInfer", model_name="fraud", timeout=0.1).code for _ in range(40)}
         assert codes == {"DEADLINE_EXCEEDED"}
         assert client.infer().code == "OK"
-    assert only.told_of("route.backend_down") == []
+    assert only.blamed() == []
     assert [only.status(target)["errors"] for target in TARGETS] == [0, 0, 0]
 
 
@@ -188,7 +188,7 @@ def test_all_backends_down_is_a_quick_unavailable_and_heals(only: Rig) -> None:
         only.fact("route.backend_down", target)
     with Client(only.running.port) as client:
         answer = client.infer()
-        assert (answer.code, answer.seconds < 2.0) == ("UNAVAILABLE", True)
+        assert (answer.code, answer.seconds < BUSY * 2.0) == ("UNAVAILABLE", True)
         assert "no backend of this model could answer" in answer.words
         assert answer.metadata["x-request-id"] in answer.words
         only.upstreams["eu-2"].start()

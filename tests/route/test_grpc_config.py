@@ -10,16 +10,20 @@ import pytest
 
 from mcml.core.backend import Backend
 from mcml.core.errors import McmlError
-from mcml.route import config
 from mcml.route.binary import find_envoy
-from mcml.route.config import Choice, Overflow, Region, RoutePlan
+from mcml.route.config.clusters import clusters
+from mcml.route.config.grpc import grpc_clusters, speakers, speechless
+from mcml.route.config.listener import listener
 from mcml.route.config.replies import local_replies
+from mcml.route.config.start import bootstrap, flatten
+from mcml.route.config.table import clusters_of, routes
+from mcml.route.config.values import Choice, Front, Json, Overflow, Region, RoutePlan
 from mcml.route.envoy_check import validate
 
 EU, US = "fraud@eu-1", "fraud@us-1"
 ORDER = (((EU, 100),), ((US, 100),))
 PLAN = RoutePlan("fraud", "fraud", {EU: 60, US: 40}, 30.0, 2.0, protocol="grpc")
-FRONT = config.Front("127.0.0.1", 8080, "/dev/null", grpc=True, overflows=True)
+FRONT = Front("127.0.0.1", 8080, "/dev/null", grpc=True, overflows=True)
 PLANS = {
     "weighted": PLAN,
     "alias": replace(PLAN, name="public"),
@@ -41,15 +45,15 @@ def backend(target: str, port: int, *, grpc_port: int = 0, model: str = "fraud")
 BACKENDS = [backend("eu-1", 1001, grpc_port=2001), backend("us-1", 1002, grpc_port=2002)]
 
 
-def made(backends: Sequence[Backend], plans: Sequence[RoutePlan]) -> tuple[list[config.Json], config.Json]:
+def made(backends: Sequence[Backend], plans: Sequence[RoutePlan]) -> tuple[list[Json], Json]:
     """Return the clusters and the route table."""
-    http = config.clusters(backends)
-    clusters = [*http, *config.grpc_clusters(http, backends, plans)]
-    spoken = config.speakers(cluster["name"] for cluster in clusters)
-    return clusters, config.routes(plans, software="1.0", ready=True, grpc=spoken)
+    http = clusters(backends)
+    found = [*http, *grpc_clusters(http, backends, plans)]
+    spoken = speakers(cluster["name"] for cluster in found)
+    return found, routes(plans, software="1.0", ready=True, grpc=spoken)
 
 
-def routes_of(table: config.Json) -> list[Any]:
+def routes_of(table: Json) -> list[Any]:
     return [one for one in table["virtual_hosts"][0]["routes"] if "grpc" in one["match"]]
 
 
@@ -58,14 +62,14 @@ def test_envoy_accepts_it(tmp_path: Path, names: list[str]) -> None:
     plans = [replace(PLANS[name], name=f"route-{number}") for number, name in enumerate(names)]
     clusters, table = made(BACKENDS, plans)
     path = tmp_path / "flat.json"
-    path.write_text(json.dumps(config.flatten(config.bootstrap(9901, "/x"), [config.listener(FRONT, "/x")], clusters, table)))
+    path.write_text(json.dumps(flatten(bootstrap(9901, "/x"), [listener(FRONT, "/x")], clusters, table)))
     validate(find_envoy(), path)
-    spoken = {name for name in config.clusters_of(table) if name.endswith("/grpc")}
+    spoken = {name for name in clusters_of(table) if name.endswith("/grpc")}
     assert bool(spoken) is (names != ["nobody"])
     if not spoken:
         return
     fewer = [one for one in clusters if one["name"] not in spoken]
-    path.write_text(json.dumps(config.flatten(config.bootstrap(9901, "/x"), [config.listener(FRONT, "/x")], fewer, table)))
+    path.write_text(json.dumps(flatten(bootstrap(9901, "/x"), [listener(FRONT, "/x")], fewer, table)))
     with pytest.raises(McmlError, match="Envoy refuses") as refused:  # it knows the table, and that all it names is there
         validate(find_envoy(), path)
     assert any(name in refused.value.why for name in spoken)
@@ -74,7 +78,7 @@ def test_envoy_accepts_it(tmp_path: Path, names: list[str]) -> None:
 @pytest.mark.parametrize("name", PLANS)
 def test_calls_go_to_clusters_for_grpc_and_to_no_other(name: str) -> None:
     _, table = made(BACKENDS, [PLANS[name]])
-    named = config.clusters_of(routes_of(table))
+    named = clusters_of(routes_of(table))
     assert {one for one in named if not one.endswith("/grpc")} == set()
     text = json.dumps(routes_of(table))
     assert EU not in text.replace(f"{EU}/grpc", "")
@@ -109,8 +113,8 @@ def test_only_backends_of_routes_that_ask_get_a_second_cluster() -> None:
     others = [*BACKENDS, backend("eu-1", 1003, grpc_port=2003, model="spam"), backend("mute", 1004)]
     clusters, _table = made(others, [PLAN, replace(PLAN, name="web", protocol="http", weights={"spam@eu-1": 100}, model="spam")])
     assert {one["name"] for one in clusters if one["name"].endswith("/grpc")} == {f"{EU}/grpc", f"{US}/grpc"}
-    assert config.speechless(others, [PLAN]) == ["fraud@mute"]
-    assert config.speechless(others, [replace(PLAN, protocol="http")]) == []
+    assert speechless(others, [PLAN]) == ["fraud@mute"]
+    assert speechless(others, [replace(PLAN, protocol="http")]) == []
 
 
 def test_http_routes_alone_know_nothing_of_grpc() -> None:
@@ -118,7 +122,7 @@ def test_http_routes_alone_know_nothing_of_grpc() -> None:
     assert len(clusters) == 2
     assert routes_of(table) == []
     assert "grpc" not in json.dumps(local_replies(replace(FRONT, grpc=False)))
-    assert "grpc_field_extraction" not in json.dumps(config.listener(replace(FRONT, grpc=False), "/x"))
+    assert "grpc_field_extraction" not in json.dumps(listener(replace(FRONT, grpc=False), "/x"))
 
 
 def test_one_route_reads_no_message_and_two_do_only_where_nothing_else_tells() -> None:

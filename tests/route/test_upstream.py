@@ -29,6 +29,11 @@ CLIENT = {
     "x_amz_security_token": "client-amz",
     "x_amzn_sagemaker_target_variant": "client-variant",
     "azureml_model_deployment": "client-deployment",
+    "azureml_version": "client-version",
+    "x_goog_user_project": "client-project",
+    "x_goog_api_key": "client-google-key",
+    "api_key": "client-azure-key",
+    "ocp_apim_subscription_key": "client-subscription",
 }
 ENDS = 5.0
 """Seconds in which a credential ends, by its own word: short, so that the router asks for the next one every two seconds."""

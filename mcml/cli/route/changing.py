@@ -88,8 +88,8 @@ def begin_pin(session: Session, pin: "Override", before: "Override | None") -> "
     return begin(session, pin)
 
 
-def require_fit(route: "Route", value: dict[str, object]) -> None:
-    """Check that settings fit a route. Raises Usage with what is wrong."""
+def require_fit(route: "Route", value: dict[str, object], verb: str = "set") -> None:
+    """Check that settings fit a route. Raises Usage with what is wrong; `verb` is the one that says how they are written."""
     from pydantic import ValidationError
 
     from mcml.core.schema_routes import Route
@@ -100,7 +100,7 @@ def require_fit(route: "Route", value: dict[str, object]) -> None:
         first = wrong.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         why = str(first["msg"]).removeprefix("Value error, ")
-        raise Usage("these settings do not fit", why=f"{where}: {why}" if where else why, next_step="mcml route set --help") from None
+        raise Usage("these settings do not fit", why=f"{where}: {why}" if where else why, next_step=f"mcml route {verb} --help") from None
 
 
 def end(session: Session, kind: "Kind", route: str, target: str, reason: str) -> "Document":

@@ -29,7 +29,6 @@ EXAMPLES = (
     "mcml route drill fraud --protocol grpc --target eu-1 --mode 503   # calls instead of requests, where the route speaks both",
     "mcml route drill fraud --load-only                       # the load alone",
 )
-KEY_VARIABLE = "MCML_ROUTE_KEY"
 
 
 def register(app: typer.Typer) -> None:
@@ -78,7 +77,7 @@ def drill(
 
 def _wanted(route: str, target: str, mode: str, requests: int, concurrency: int, *, load_only: bool) -> "Drill":
     from mcml.route.drill.modes import WORDS
-    from mcml.route.drill.plan import Drill
+    from mcml.route.drill.plan import KEY_VARIABLE, Drill
 
     if bool(target) == load_only:
         why = "either --kill TARGET, or --target with --mode, or --load-only"

@@ -42,7 +42,7 @@ def explain(
     newest = {decision["route"]: decision for decision in records.read_decisions(common.folder(session), route=route, until=until)}
     missing = {route} - newest.keys() if route else session.settings.routes.keys() - newest.keys()
     newest |= _from_journal(session, set(missing), until)
-    return views.explain([newest[name] for name in sorted(newest)], session.clock())
+    return views.explain([newest[name] for name in sorted(newest)], session.clock(), until)
 
 
 def _from_journal(session: Session, routes: set[str], until: "datetime | None") -> dict[str, dict[str, object]]:

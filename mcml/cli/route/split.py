@@ -38,7 +38,7 @@ def split(
     if reset:
         return changing.end(session, "split", route, "", reason)
     value: dict[str, object] = {"split": _shares(session, shares or [])}
-    changing.require_fit(changing.known_route(session, route), value)
+    changing.require_fit(changing.known_route(session, route), value, "split")
     return changing.begin(session, changing.made(session, "split", route, value=value, reason=reason, lasts=lasts), force=force)
 
 

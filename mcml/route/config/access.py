@@ -4,8 +4,10 @@ Keys and rates are resources of their own (`keys.json`, `limits.json`): a listen
 it has, so a key that was revoked would go on for as long as its connection; a filter that changes has its new keys for the next request.
 """
 
+from collections.abc import Iterator
+
 from mcml.core.open_inference import HEALTH_SERVICE
-from mcml.route.config.values import HTTP, TYPE, Front, Json, Rate, named, watched
+from mcml.route.config.values import HTTP, TYPE, Front, Json, Rate, header, named, watched
 
 KEYS = "mcml.keys"
 LIMITS = "mcml.limits"
@@ -134,17 +136,34 @@ def guard(table: Json, front: Front) -> Json:
 
 
 def _host(host: Json, front: Front) -> Json:
-    guarded = {**host, "routes": [_two_hosts(), *(_guarded(one, front) for one in host["routes"])]}
+    guarded = {**host, "routes": [*_never(), *(_guarded(one, front) for one in host["routes"])]}
     if front.cors:
         guarded["typed_per_filter_config"] = {**host.get("typed_per_filter_config", {}), "envoy.filters.http.cors": _cors(front)}
     return guarded
 
 
-def _two_hosts() -> Json:
-    """Refuse a request with two hosts, which Envoy would join with a comma (RFC 9112, 3.2: 400)."""
-    text = "the request names more than one host"
-    host = {"name": ":authority", "string_match": {"contains": ","}}
-    return {"match": {"prefix": "/", "headers": [host]}, "direct_response": {"status": 400, "body": {"inline_string": text}}}
+def _never() -> Iterator[Json]:
+    """Refuse what no backend is to see, whatever its path.
+
+    Two hosts, which Envoy would join with a comma (RFC 9112, 3.2: 400). TRACE: an answer to it shows the headers of the request, and so the
+    credential that the router put there (RFC 9110, 9.3.8). A websocket that is asked for with more than a bare GET (RFC 6455, 4.1): Envoy
+    takes the body for the stream, past the limit of bodies, and holds it back, so that a backend that waits for it seems to hang.
+    """
+    yield _refuse(400, "the request names more than one host", {"name": ":authority", "string_match": {"contains": ","}})
+    allow = {"response_headers_to_add": [header("allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS", replace=True)]}
+    yield _refuse(405, "the router does not pass on TRACE", _method("TRACE")) | allow
+    websocket = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
+    body = {"name": "content-length", "string_match": {"safe_regex": {"regex": ".*[1-9].*"}}}
+    for more in (_method("GET") | {"invert_match": True}, body):
+        yield _refuse(400, "a websocket begins with a GET without a body", websocket, more)
+
+
+def _refuse(status: int, text: str, *headers: Json) -> Json:
+    return {"match": {"prefix": "/", "headers": list(headers)}, "direct_response": {"status": status, "body": {"inline_string": text}}}
+
+
+def _method(name: str) -> Json:
+    return {"name": ":method", "string_match": {"exact": name}}
 
 
 def _guarded(one: Json, front: Front) -> Json:

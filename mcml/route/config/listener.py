@@ -81,6 +81,7 @@ def _connection_manager(front: Front, folder: str) -> Json:
         "preserve_external_request_id": True,
         "request_id_extension": _request_id(),
         "use_remote_address": True,
+        "xff_num_trusted_hops": front.trusted_proxies,
         "early_header_mutation_extensions": [_client_headers()],
         "normalize_path": True,
         "merge_slashes": True,
@@ -212,11 +213,16 @@ def _tracing(spans: Spans) -> Json:
         "provider": named("envoy.tracers.opentelemetry", provider),
         "random_sampling": {"value": 100},  # the sampler decides
         "spawn_upstream_span": True,
-        "custom_tags": [
-            {"tag": f"mcml.{name}", "metadata": {"kind": {kind: {}}, "metadata_key": {"key": access.METADATA, "path": [{"key": name}]}}}
-            for name, kind in (("route", "route"), ("client", "request"))
-        ],
+        "custom_tags": [_URL, *(_tag(name, kind) for name, kind in (("route", "route"), ("client", "request")))],
     }
+
+
+_URL = {"tag": "http.url", "value": "%REQ(:SCHEME)%://%REQ(:AUTHORITY)%%PATH(NQ)%"}
+"""In place of Envoy's own, which has the query: as in the access log, that is nobody else's business."""
+
+
+def _tag(name: str, kind: str) -> Json:
+    return {"tag": f"mcml.{name}", "metadata": {"kind": {kind: {}}, "metadata_key": {"key": access.METADATA, "path": [{"key": name}]}}}
 
 
 def _sampler(percent: float) -> Json:

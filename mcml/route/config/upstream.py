@@ -15,11 +15,14 @@ from mcml.route.config.values import CLUSTER_HEADER, HTTP, TYPE, Json, header, n
 ORIGINAL_PATH = "x-mcml-path"
 """The request header that holds the path which the client asked for."""
 
-STRIPPED = ("authorization", "proxy-authorization", "cookie", "x-api-key", "x-mcml-client", CLUSTER_HEADER)
+STRIPPED = (
+    "authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "ocp-apim-subscription-key", "x-mcml-client", CLUSTER_HEADER,
+)  # fmt: skip
 """Request headers that no backend ever gets: what it needs for itself is its own credential and its `headers`."""
 
-STRIPPED_PREFIX = "x-amz"
-"""All headers of a signature, and those that choose a variant of an endpoint (`x-amzn-sagemaker-`)."""
+STRIPPED_PREFIXES = ("x-amz", "x-goog-", "azureml-")
+"""All headers of a signature, those that choose a variant of an endpoint past its rollout (`x-amzn-sagemaker-`, `azureml-model-deployment`)
+and those that name a key, or whom the router's own identity is billed to (`x-goog-user-project`)."""
 
 SIGNED = ("host", "content-type")
 """Headers under a signature, besides those of AWS: all others may change on the way."""
@@ -100,7 +103,7 @@ def _headers(members: Sequence[Backend], own_headers: Iterable[str]) -> Json:
     """Take off what is not this backend's, then add what is."""
     names = sorted({*STRIPPED, *(name.lower() for name in own_headers)})
     request: list[Json] = [{"remove": name} for name in names]
-    request.append({"remove_on_match": {"key_matcher": {"prefix": STRIPPED_PREFIX}}})
+    request += [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in STRIPPED_PREFIXES]
     request += [{"append": header(name.lower(), value, replace=True)} for name, value in members[0].headers]
     mutation = {"@type": TYPE + f"{HTTP}.header_mutation.v3.HeaderMutation", "mutations": {"request_mutations": request}}
     return named(f"{_F}.header_mutation", mutation)

@@ -155,7 +155,7 @@ class Front:
 
     `clients` is None where nobody is asked for a key; `rates` are those of routes, for each client. Limits are in bytes: a body up to
     `buffer_limit` is kept to be sent again, one above `body_limit` is refused; an access log of `log_size` is set aside. `aside` is what
-    stands beside the path of a request.
+    stands beside the path of a request. Of `x-forwarded-for` the last `trusted_proxies` entries are believed.
     """
 
     host: str
@@ -173,6 +173,7 @@ class Front:
     grpc: bool = False
     log_size: int = 64 * 1024 * 1024
     logs_kept: int = 3
+    trusted_proxies: int = 0
     aside: Aside | None = None
 
 

@@ -9,6 +9,10 @@ from mcml.route.drill.modes import Mode
 Speaks = Literal["http", "grpc"]
 
 
+KEY_VARIABLE = "MCML_ROUTE_KEY"
+"""The environment variable with the API key of the load."""
+
+
 @dataclass(frozen=True)
 class Drill:
     """What to do: the route, the target whose backend fails from halfway on (empty: none), how, and the load.

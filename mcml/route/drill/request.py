@@ -7,12 +7,12 @@ from functools import partial
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from mcml.core.errors import InvalidRequest, McmlError, NotFound, Unavailable
+from mcml.core.errors import InvalidRequest, McmlError, NotAuthenticated, NotFound, Unavailable
 from mcml.core.open_inference import message
 from mcml.core.v2 import zero_request
 from mcml.route.drill.calls import Calling, ask, need_grpc, run_calls
 from mcml.route.drill.load import Request, Sample, run_load, tls_context
-from mcml.route.drill.plan import Drill
+from mcml.route.drill.plan import KEY_VARIABLE, Drill
 from mcml.route.records import Running
 
 
@@ -26,7 +26,8 @@ class Load(Protocol):
 def load_for(drill: Drill, running: Running) -> tuple[Load, str]:
     """Return the load of a drill, and where it goes, in words.
 
-    Raises NotFound for a model without metadata, Unavailable when it does not answer, InvalidRequest when its metadata are none.
+    Raises NotFound for a model without metadata, NotAuthenticated where it asks for a key, Unavailable when it does not answer,
+    InvalidRequest when its metadata are none.
     """
     if drill.protocol == "grpc":
         need_grpc()
@@ -60,6 +61,8 @@ def _connection(drill: Drill, running: Running, port: int | None) -> http.client
 def _body(route: str, status: int, metadata: bytes) -> bytes:
     if status == 404:
         raise NotFound(f"the model behind {route} gives no metadata", why=metadata[:300].decode(errors="replace"))
+    if status in (401, 403):
+        raise _kept_out(route, metadata[:300].decode(errors="replace").strip())
     if status != 200:
         raise _silent(route, f"{status}: {metadata[:300].decode(errors='replace')}")
     try:
@@ -77,6 +80,8 @@ def _call_body(calling: Calling) -> bytes:
         why = f"{failed.code().name}: {failed.details()}"
         if failed.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED):
             raise NotFound(f"the model behind {calling.route} gives no metadata", why=why, next_step="mcml route status") from failed
+        if failed.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+            raise _kept_out(calling.route, why) from failed
         raise _silent(calling.route, why) from failed
     about = {"inputs": [{"name": one.name, "datatype": one.datatype, "shape": list(one.shape)} for one in metadata.inputs]}
     try:
@@ -97,6 +102,11 @@ def call_of_zeros(name: str, metadata: dict[str, Any]) -> bytes:
     inputs = [{key: tensor[key] for key in ("name", "datatype", "shape")} for tensor in tensors]
     raw = [bytes(SIZES[tensor["datatype"]] * len(tensor["data"])) for tensor in tensors]
     return bytes(message("ModelInferRequest")(model_name=name, inputs=inputs, raw_input_contents=raw).SerializeToString())
+
+
+def _kept_out(route: str, why: str) -> McmlError:
+    step = f"mcml route keys add drill --model {route}, then: export {KEY_VARIABLE}=TEXT"
+    return NotAuthenticated(f"the load is not let in to {route}", why=why, next_step=step)
 
 
 def _silent(route: str, why: str) -> McmlError:

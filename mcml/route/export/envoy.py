@@ -6,7 +6,13 @@ from datetime import datetime
 
 from mcml.core.backend import Backend
 from mcml.core.schema_routes import Route
-from mcml.route import config
+from mcml.route.config.access import resources
+from mcml.route.config.grpc import speakers
+from mcml.route.config.listener import listener
+from mcml.route.config.start import bootstrap, flatten
+from mcml.route.config.upstream import Upstream
+from mcml.route.config.values import Front, Json, RoutePlan
+from mcml.route.config.whole import all_clusters, fitted, whole_table
 from mcml.route.decide import Reading, State, group, turn
 from mcml.route.export.values import Exported
 from mcml.route.measure import Counters
@@ -19,22 +25,22 @@ FOLDER = "/etc/mcml"
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 
 
-def envoy(routes: Sequence[Exported], front: config.Front, *, software: str, now: datetime) -> config.Json:
+def envoy(routes: Sequence[Exported], front: Front, *, software: str, now: datetime) -> Json:
     """Return the configuration, with every backend taken as up and the weights of now where one group of backends serves."""
     by_name = {one.name: one.route for one in routes}
     backends = tuple({backend.name: backend for one in routes for backend in one.backends}.values())
     plans = [_as_now(plan, one) for plan, one in zip(_plans(by_name, backends, now), routes, strict=True)]
-    front = config.fitted(front, plans, access_log="/dev/stdout", evidence="/dev/stdout")
-    clusters = config.all_clusters(backends, plans, front, config.Upstream(f"{FOLDER}/credentials", AUTHORITIES))
-    speakers = config.speakers(cluster["name"] for cluster in clusters)
-    table = config.whole_table(backends, plans, front, software=software, ready=True, speakers=speakers)
-    found = config.resources(front)
-    return config.flatten(
-        config.bootstrap(ADMIN_PORT, FOLDER), [config.listener(front, FOLDER)], clusters, table, extensions=list(found.values())
+    front = fitted(front, plans, access_log="/dev/stdout", evidence="/dev/stdout")
+    clusters = all_clusters(backends, plans, front, Upstream(f"{FOLDER}/credentials", AUTHORITIES))
+    spoken = speakers(cluster["name"] for cluster in clusters)
+    table = whole_table(backends, plans, front, software=software, ready=True, speakers=spoken)
+    found = resources(front)
+    return flatten(
+        bootstrap(ADMIN_PORT, FOLDER), [listener(front, FOLDER)], clusters, table, extensions=list(found.values())
     )
 
 
-def _plans(routes: Mapping[str, Route], backends: tuple[Backend, ...], now: datetime) -> tuple[config.RoutePlan, ...]:
+def _plans(routes: Mapping[str, Route], backends: tuple[Backend, ...], now: datetime) -> tuple[RoutePlan, ...]:
     """Decide as the control loop does when it sees every backend up, and nothing else."""
     seen = {name: Seen(tuple(_up(one) for one in members), Counters()) for name, members in group(routes, backends).items()}
     reading = Reading(1.0, now, Observation(backends=seen), backends)
@@ -46,6 +52,6 @@ def _up(backend: Backend) -> Endpoint:
     return Endpoint("{}:{}".format(*backend.address), pending=False, failing=False, ejected=False)
 
 
-def _as_now(plan: config.RoutePlan, one: Exported) -> config.RoutePlan:
+def _as_now(plan: RoutePlan, one: Exported) -> RoutePlan:
     known = {name: one.weights.get(name, 0) for name in plan.weights}
     return replace(plan, weights=known) if any(known.values()) and not plan.attempts else plan

@@ -46,6 +46,8 @@ def lost(routes: Sequence[Exported], form: str) -> list[str]:
         said = ["weights stay as they are now, or are equal: nobody scores latency, cost and reliability"]
         said += [f"put the credentials of {', '.join(managed)} into /etc/mcml/credentials: nobody renews them"] if managed else []
         return [*said, "nobody asks for API keys, and the listener speaks no TLS: put your own there"]
+    here = [backend.name for backend in distinct(routes) if _is_loopback(backend.host)]
+    said += [f"nobody but this machine reaches {', '.join(here)}: deploy to a target that the gateway reaches"] if here else []
     if form == GATEWAY:
         said.append("a request that fails is not sent to another backend: retries are not in the standard channel")
         said += [f"{one.name}: requests of one {one.route.sticky} are not kept together" for one in routes if one.route.sticky]
@@ -76,6 +78,11 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_loopback(host: str) -> bool:
+    """Tell an address or name that means whoever asks (RFC 6761, 6.3); Kubernetes refuses it in an EndpointSlice."""
+    return ipaddress.ip_address(host).is_loopback if is_address(host) else host.removesuffix(".").endswith("localhost")
 
 
 def duration(seconds: float) -> str:
