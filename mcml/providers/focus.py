@@ -9,9 +9,10 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 from mcml.core.errors import InvalidRequest, Unavailable
@@ -19,6 +20,8 @@ from mcml.providers.api.billing import REFUSED, Period
 
 Row = dict[str, object]
 PIECE_BYTES = 1 << 20
+KEPT = 8192
+"""Of texts that stand in many rows (times, tags), how many are read once only."""
 SCALE = 24
 """Decimals of money in the ledger: real bills carry as many."""
 EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN)
@@ -43,6 +46,10 @@ _LOWER = {name.lower(): name for name in COLUMNS} | {"providername": "ProviderNa
 NULLS = frozenset(("", "NULL", "null"))
 NULLABLE = ("BillingAccountName", "HostProviderName", "ChargeClass", "ChargeDescription", "PricingQuantity", "PricingUnit")
 _SLASHED = ("%m/%d/%Y", "%m/%d/%Y %H:%M:%S")
+_FORMS: Sequence[Callable[[str], datetime]] = (
+    datetime.fromisoformat,
+    *(lambda text, form=form: datetime.strptime(text, form).replace(tzinfo=UTC) for form in _SLASHED),
+)
 
 
 def focus_row(record: Mapping[str, str]) -> Row:
@@ -108,35 +115,38 @@ def number(column: str, text: str) -> Decimal:
         found = Decimal(text)
     except InvalidOperation:
         found = Decimal("NaN")
-    if not found.is_finite():
+    if not found.is_finite() or not text.isascii() or "_" in text:  # Decimal also reads 1_000 and digits of other scripts
         raise NotAValue(f"the bill says {column} {text[:60]!r}", why="that is no number")
-    printed = "e" in text.lower() and int(found.as_tuple().exponent) < -SCALE
+    printed = ("e" in text or "E" in text) and int(found.as_tuple().exponent) < -SCALE
     return found.quantize(Decimal(1).scaleb(-SCALE), context=EXACT) if printed else found
 
 
 def moment(column: str, text: str) -> datetime:
     """Return a time; one without a zone is UTC, as FOCUS says. Raises NotAValue."""
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        found = _slashed(column, text)
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    found = _moment(text)
+    if found is None:
+        raise NotAValue(f"the bill says {column} {text[:60]!r}", why="that is no time")
+    return found
 
 
-def _slashed(column: str, text: str) -> datetime:
-    for form in _SLASHED:
+@lru_cache(maxsize=KEPT)
+def _moment(text: str) -> datetime | None:
+    for read in _FORMS:
         try:
-            return datetime.strptime(text, form).replace(tzinfo=UTC)
-        except ValueError:
+            found = read(text)
+            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             continue
-    raise NotAValue(f"the bill says {column} {text[:60]!r}", why="that is no time")
+    return None
 
 
+@lru_cache(maxsize=KEPT)
 def month_of(moment: datetime) -> datetime:
     """Return the first moment of a month (UTC)."""
     return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
+@lru_cache(maxsize=KEPT)
 def month_after(moment: datetime) -> datetime:
     """Return the first moment of the month after."""
     return month_of(month_of(moment) + timedelta(days=32))
@@ -162,11 +172,17 @@ def starts_in(row: Mapping[str, object], period: Period) -> bool:
     return isinstance(start, datetime) and period.start <= start < period.end
 
 
+@lru_cache(maxsize=KEPT)
 def tags_of(text: str, *prefixes: str) -> str | None:
-    """Return tags (a JSON object as text) with the prefixes of their keys taken away and empty values dropped; None for none at all."""
+    """Return tags (a JSON object as text) with the prefixes of their keys taken away and empty values dropped; None for none at all.
+
+    What is no JSON object comes back as it is: the ledger refuses it.
+    """
     try:
         found = json.loads(text) if text.strip() not in NULLS else {}
     except ValueError:
+        return text
+    if not isinstance(found, dict):
         return text
     cleaned = {_bare(str(key), prefixes): str(value) for key, value in found.items() if value not in (None, "")}
     return json.dumps(cleaned, sort_keys=True) if cleaned else None
@@ -184,16 +200,26 @@ def records(chunks: Iterable[bytes], name: str, *, gzipped: bool) -> Iterator[di
     raw: Any = io.BufferedReader(_Stream(iter(chunks)), PIECE_BYTES)
     try:
         with gzip.GzipFile(fileobj=raw) if gzipped else raw as data, io.TextIOWrapper(data, "utf-8-sig", newline="") as text:
-            reader = csv.DictReader(text, strict=True)
-            for record in reader:
-                if None in record or None in record.values():
-                    raise InvalidRequest(f"{name}, line {reader.line_num} has not as many fields as the first line", why="it is no CSV row")
-                yield record
+            reader = csv.reader(text, strict=True)
+            header = next((fields for fields in reader if fields), [])
+            for fields in reader:
+                if len(fields) == len(header):
+                    yield dict(zip(header, fields, strict=True))
+                elif fields:
+                    raise _torn(name, reader.line_num, len(fields), len(header))
     except (EOFError, gzip.BadGzipFile, zlib.error) as broken:
         why = "its gzip is damaged or breaks off: it is being written, or was not written whole"
         raise Unavailable(f"cannot read {name}", why=why, next_step="try again after the next delivery") from broken
     except (csv.Error, UnicodeDecodeError) as broken:
-        raise InvalidRequest(f"{name} is no CSV file in UTF-8", why=str(broken)[:200]) from broken
+        raise InvalidRequest(f"{name} is no CSV file in UTF-8", why=str(broken)[:200], next_step="export it again, in UTF-8") from broken
+
+
+def _torn(name: str, line: int, fields: int, columns: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"{name}, line {line} has not as many fields as the first line",
+        why=f"it has {fields}, not {columns}: it is no CSV row",
+        next_step="export it again; nothing of it was booked",
+    )
 
 
 class _Stream(io.RawIOBase):

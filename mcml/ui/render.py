@@ -3,6 +3,7 @@
 import json
 from datetime import datetime
 
+from mcml.core.errors import McmlError
 from mcml.core.view import Document
 from mcml.ui.streams import Streams
 from mcml.ui.values import exact, plain
@@ -11,9 +12,18 @@ FORMATS = ("table", "json", "yaml", "name", "csv", "html", "markdown")
 
 
 def show(document: Document, output: str, streams: Streams, now: datetime, command: str = "") -> None:
-    """Write a document to stdout in one of FORMATS. `now` is what ages are counted from, `command` what was typed (a page says it)."""
-    streams.out.write(rendered(document, output, streams, now, command))
-    streams.out.flush()
+    """Write a document to stdout in one of FORMATS. `now` is what ages are counted from, `command` what was typed (a page says it).
+
+    Raises McmlError when it cannot be written (a full disk), BrokenPipeError when nobody reads on.
+    """
+    text = rendered(document, output, streams, now, command)
+    try:
+        streams.out.write(text)
+        streams.out.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as wrong:
+        raise McmlError("cannot write the answer", why=wrong.strerror or str(wrong), next_step="write it elsewhere") from wrong
 
 
 def rendered(document: Document, output: str, streams: Streams, now: datetime, command: str = "") -> str:

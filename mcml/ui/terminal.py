@@ -1,10 +1,18 @@
-"""Blocks for a person at a terminal, drawn with rich."""
+"""Blocks for a person at a terminal, drawn with rich.
+
+A table that is too wide breaks its titles first, then its texts; where there is no room for that either, its rows stand one below the
+other. A number is never cut: 1,234.56 without its end is another number.
+"""
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
-from rich.console import Console, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
@@ -15,6 +23,10 @@ from mcml.ui.values import friendly, sparkline
 
 STYLE: Mapping[Level, str] = {"ok": "green", "warn": "yellow", "bad": "bold red", "idle": "dim"}
 _RIGHT = {"money", "number", "percent", "seconds", "bytes"}
+_SHORT = {*_RIGHT, "time", "state", "spark"}
+_GAP, _APART = 2, 3
+_TEXT, _WORD = 12, 24
+"""How narrow a text may get, and a single word of it (an id, a path), before the rows stand one below the other."""
 
 
 def draw(blocks: Sequence[Block], *, width: int, colour: bool, now: datetime) -> str:
@@ -58,14 +70,87 @@ def _drawn(block: Block, now: datetime) -> RenderableType:
 def _table(table: Table, now: datetime) -> RenderableType:
     if not table.rows:
         return RichText(table.empty, style="dim")
-    drawn = RichTable(box=None, padding=(0, 2, 0, 0), header_style="bold", title=table.title or None, title_justify="left")
-    for column in table.columns:
-        right = column.kind in _RIGHT
-        short = right or column.kind in ("time", "state", "spark")
-        drawn.add_column(column.title, justify="right" if right else "left", no_wrap=short, overflow="fold")
-    for row in table.rows:
-        drawn.add_row(*(_cell(row.get(column.key), column, now) for column in table.columns))
-    return drawn
+    return _Fitted(table, [[_cell(row.get(column.key), column, now) for column in table.columns] for row in table.rows])
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A table in the room that there is: in one line a row, with broken titles and texts, or as rows one below the other."""
+
+    table: Table
+    rows: Sequence[Sequence[RichText]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._fitting(options.max_width)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        width = min(self._width(self._whole()), options.max_width)
+        return Measurement(width, width)
+
+    def _fitting(self, room: int) -> RenderableType:
+        columns = self.table.columns
+        titles = [column.title for column in columns]
+        if self._width(self._whole()) <= room:
+            return self._grid(titles)
+        least = [max(_longest_word(title), self._least(at)) for at, title in enumerate(titles)]
+        if self._width(least) > room and len(titles) > 1:
+            return self._stacked(room)
+        broken = [title.replace(" ", "\n") if column.kind in _SHORT else title for title, column in zip(titles, columns, strict=True)]
+        return self._grid(broken)
+
+    def _whole(self) -> list[int]:
+        """How wide each column is when nothing is broken."""
+        return [max(cell_len(column.title), self._longest(at)) for at, column in enumerate(self.table.columns)]
+
+    def _width(self, columns: Sequence[int]) -> int:
+        return sum(columns) + _GAP * len(columns)
+
+    def _longest(self, at: int) -> int:
+        return max(row[at].cell_len for row in self.rows)
+
+    def _least(self, at: int) -> int:
+        if self.table.columns[at].kind in _SHORT:
+            return self._longest(at)
+        word = max(_longest_word(row[at].plain) for row in self.rows)
+        return min(self._longest(at), max(_TEXT, min(word, _WORD)))
+
+    def _grid(self, titles: Sequence[str]) -> RichTable:
+        drawn = RichTable(box=None, padding=(0, _GAP, 0, 0), header_style="bold", title=self.table.title or None, title_justify="left")
+        for title, column in zip(titles, self.table.columns, strict=True):
+            justify: Literal["left", "right"] = "right" if column.kind in _RIGHT else "left"
+            drawn.add_column(title, justify=justify, no_wrap=column.kind in _SHORT, overflow="fold", vertical="top")
+        for row in self.rows:
+            drawn.add_row(*row)
+        return drawn
+
+    def _stacked(self, room: int) -> RichTable:
+        """Draw each row as its first value, and below it the others that it has, each behind its title."""
+        drawn = RichTable.grid()
+        drawn.add_column(overflow="fold")
+        if self.table.title:
+            drawn.add_row(RichText(self.table.title, style="italic"))
+        for head, *others in self.rows:
+            drawn.add_row(RichText.assemble(head, style="bold"))
+            named = zip(self.table.columns[1:], others, strict=True)
+            told = [RichText.assemble((f"{column.title} ".lstrip(), "dim"), cell) for column, cell in named if cell.plain != "-"]
+            for line in _lines(told, room - _GAP):
+                drawn.add_row(Padding(line, (0, 0, 0, _GAP)))
+        return drawn
+
+
+def _lines(parts: Sequence[RichText], room: int) -> list[RichText]:
+    """Put parts into lines, as many as fit into each."""
+    lines: list[RichText] = []
+    for part in parts:
+        if lines and lines[-1].cell_len + _APART + part.cell_len <= room:
+            lines[-1] = RichText.assemble(lines[-1], " " * _APART, part)
+        else:
+            lines.append(part)
+    return lines
+
+
+def _longest_word(text: str) -> int:
+    return max(map(cell_len, text.split()), default=0)
 
 
 def _cell(value: object, column: Column, now: datetime) -> RichText:

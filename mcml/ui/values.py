@@ -12,6 +12,8 @@ from mcml.core.sizes import size_text
 from mcml.core.view import Kind, State
 from mcml.core.when import span
 
+NOISE = Decimal("1e-9")
+"""Bills round to ten decimals and more: an amount below this is no cost, and no price of anything is so small."""
 _SPARKS = "▁▂▃▄▅▆▇█"
 
 
@@ -88,7 +90,9 @@ def _number(value: Decimal, kind: Kind) -> str:
 
 
 def money(value: Decimal) -> str:
-    """Round money for reading: two places from 1 up, four significant digits below."""
+    """Round money for reading: two places from 1 up, four significant digits below; what is left of others' rounding is `~0`."""
+    if 0 < abs(value) < NOISE:
+        return "~0"
     if abs(value) >= 1 or value == 0:
         return f"{value.quantize(Decimal('0.01'), ROUND_HALF_EVEN):,}"
     places = -value.adjusted() + 3

@@ -96,7 +96,14 @@ BAD_FILES = {
     "prose": (lambda path: path.write_text("hello world\n"), "no FOCUS export", "no list of columns"),
     "binary": (lambda path: path.write_bytes(b"\x7fELF\0\0\0\1\2"), "no cost export", "neither CSV"),
     "latin-1": (lambda path: path.write_bytes("Währung,BilledCost\n".encode("latin-1")), "no cost export", "UTF-8"),
-    "empty": (lambda path: path.write_bytes(b""), "is empty", ""),
+    "empty": (lambda path: path.write_bytes(b""), "is empty", "broke off"),
+    "gzip of nothing": (lambda path: path.write_bytes(gzip.compress(b"")), "is empty", "broke off"),
+    "only ends of lines": (lambda path: path.write_text("\n\n"), "is empty", "broke off"),
+    "UTF-16": (lambda path: path.write_bytes(csv_text([text_row()]).encode("utf-16")), "no cost export", "UTF-16"),
+    "a list in JSON": (lambda path: path.write_text('[{"cost": 1}, {"cost": 2}]'), "no cost export", "it is JSON"),
+    "an object in JSON over several lines": (lambda path: path.write_text('{\n"cost": 1}\n'), "no cost export", "it is JSON"),
+    "gzip in gzip": (lambda path: path.write_bytes(gzip.compress(gzip.compress(b"a,b\n" * 999))), "no cost export", "neither CSV"),
+    "a comma at each end": (lambda path: path.write_text(csv_text([text_row()]).replace("\n", ",\n")), "no FOCUS export", "has no name"),
     "columns twice": (lambda path: path.write_text("BilledCost,billedcost\n1,2\n"), "no FOCUS export", "twice"),
     "half a Parquet file": (half_parquet, "cannot ingest", "magic bytes"),
 }
@@ -111,6 +118,7 @@ def test_a_bad_file_is_told_and_leaves_nothing(name: str, tmp_path: Path) -> Non
         Intake(tmp_path / "cost").files([good, bad])
     assert message in refused.value.message
     assert why in refused.value.why
+    assert refused.value.next_step or name == "half a Parquet file"
     assert list((tmp_path / "cost").rglob("*.parquet")) == []
     assert Ledger(tmp_path / "cost").totals(()) == []
 
@@ -118,8 +126,9 @@ def test_a_bad_file_is_told_and_leaves_nothing(name: str, tmp_path: Path) -> Non
 def test_a_file_that_is_not_there_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         Intake(tmp_path / "cost").files([tmp_path / "no.csv"])
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest, match="is a folder") as refused:
         Intake(tmp_path / "cost").files([tmp_path])
+    assert refused.value.next_step == f"mcml cost ingest {tmp_path}/*"
 
 
 def test_a_header_without_rows_books_nothing(tmp_path: Path) -> None:

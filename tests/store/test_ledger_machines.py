@@ -74,11 +74,11 @@ def test_types_as_each_cloud_writes_them(ledger: Ledger) -> None:
 
 def test_the_rate_that_a_machine_is_paid_at(ledger: Ledger) -> None:
     found = {(one.machine, one.currency): one for one in bills(ledger, ["i-0a", "WEB-1", "z/worker", "i-0c"], SINCE, "eu-1")}
-    assert set(found) == {("i-0a", "USD"), ("web-1", "EUR"), ("web-1", "USD"), ("worker", "USD")}, "an estimate is no bill"
+    assert set(found) == {("i-0a", "USD"), ("web-1", "EUR"), ("web-1", "USD"), ("z/worker", "USD")}, "an estimate is no bill"
     assert found["i-0a", "USD"] == MachineBill(
         "i-0a", "USD", Decimal("0.20"), Decimal("0.50"), Decimal("0.38"), 4, START + 4 * HOUR
     ), "traffic, spot, purchases, corrections and other regions are not in it"
-    assert (found["worker", "USD"].other_list, found["worker", "USD"].other_effective) == (Decimal(2), Decimal(1))
+    assert (found["z/worker", "USD"].other_list, found["z/worker", "USD"].other_effective) == (Decimal(2), Decimal(1))
     assert found["web-1", "EUR"].other_list == Decimal("0.30"), "no list cost: what was paid stands for it"
     assert len(bills(ledger, ["i-0a"], SINCE)) == 1, "without a region all regions count"
     assert bills(ledger, ["i-0a"], SINCE)[0].other_list == Decimal("9.50")
@@ -91,3 +91,31 @@ def test_a_name_is_never_sql(ledger: Ledger) -> None:
 def test_nothing_is_asked_of_an_empty_ledger(tmp_path: Path) -> None:
     assert typed(Ledger(tmp_path), ["i-0a"], SINCE) == []
     assert bills(Ledger(tmp_path), ["i-0a"], SINCE) == []
+
+
+def test_machines_of_one_name_never_share_a_cost(tmp_path: Path) -> None:
+    """As Azure and Google write them: another resource group, another zone, another project, and what nobody can tell apart."""
+    vm = "/subscriptions/s/resourceGroups/{}/providers/Microsoft.Compute/virtualMachines/Web"
+    google = {"ResourceId": "//compute.googleapis.com/projects/1/zones/z/instances/4711", "ResourceName": "web"}
+    rows = [
+        priced("64", "64", ResourceId=None, ResourceName="web", SubAccountId="/subscriptions/s", **at(0)),
+        priced("1", "1", ResourceId=vm.format("A"), SubAccountId="/subscriptions/s", **at(0)),
+        priced("2", "2", ResourceId=vm.format("b").lower(), SubAccountId="/subscriptions/s", **at(0)),
+        priced("4", "4", **google, SubAccountId="Prod", AvailabilityZone="z", **at(0)),
+        priced("8", "8", **google, SubAccountId="dev", AvailabilityZone="z", **at(0)),
+        priced("16", "16", **google, SubAccountId="prod", AvailabilityZone="y", **at(0)),
+        priced("32", "32", **google, SubAccountId="prod", **at(0)),
+    ]
+    Intake(tmp_path, clock=lambda: datetime(2026, 10, 6, tzinfo=UTC)).rows(rows, origin="acme")
+    ledger = Ledger(tmp_path)
+
+    def listed(*machines: str, account: str = "") -> dict[str, Decimal]:
+        return {one.machine: one.other_list for one in bills(ledger, machines, SINCE, "eu-1", account)}
+
+    both = listed(vm.format("a"), vm.format("B"))
+    assert both == {vm.format("a").lower(): Decimal(1), vm.format("b").lower(): Decimal(2)}, "of a bare name nobody knows whose it is"
+    assert listed(vm.format("a")) == {vm.format("a").lower(): Decimal(65)}
+    assert listed("z/web", account="prod") == {"z/web": Decimal(36)}
+    assert listed("z/web", "y/web", account="prod") == {"z/web": Decimal(4), "y/web": Decimal(16)}
+    assert listed("z/web", account="DEV") == {"z/web": Decimal(8)}
+    assert listed("z/web", account="other") == {}

@@ -1,12 +1,20 @@
+import errno
+import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from mcml.core import exits
+from mcml.core.errors import McmlError
 from mcml.core.view import Column, Document, Pairs, Section, Series, State, Status, Table, Text, Tree, listing
-from mcml.ui import markdown, render
+from mcml.ui import markdown, render, terminal
+from mcml.ui.values import money
 from tests.ui.streams import out_of, streams
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -103,3 +111,46 @@ def test_every_format_ends_with_one_newline(output: str) -> None:
     text = shown(LIST, output)
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
+
+
+WIDE = [Column("name", "Name"), Column("path", "Path"), *(Column(f"cost_{at}", f"Cost of the part {at}", "money") for at in range(9))]
+AMOUNT = st.decimals(min_value=-(10**9), max_value=10**9, places=2, allow_nan=False)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(AMOUNT, min_size=9, max_size=9), min_size=1, max_size=3), st.integers(1, 9), st.integers(24, 200))
+def test_no_number_is_cut_however_narrow_the_terminal_is(amounts: list[list[Decimal]], columns: int, width: int) -> None:
+    """Broken titles, folded ids, rows one below the other: each amount is there in full, and no line is longer than the terminal."""
+    rows = [
+        {"name": "compute", "path": "/subscriptions/8d8e1a2b/resourceGroups/ml", **{f"cost_{at}": each for at, each in enumerate(row)}}
+        for row in amounts
+    ]
+    blocks = [Section("Costs", (Section("Of them", (Table(WIDE[: columns + 2], rows),)),))]
+    drawn = terminal.draw(blocks, width=width, colour=False, now=NOW)
+    words = drawn.split()
+    assert all(words.count(money(each)) >= 1 for row in amounts for each in row[:columns])
+    assert max(map(len, drawn.splitlines())) <= width
+
+
+def test_rows_of_a_wide_table_stand_below_each_other_where_there_is_no_room() -> None:
+    row = {"name": "Virtual-Machines", "cost_0": Decimal("1367.71"), "cost_1": None, "cost_2": Decimal("-16.85"), "cost_3": Decimal(20000)}
+    drawn = terminal.draw([Table([WIDE[0], *WIDE[2:6]], [row])], width=40, colour=False, now=NOW)
+    assert [line.rstrip() for line in drawn.splitlines()] == [
+        "Virtual-Machines",
+        "  Cost of the part 0 1,367.71",
+        "  Cost of the part 2 -16.85",
+        "  Cost of the part 3 20,000.00",
+    ]
+
+
+class Full(io.StringIO):
+    """A stream on a full disk."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_an_answer_that_cannot_be_written_is_said_and_is_no_bug() -> None:
+    with pytest.raises(McmlError, match="cannot write the answer") as caught:
+        render.show(LIST, "json", replace(streams(), out=Full()), NOW)
+    assert (caught.value.why, caught.value.exit_code) == ("No space left on device", exits.FAILED)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.view import Kind, State
-from mcml.ui.values import ago, exact, friendly, money, plain, sparkline
+from mcml.ui.values import NOISE, ago, exact, friendly, money, plain, sparkline
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -45,8 +45,9 @@ def test_plain_opens_dataclasses_and_refuses_what_it_does_not_know() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("0", "0.00"), ("1234.565", "1,234.56"), ("0.00012345", "0.0001234"), ("-0.5", "-0.5000"), ("0.1", "0.1000")],
-)
+    [("0", "0.00"), ("1234.565", "1,234.56"), ("0.00012345", "0.0001234"), ("-0.5", "-0.5000"), ("0.1", "0.1000"),
+     ("0.0000000012", "0.000000001200"), ("-0.000000000005", "~0")],
+)  # fmt: skip
 def test_money(value: str, text: str) -> None:
     assert money(Decimal(value)) == text
 
@@ -55,6 +56,9 @@ def test_money(value: str, text: str) -> None:
 def test_money_is_near_the_value_and_never_scientific(value: Decimal) -> None:
     shown = money(value)
     assert "E" not in shown
+    if shown == "~0":
+        assert 0 < abs(value) < NOISE
+        return
     assert abs(Decimal(shown.replace(",", "")) - value) <= max(abs(value) * Decimal("0.006"), Decimal("1e-12"))
 
 

@@ -1,7 +1,8 @@
 """Bill formats: the files in which a provider tells costs in its own columns, and how each becomes rows of FOCUS; no account is needed."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from mcml.providers.api.billing import FocusRow
 
@@ -28,6 +29,25 @@ class BillFormat(Protocol):
         The records' money is all there: a kind of line that is not known is an Adjustment with an `x_Diagnostic`, and a record with a
         number or a time that is none is a row that says so in REFUSED. Raises InvalidRequest for a column without which a record's money
         would be read wrongly.
+        """
+
+
+@dataclass(frozen=True)
+class BillFile:
+    """A file of a bill: its path, and its records, read anew at each call."""
+
+    name: str
+    records: Callable[[], Iterable[Record]]
+
+
+@runtime_checkable
+class JoiningFormat(BillFormat, Protocol):
+    """A format in which one bill is told in several exports that overlap: it has to know which record is of which file."""
+
+    def joined(self, files: Sequence[BillFile]) -> Iterable[FocusRow]:
+        """Yield the FOCUS rows of the files of one delivery, of which there are several: like `rows`, and nothing twice.
+
+        Raises InvalidRequest also when it cannot be told of which export a file is.
         """
 
 

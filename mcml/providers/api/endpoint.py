@@ -18,7 +18,8 @@ class Variant:
     """One version behind an endpoint: what it serves, whether it is ready, its share of the traffic (0-100), and where it is.
 
     `grpc_port` is where it speaks gRPC, on the host of its address (0: it does not). `machine` is the type of machine that each of its
-    `replicas` has for itself, as the provider's price list calls it (empty: it has none of its own).
+    `replicas` has for itself, as the provider's price list calls it, with " spot" behind it on a spot machine (empty: it has none of its
+    own).
     """
 
     version: str

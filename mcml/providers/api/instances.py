@@ -20,7 +20,8 @@ class Instance:
 
     A member is its group's: stopped alone, it would be replaced. `disks` are the sources of its disks for Snapshots.create, its boot disk
     first; `architecture` is that of the image it runs, empty where the provider does not tell. `attached` names what it has besides its
-    type that another type may not take, or that a stop empties: the GPUs of an N1, a local SSD.
+    type that another type may not take, or that a stop empties: the GPUs of an N1, a local SSD. `lacks` names the drivers of which the
+    provider says that the image has none; `account` is whose it is as the bill writes it, where ids are unique in that only (a project).
     """
 
     id: str
@@ -34,6 +35,8 @@ class Instance:
     disks: tuple[str, ...] = ()
     architecture: Architecture = ""
     attached: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    account: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class MachinePrice:
 
     `gpu` is the model of its `gpus` as the provider writes it (some sell parts of one, so the count has decimals), `gpu_memory_gib` the
     memory of all of them together. None is for what the provider does not tell, never for zero. A `burstable` type has less CPU in the
-    long run than `vcpus` says. `local_disk_gb` (10^9 bytes) is on disks in the machine itself, which a stop empties.
+    long run than `vcpus` says. `local_disk_gb` (10^9 bytes) is on disks in the machine itself, which a stop empties. `requires` names the
+    drivers without which no image starts on it.
     """
 
     machine: str
@@ -60,6 +64,7 @@ class MachinePrice:
     network_gbps: Decimal | None = None
     burstable: bool = False
     local_disk_gb: Decimal | None = None
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

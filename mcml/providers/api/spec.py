@@ -33,7 +33,7 @@ class ProviderSpec:
 
     `extra` is the pip extra (or package) that brings the SDK; `settings` is `module:Class` of a pydantic model for
     `[providers.NAME]`; a capability that is not in `capabilities` is not offered. `schemes` are the URL schemes of its objects
-    (`s3` for `s3://bucket/key`).
+    (`s3` for `s3://bucket/key`), `bills_as` what bills may call it (FOCUS: ServiceProviderName).
     """
 
     name: str
@@ -42,6 +42,7 @@ class ProviderSpec:
     settings: str
     capabilities: Mapping[str, Offer] = field(default_factory=dict)
     schemes: tuple[str, ...] = ()
+    bills_as: tuple[str, ...] = ()
 
     def offer(self, capability: Capability[object]) -> Offer:
         """Return what is offered for a capability; an absent one is IMPOSSIBLE, and the note says that it was not declared."""

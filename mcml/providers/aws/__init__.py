@@ -8,6 +8,7 @@ _HERE = "mcml.providers.aws"
 spec = ProviderSpec(
     name="aws",
     summary="Amazon Web Services",
+    bills_as=("AWS", "Amazon Web Services"),
     extra="aws",
     settings=f"{_HERE}.settings:Settings",
     capabilities={

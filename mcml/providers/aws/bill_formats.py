@@ -29,6 +29,7 @@ OF_KIND: Mapping[str, tuple[str, ...]] = {
 }
 """Columns that hold a line's effective cost: an export that leaves them out would make it look free."""
 TAG_COLUMN = "resource_tags_"
+_ONLY_TEXT = {str}
 _CAPITAL = re.compile(r"(?<=[a-z0-9A-Z])(?=[A-Z])")
 
 
@@ -58,10 +59,13 @@ class CostAndUsageReport:
 
 @cache
 def column(name: str) -> str:
-    """Return a column's name in CUR 2.0: `lineItem/UsageStartDate` is `line_item_usage_start_date`. A tag's key keeps its letters."""
+    """Return a column's name in CUR 2.0: `lineItem/UsageStartDate` is `line_item_usage_start_date`. A tag's key keeps its letters.
+
+    Some warehouses write all names in capitals.
+    """
     group, slash, rest = name.partition("/")
     if not slash:
-        return name
+        return TAG_COLUMN + name[len(TAG_COLUMN) :] if name.lower().startswith(TAG_COLUMN) else name.lower()
     return TAG_COLUMN + rest if group == "resourceTags" else f"{_snake(group)}_{_snake(rest)}"
 
 
@@ -71,51 +75,37 @@ def _snake(text: str) -> str:
 
 @dataclass(frozen=True)
 class _Header:
-    """The columns of a report: the names of CUR 2.0 to those that it has, and the tags that have a column each."""
+    """The columns of a report: their names in CUR 2.0, and the tags that have a column each."""
 
-    names: Mapping[str, str]
+    names: tuple[str, ...]
     tags: Mapping[str, str]
 
 
 @lru_cache(maxsize=64)
 def _header(names: tuple[str, ...]) -> _Header:
-    today = {column(name): name for name in names}
-    return _Header(today, {name.removeprefix(TAG_COLUMN): theirs for name, theirs in today.items() if name.startswith(TAG_COLUMN)})
+    today = tuple(map(column, names))
+    return _Header(today, {name.removeprefix(TAG_COLUMN): name for name in today if name.startswith(TAG_COLUMN)})
 
 
-class _Line(Mapping[str, str]):
-    """A record under the names of CUR 2.0, its values as texts, maps as JSON; of some hundred columns, few are read."""
-
-    __slots__ = ("_header", "_more", "_record")
-
-    def __init__(self, record: Record) -> None:
-        self._record, self._header = record, _header(tuple(record))
-        self._more: dict[str, str] = {}
-        if "product" not in self and self.get("product_product_name"):
-            self._more["product"] = json.dumps({"product_name": self["product_product_name"]})
-        if "product_region_code" not in self:
-            self._more["product_region_code"] = self.get("product_region", "")
-        if "resource_tags" not in self:
-            tags = {key: said for key, theirs in self._header.tags.items() if (said := _text(record[theirs]))}
-            self._more["resource_tags"] = json.dumps(tags) if tags else ""
-
-    def __getitem__(self, name: str) -> str:
-        theirs = self._header.names.get(name)
-        return self._more[name] if theirs is None else _text(self._record[theirs])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({**self._header.names, **self._more})
-
-    def __len__(self) -> int:
-        return len({**self._header.names, **self._more})
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._header.names or name in self._more
+def _line(record: Record) -> dict[str, str]:
+    """Return a record under the names of CUR 2.0, its values as texts, maps as JSON."""
+    header = _header(tuple(record))
+    told = list(record.values())
+    texts = told if set(map(type, told)) == _ONLY_TEXT else map(_text, told)
+    line: dict[str, str] = dict(zip(header.names, texts, strict=True))  # type: ignore[arg-type]
+    if "product" not in line and line.get("product_product_name"):
+        line["product"] = json.dumps({"product_name": line["product_product_name"]})
+    if "product_region_code" not in line:
+        line["product_region_code"] = line.get("product_region", "")
+    if "resource_tags" not in line:
+        tags = {key: said for key, name in header.tags.items() if (said := line[name])}
+        line["resource_tags"] = json.dumps(tags) if tags else ""
+    return line
 
 
 def _of_today(record: Record) -> Mapping[str, str]:
     """Return a record with the names of CUR 2.0. Raises InvalidRequest for a column that its money needs."""
-    line = _Line(record)
+    line = _line(record)
     kind = line.get(KIND, "")
     for name in (*ALWAYS, *OF_KIND.get(kind, ())):
         if name not in line:

@@ -9,11 +9,12 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 
 from mcml.providers.api.billing import FocusRow
 from mcml.providers.aws.billing_lines import AWS, CATEGORY, COMMITTED, ISSUER, RECURRING
 from mcml.providers.aws.billing_names import is_spot, region_of, service_of
-from mcml.providers.focus import NotAValue, Row, moment, month_after, number, refused, tags_of
+from mcml.providers.focus import KEPT, NotAValue, Row, moment, month_after, number, refused, tags_of
 
 ZERO = Decimal(0)
 NET = "line_item_net_unblended_cost"
@@ -124,6 +125,7 @@ def _row(
     return {
         "BilledCost": billed, "EffectiveCost": effective, "ListCost": listed, "ContractedCost": billed if spot else listed,
         "BillingCurrency": record["line_item_currency_code"],
+        "PricingCurrency": record.get("pricing_currency") or record["line_item_currency_code"],
         "BillingPeriodStart": month, "BillingPeriodEnd": month_after(month), "ChargePeriodStart": start,
         "ChargePeriodEnd": moment("line_item_usage_end_date", record["line_item_usage_end_date"]),
         "ChargeCategory": category, "ChargeClass": None, "ChargeDescription": record.get("line_item_line_item_description") or None,
@@ -154,12 +156,18 @@ def _who(record: Mapping[str, str]) -> Row:
     }
 
 
+@lru_cache(maxsize=KEPT)
+def _product(text: str) -> str:
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return ""
+    return str(said.get("product_name", "")) if isinstance(said, dict) else ""
+
+
 def _what(record: Mapping[str, str]) -> Row:
     code = record.get("product_servicecode") or record.get("line_item_product_code", "")
-    try:
-        name = str(json.loads(record.get("product") or "{}").get("product_name", ""))
-    except ValueError:
-        name = ""
+    name = _product(record.get("product") or "{}")
     service = service_of(name) if service_of(name).code else service_of(code)
     region = record.get("product_region_code") or region_of(record.get("line_item_usage_type", ""))
     return {

@@ -35,12 +35,15 @@ def read_prices(session: Session, machines: Sequence[str]) -> list[MachinePrice]
     return found
 
 
-def listed_prices(texts: Iterable[str]) -> dict[str, tuple[Decimal, str]]:
-    """Return the hourly price on demand and its currency by type, from the documents of a price list; the lowest of several."""
+def listed_prices(texts: Iterable[str], attribute: str = "instanceType") -> dict[str, tuple[Decimal, str]]:
+    """Return the hourly price on demand and its currency by type, from the documents of a price list; the lowest of several.
+
+    `attribute` is the one of the product that names the type.
+    """
     found: dict[str, tuple[Decimal, str]] = {}
     for text in texts:
         said = json.loads(text)
-        name = said["product"]["attributes"].get("instanceType", "")
+        name = said["product"]["attributes"].get(attribute, "")
         for term in said.get("terms", {}).get("OnDemand", {}).values():
             for dimension in term["priceDimensions"].values():
                 for currency, amount in dimension["pricePerUnit"].items():

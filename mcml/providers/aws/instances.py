@@ -17,7 +17,7 @@ from mcml.providers.api.instances import Instance, Instances, InstanceState, Mac
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.aws.disk_snapshots import DISK
 from mcml.providers.aws.instance_prices import read_prices
-from mcml.providers.aws.machine_types import architecture_of
+from mcml.providers.aws.machine_types import ENA, architecture_of
 from mcml.providers.aws.paging import next_step, paged
 from mcml.providers.aws.session import Session
 from mcml.providers.aws.settings import Settings
@@ -56,7 +56,7 @@ class Ec2Instances:
 
     def list(self, tags: Mapping[str, str] | None = None) -> builtins.list[Instance]:
         """Return the machines that carry all these tags; a terminated one stays for about an hour."""
-        return [to_instance(one) for one in self._described("cannot list the instances", Filters=tag_filters(tags), MaxResults=self.page)]
+        return self._described("cannot list the instances", Filters=tag_filters(tags), MaxResults=self.page)
 
     def prices(self, machines: Sequence[str] = ()) -> builtins.list[MachinePrice]:
         """Return hourly prices of Linux on shared hardware, on demand (price list) and spot (the cheapest zone now); currency as billed.
@@ -127,15 +127,15 @@ class Ec2Instances:
     def _ec2(self) -> Any:
         return self.session.client("ec2")
 
-    def _described(self, doing: str, **asked: Any) -> builtins.list[Any]:
+    def _described(self, doing: str, **asked: Any) -> builtins.list[Instance]:
         groups = paged(self.session, doing, "ec2", "describe_instances", "Reservations", **asked)
-        return [one for group in groups for one in group["Instances"]]
+        return [to_instance(one) for group in groups for one in group["Instances"]]
 
     def _now(self, instance: str) -> Instance:
         doing = f"cannot find instance {instance!r}"
         with next_step(NotFound, LOOK):
             for one in self._described(doing, InstanceIds=[instance]):
-                return to_instance(one)
+                return one
             raise NotFound(doing, why="EC2 does not know it in this region")
 
 
@@ -168,7 +168,11 @@ def _spot_options(request: MachineRequest) -> dict[str, str]:
 
 
 def to_instance(said: Mapping[str, Any]) -> Instance:
-    """Return an instance as EC2 describes it; one that EC2 took back from the spot market is `interrupted`, stopped or ended."""
+    """Return an instance as EC2 describes it; one that EC2 took back from the spot market is `interrupted`, stopped or ended.
+
+    EnaSupport is only said of one that is enabled for it:
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/test-enhanced-networking-ena.html
+    """
     state = _STATES[said["State"]["Name"]]
     if state in ("stopped", "terminated") and said.get("StateReason", {}).get("Code") in _TAKEN_AWAY:
         state = "interrupted"
@@ -183,6 +187,7 @@ def to_instance(said: Mapping[str, Any]) -> Instance:
         tags_of(said.get("Tags")).get(GROUP_TAG, ""),
         _disks(said),
         architecture_of([said.get("Architecture", "")]),
+        lacks=() if said.get("EnaSupport") else (ENA,),
     )
 
 

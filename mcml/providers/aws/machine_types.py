@@ -21,6 +21,11 @@ _ACCELERATORS = (
     ("MediaAcceleratorInfo", "Accelerators", "TotalMediaMemoryInMiB"),
 )
 
+ENA = "ENA"
+DRIVERS = {ENA: ("NetworkInfo", "EnaSupport"), "NVMe": ("EbsInfo", "NvmeSupport")}
+"""The drivers of the network and of the disks that types on Nitro need, and older images may not have:
+https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resize-limitations.html"""
+
 
 @dataclass(frozen=True)
 class MachineType:
@@ -35,6 +40,7 @@ class MachineType:
     network_gbps: Decimal | None = None
     burstable: bool = False
     local_disk_gb: Decimal | None = None
+    requires: tuple[str, ...] = ()
 
 
 def machine_type_of(said: Mapping[str, Any]) -> MachineType:
@@ -50,6 +56,7 @@ def machine_type_of(said: Mapping[str, Any]) -> MachineType:
         _network(said.get("NetworkInfo", {}).get("NetworkCards", ())),
         bool(said.get("BurstablePerformanceSupported")),
         _local_disk(said),
+        tuple(name for name, (info, support) in DRIVERS.items() if said.get(info, {}).get(support) == "required"),
     )
 
 

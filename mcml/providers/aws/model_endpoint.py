@@ -20,9 +20,11 @@ from typing import Any
 
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, StillRunning, Unavailable, Usage, unknown
 from mcml.providers.api.endpoint import Endpoint, EndpointRequest, InvokeTarget, ModelEndpoint
+from mcml.providers.api.endpoint_price import ReplicaPrice
 from mcml.providers.api.endpoint_size import ReplicaSeries, ReplicaSize
 from mcml.providers.api.metrics import MachineMetric
 from mcml.providers.api.spec import ProviderContext
+from mcml.providers.aws.endpoint_prices import hosting_price
 from mcml.providers.aws.endpoint_size import machines, series_of, size_of
 from mcml.providers.aws.endpoint_state import BUSY, DIGEST, FAILED, MODEL, TARGET, VERSION, Live, LiveVariant, live_of, read, told
 from mcml.providers.aws.model_source import container, variant_config
@@ -60,6 +62,10 @@ class SageMakerEndpoint:
     def series(self, name: str, version: str) -> Mapping[MachineMetric, ReplicaSeries]:
         """Return the series of CloudWatch for a version."""
         return series_of(self._target, name, version)
+
+    def replica_price(self, machine: str) -> ReplicaPrice:
+        """Return the price of an hour of an instance, hosting a model."""
+        return hosting_price(self._session, machine)
 
     def describe(self, name: str = "") -> list[Endpoint]:
         """Return the endpoint of that name, or all of the target's. One that is being deleted is none."""

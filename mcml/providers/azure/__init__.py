@@ -8,6 +8,7 @@ _HERE = "mcml.providers.azure"
 spec = ProviderSpec(
     name="azure",
     summary="Microsoft Azure",
+    bills_as=("Microsoft", "Microsoft Azure"),
     extra="azure",
     settings=f"{_HERE}.settings:Settings",
     capabilities={

@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, QuotaExceeded, unknown
 from mcml.core.secret import Secret
 from mcml.providers.api.endpoint import Endpoint, EndpointRequest, EndpointState, InvokeTarget, ModelEndpoint, Variant
+from mcml.providers.api.endpoint_size import ReplicaSeries, ReplicaSize
+from mcml.providers.api.metrics import MachineMetric
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.azure.arm import pages
 from mcml.providers.azure.ml_workspace import ML_SCOPE, Workspace, ml_name, numbers, state
@@ -48,6 +50,23 @@ class MlEndpoint:
         self._ws = workspace
         self._session = workspace.session
         self._target = target
+
+    def size(self, resources: Mapping[str, str]) -> ReplicaSize:
+        """Return the machine of each replica, and how many there are. Raises InvalidRequest as `create`.
+
+        Azure ML takes nothing on top of the machines: https://azure.microsoft.com/pricing/details/machine-learning/.
+        """
+        numbers("size a model", resources, RESOURCES, ("replicas",))
+        machine, count = resources.get("machine", MACHINE), int(resources.get("replicas", "1"))
+        return ReplicaSize(machine=machine, type=machine, replicas=count, most_replicas=count)
+
+    def machines(self) -> Mapping[str, str]:
+        """Return none: which types an endpoint takes is not asked yet."""
+        return {}
+
+    def series(self, name: str, version: str) -> Mapping[MachineMetric, ReplicaSeries]:  # noqa: ARG002 - not told yet
+        """Return none: what Azure ML measures is not read."""
+        return {}
 
     def describe(self, name: str = "") -> list[Endpoint]:
         """Return the endpoint of that name, or all of the target's that mcml made; one without deployments is none."""

@@ -117,11 +117,12 @@ def market_of(request: MachineRequest) -> dict[str, Any] | None:
 
 
 def first_boot(command: Sequence[str]) -> str:
-    """Return cloud-init's custom data, in base64, that runs a command at each boot (as local instances do).
+    """Return cloud-init's custom data, in base64, that runs a command at each boot (as local instances do), then shuts the machine
+    down.
 
     https://cloudinit.readthedocs.io/en/latest/reference/modules.html#scripts-per-boot
     """
-    script = f"#!/bin/sh\nexec {shlex.join(command)}\n"
+    script = f"#!/bin/sh\n{shlex.join(command)}\nshutdown -h now\n"
     config = {"write_files": [{"path": "/var/lib/cloud/scripts/per-boot/mcml.sh", "permissions": "0755", "content": script}]}
     return base64.b64encode(f"#cloud-config\n{json.dumps(config)}\n".encode()).decode()
 

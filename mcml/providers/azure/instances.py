@@ -2,7 +2,7 @@
 
 An instance's id is its Azure id; a bare name means one in the resource group of the settings. `stop` deallocates: a machine that is only
 shut down is charged for. Whether a deallocated spot machine was stopped or taken away is asked of the activity log, which is up to a few
-minutes behind. A machine whose command has ended runs on until it is stopped.
+minutes behind. A machine whose command has ended shuts itself down, and is charged for until it is stopped from here.
 """
 
 import builtins

@@ -6,7 +6,7 @@ https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-cont
 import re
 
 from mcml.core.errors import InvalidRequest
-from mcml.providers.keys import key_fault
+from mcml.providers.keys import checked_key
 
 _CONTAINER = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z")
@@ -32,10 +32,7 @@ def check_container(name: str) -> str:
 
 def check_key(key: str) -> str:
     """Return the key. Raises InvalidRequest for one that cannot be a blob's name, or that Azure would take for another name."""
-    fault = key_fault(key) or _fault(key)
-    if fault:
-        raise InvalidRequest(f"{key[:100]!r} cannot be a key", why=fault)
-    return key
+    return checked_key(key, _fault)
 
 
 def _fault(key: str) -> str:

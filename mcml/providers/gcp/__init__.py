@@ -8,6 +8,7 @@ _HERE = "mcml.providers.gcp"
 spec = ProviderSpec(
     name="gcp",
     summary="Google Cloud",
+    bills_as=("Google Cloud", "Google"),
     extra="gcp",
     settings=f"{_HERE}.settings:Settings",
     capabilities={

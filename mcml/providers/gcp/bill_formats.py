@@ -5,6 +5,7 @@
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
@@ -20,11 +21,13 @@ from mcml.providers.gcp.billing_rows import focus_rows
 STRUCTS = ("consumption_model", "invoice", "location", "price", "project", "resource", "service", "sku", "usage")
 LISTS = ("labels", "credits", "tags", "system_labels", "ancestors")
 TIMES = ("usage_start_time", "usage_end_time", "export_time")
+KEYED = ("labels", "tags")
 NUMBERS = ("cost", "cost_at_list")
 INNER_NUMBERS: Mapping[str, tuple[str, ...]] = {
     "usage": ("amount", "amount_in_pricing_units"),
     "price": ("list_price", "effective_price", "tier_start_amount"),
 }
+_MONTH = re.compile(r"[0-9]{4}(0[1-9]|1[0-2])")
 REQUIRED = ("billing_account_id", "usage_start_time", "usage_end_time", "cost", "currency")
 
 
@@ -79,7 +82,7 @@ def _typed(record: Record) -> dict[str, Any]:
     """Return a row as BigQuery would give it: nested, with numbers and times. Raises NotAValue for what is none, InvalidRequest."""
     found: dict[str, Any] = {}
     for name, said in record.items():
-        value = _unfolded(name, said)
+        value = said if said is None else _unfolded(name, said)
         if value is not None:
             outer, inner = _place(name)
             target = found.setdefault(outer, {}) if outer else found
@@ -97,8 +100,25 @@ def _typed(record: Record) -> dict[str, Any]:
     for outer, names in INNER_NUMBERS.items():
         inside = found.get(outer, {})
         inside |= {name: number(f"{outer}.{name}", str(inside[name])) for name in names if inside.get(name) is not None}
+    found["invoice"] = _invoice(found.get("invoice", {}))
+    for place in (found, found.get("project", {})):
+        for name in KEYED:
+            _check_keys(name, place.get(name) or ())
     found["credits"] = [_credit(credit) for credit in found.get("credits", ())]
     return found
+
+
+def _invoice(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    month = said.get("month")
+    if month is not None and not _MONTH.fullmatch(str(month)):
+        raise NotAValue(f"the export says invoice.month {str(month)[:60]!r}", why="that is no month as 202605 is one")
+    return said
+
+
+def _check_keys(name: str, said: Any) -> None:
+    for one in said:
+        if not isinstance(one, Mapping) or "key" not in one:
+            raise NotAValue(f"the export says {name} {str(one)[:60]!r}", why="that is no pair of key and value")
 
 
 def _credit(credit: Any) -> dict[str, Any]:
@@ -108,20 +128,25 @@ def _credit(credit: Any) -> dict[str, Any]:
     return {**credit, "amount": None if told is None else number("credits.amount", str(told))}
 
 
+@cache
+def _nested(name: str) -> type | None:
+    """Return what the JSON of a column is: dict, list; None for a column whose text is its value."""
+    if name in STRUCTS:
+        return dict
+    return list if _place(name)[1].rpartition(".")[2] in LISTS else None
+
+
 def _unfolded(name: str, said: object) -> Any:
     """Return what a column says: JSON text of what is nested is read, null is None. Raises NotAValue for JSON that is none."""
-    if not isinstance(said, str):
-        return said
-    text = said.strip()
-    if text in NULLS:
+    nested, text = _nested(name), said.strip() if isinstance(said, str) else ""
+    if isinstance(said, str) and text in NULLS:
         return None
-    last = _place(name)[1].rpartition(".")[2]
-    if name not in STRUCTS and last not in LISTS:
-        return text
+    if nested is None:
+        return text or said
     try:
-        value = json.loads(text, parse_float=Decimal, parse_int=Decimal)
+        value = json.loads(text, parse_float=Decimal, parse_int=Decimal) if text else said
     except ValueError:
         value = None
-    if not isinstance(value, dict if name in STRUCTS else list):
-        raise NotAValue(f"the export says {name} {text[:60]!r}", why="that is no JSON of what is nested there")
+    if not isinstance(value, nested):
+        raise NotAValue(f"the export says {name} {str(said)[:60]!r}", why="that is no JSON of what is nested there")
     return value

@@ -139,7 +139,7 @@ def _who(record: Record) -> dict[str, object]:
         "InvoiceIssuerName": GOOGLE,
         "ServiceProviderName": seller or GOOGLE,
         "HostProviderName": GOOGLE,
-        "BillingCurrency": record.get("currency") or "USD",
+        **dict.fromkeys(("BillingCurrency", "PricingCurrency"), record.get("currency") or "USD"),  # the export's prices are in it too
         "Tags": _tags(record),
     }
 
@@ -254,8 +254,8 @@ def _tags(record: Record) -> str:
     """Return labels and tags as one JSON object: a project's labels give way to the resource's own, and both to Google's tags."""
     found: dict[str, str] = {}
     for labels in ((record.get("project") or {}).get("labels"), record.get("labels")):
-        found.update((str(label["key"]), str(label["value"] or "")) for label in labels or ())
+        found.update((str(label["key"]), str(label.get("value") or "")) for label in labels or ())
     for tag in record.get("tags") or ():
         space = tag.get("namespace")
-        found[f"{space}/{tag['key']}" if space else str(tag["key"])] = str(tag["value"] or "")
+        found[f"{space}/{tag['key']}" if space else str(tag["key"])] = str(tag.get("value") or "")
     return json.dumps(found, sort_keys=True, ensure_ascii=False)

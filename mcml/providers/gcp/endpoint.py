@@ -16,12 +16,16 @@ from typing import Any
 from mcml.core.errors import Conflict, InvalidRequest, NotFound, QuotaExceeded, unknown
 from mcml.core.secret import Secret
 from mcml.providers.api.endpoint import Endpoint, EndpointRequest, InvokeTarget, ModelEndpoint, Variant
+from mcml.providers.api.endpoint_price import ReplicaPrice
+from mcml.providers.api.endpoint_size import ReplicaSeries, ReplicaSize
+from mcml.providers.api.metrics import MachineMetric
 from mcml.providers.api.object_store import ObjectStore
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.gcp import endpoint_parts as parts
 from mcml.providers.gcp.object_store import GcsObjectStore
 from mcml.providers.gcp.session import Session
 from mcml.providers.gcp.vertex import MANAGED, Vertex, labels, stable_id, stable_number
+from mcml.providers.gcp.vertex_prices import VertexPrices
 from mcml.providers.resilience import Policy
 
 ENDPOINTS, MODELS = "EndpointServiceClient", "ModelServiceClient"
@@ -46,6 +50,24 @@ class VertexEndpoint:
         self._vertex = Vertex(session, region)
         self._target = target
         self._store = store
+        self._prices: VertexPrices | None = None
+
+    def size(self, resources: Mapping[str, str]) -> ReplicaSize:
+        """Return the machine of each replica, and how many there are."""
+        return parts.size_of(resources)
+
+    def machines(self) -> Mapping[str, str]:
+        """Return none: which types Vertex AI takes is in no API."""
+        return {}
+
+    def series(self, name: str, version: str) -> Mapping[MachineMetric, ReplicaSeries]:  # noqa: ARG002 - not told yet
+        """Return none: what Vertex AI measures is not read."""
+        return {}
+
+    def replica_price(self, machine: str) -> ReplicaPrice:
+        """Return the price of an hour of a replica, by Vertex AI's own price list."""
+        self._prices = self._prices or VertexPrices(self._session, self._vertex.region)
+        return self._prices.price(machine)
 
     def describe(self, name: str = "") -> list[Endpoint]:
         """Return the endpoint of that name, or all of the target's; each version that is deployed is ready, or failed if none answers."""
@@ -321,8 +343,6 @@ def _variant(deployed: Any, split: Mapping[str, int], address: str) -> Variant:
     version, digest = parts.read_display_name(deployed.display_name)
     detail = deployed.status.message if "status" in deployed else ""
     given = deployed.dedicated_resources
-    spec = given.machine_spec
-    attached = spec.accelerator_count and spec.machine_type.startswith("n1-")  # of other series, GPUs are part of the type and its price
     return Variant(
         version,
         digest,
@@ -330,6 +350,6 @@ def _variant(deployed: Any, split: Mapping[str, int], address: str) -> Variant:
         split.get(deployed.id, 0),
         address,
         detail,
-        machine="" if attached else spec.machine_type,
+        machine=str(parts.replica_of(given)) if given.machine_spec.machine_type else "",
         replicas=deployed.status.available_replica_count or given.min_replica_count,
     )

@@ -8,9 +8,12 @@ from typing import Any
 
 from mcml.core.errors import InvalidRequest, unknown
 from mcml.providers.api.endpoint import EndpointRequest
+from mcml.providers.api.endpoint_size import ReplicaSize
+from mcml.providers.gcp.vertex_prices import Replica
 
 PORT = 8080
 MACHINE = "e2-standard-2"
+SCALES_AT = 60
 RESOURCES = ("machine", "accelerator", "accelerator_count", "replicas", "max_replicas", "spot", "service_account")
 _IMAGE = re.compile(r"[a-z0-9.-]+\.[a-z]+(?::\d+)?/[a-z0-9._/-]+(?::[\w.-]+|@sha256:[0-9a-f]{64})?")
 _TEXT = re.compile(r"[\w.:+-]+")
@@ -110,6 +113,34 @@ def machine_spec(doing: str, wanted: Mapping[str, str], default: str) -> dict[st
             raise unknown("accelerator of Vertex AI", wanted["accelerator"], known)
         spec |= {"accelerator_type": kind, "accelerator_count": number(doing, wanted, "accelerator_count", 1)}
     return spec
+
+
+def size_of(wanted: Mapping[str, str]) -> ReplicaSize:
+    """Return what these resources give each replica. Raises InvalidRequest as a deploy does.
+
+    Vertex AI adds replicas at 60 % of their CPU where nothing else is said:
+    https://cloud.google.com/vertex-ai/docs/reference/rest/v1/DedicatedResources#AutoscalingMetricSpec.
+    """
+    doing = "cannot size a model"
+    check_resources(doing, wanted, RESOURCES)
+    least = number(doing, wanted, "replicas", 1)
+    most = max(least, number(doing, wanted, "max_replicas", least))
+    type = machine_spec(doing, wanted, MACHINE)["machine_type"]
+    count = number(doing, wanted, "accelerator_count", 1) if "accelerator" in wanted else 0
+    replica = Replica(type, accelerator_name(wanted.get("accelerator", "")), count, is_spot(wanted))
+    return ReplicaSize(machine=str(replica), type=type, replicas=least, most_replicas=most, scales_at=SCALES_AT)
+
+
+def accelerator_name(name: str) -> str:
+    """Return the name that Compute Engine has for an accelerator: NVIDIA_TESLA_T4 is nvidia-tesla-t4 there."""
+    return name.lower().replace("_", "-")
+
+
+def replica_of(given: Any) -> Replica:
+    """Return what each replica of a deployed model runs on, by its dedicated resources (an object of the SDK)."""
+    spec = given.machine_spec
+    name = accelerator_name(spec.accelerator_type.name) if spec.accelerator_count else ""
+    return Replica(spec.machine_type, name, spec.accelerator_count, bool(given.spot))
 
 
 def is_spot(wanted: Mapping[str, str]) -> bool:

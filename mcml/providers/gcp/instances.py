@@ -129,8 +129,9 @@ class GcpInstances:
         """Start a machine in the first zone that has room; Google stops a spot machine, and keeps its disk, when it takes it away.
 
         Its name comes from the token: the same token gives the one that is there, whatever has become of it. The command runs at every
-        boot. `max_price` is held against the list price: Google takes no bids. Raises QuotaExceeded when no zone has one or the price is
-        above `max_price` or unknown, InvalidRequest for an unknown type and for a token that stands for another request.
+        boot, and the machine stops with it. `max_price` is held against the list price: Google takes no bids. Raises QuotaExceeded when no
+        zone has one or the price is above `max_price` or unknown, InvalidRequest for an unknown type and for a token that stands for
+        another request.
         """
         self._region()
         name = token_name("mcml-machine", request.token)
@@ -207,7 +208,7 @@ class GcpInstances:
         if any(_is_spot(one) and one.status == "TERMINATED" for _, one in found):
             for _, told in self._compute.everywhere("look for preemptions", "GlobalOperations", "operations", filter=PREEMPTED):
                 taken[told.target_id] = max(taken.get(told.target_id, _BEGINNING_OF_TIME), moment(told.insert_time) or _BEGINNING_OF_TIME)
-        return [_instance(place, one, taken.get(one.id)) for place, one in found]
+        return [_instance(place, one, taken.get(one.id), self._compute.project) for place, one in found]
 
     def _region(self) -> str:
         region = self._compute.region or self._settings.zone.rpartition("-")[0]
@@ -261,7 +262,7 @@ class GcpInstances:
         return self._compute.listed("list the machine types", "MachineTypes", zone=zone)
 
 
-def _instance(place: Place, found: Any, preempted: datetime | None) -> Instance:
+def _instance(place: Place, found: Any, preempted: datetime | None, project: str) -> Instance:
     launched = moment(found.last_start_timestamp) or moment(found.creation_timestamp) or _BEGINNING_OF_TIME
     state = _STATES.get(found.status, "pending")
     if state == "stopped" and preempted is not None and preempted >= launched:
@@ -279,6 +280,7 @@ def _instance(place: Place, found: Any, preempted: datetime | None) -> Instance:
         tuple(disk for disk, _ in _disks(found)),
         next((architecture for _, architecture in _disks(found)), ""),
         (*_gpus_of(found), *(f"a local SSD ({one.interface})" for one in found.disks if one.type_ == "SCRATCH")),
+        account=project,
     )
 
 
@@ -325,7 +327,9 @@ def _body(request: MachineRequest, name: str, zone: str, settings: Settings) -> 
 
 
 def _script(request: MachineRequest) -> str:
-    return f"#!/bin/sh\nexec {shlex.join(request.command)}\n" if request.command else ""
+    """Return what runs at every boot: the command, with whose end the machine stops. An automatic restart is for those that Google stops:
+    https://cloud.google.com/compute/docs/instances/setting-vm-host-options"""
+    return f"#!/bin/sh\n{shlex.join(request.command)}\nshutdown -h now\n" if request.command else ""
 
 
 def _script_of(found: Any) -> str:

@@ -6,7 +6,7 @@ Rules: https://cloud.google.com/storage/docs/buckets#naming and https://cloud.go
 import re
 
 from mcml.core.errors import InvalidRequest
-from mcml.providers.keys import key_fault
+from mcml.providers.keys import checked_key
 
 _PART = re.compile(r"[a-z0-9_-]{1,63}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
@@ -23,10 +23,7 @@ def check_bucket(name: str) -> str:
 
 def check_key(key: str) -> str:
     """Return the key. Raises InvalidRequest for one that no object may have."""
-    fault = key_fault(key) or _key_fault(key)
-    if fault:
-        raise InvalidRequest(f"{key[:100]!r} cannot be a key", why=fault)
-    return key
+    return checked_key(key, _key_fault)
 
 
 def _bucket_fault(name: str) -> str:

@@ -90,7 +90,7 @@ def rates_of(skus: Iterable[Any], region: str) -> dict[Part, Decimal]:
     found: dict[Part, Decimal] = {}
     for sku in skus:
         part = part_of(sku.description, sku.category.usage_type) if region in sku.service_regions else None
-        price = _price(sku, _UNITS[part.kind]) if part else None
+        price = price_of(sku, _UNITS[part.kind]) if part else None
         if part is not None and price is not None:
             found[part] = price
     return found
@@ -148,7 +148,7 @@ def _skus(session: Session) -> Iterator[Any]:
     return rpc_pages(session, "cannot read the price catalog", billing_v1.CloudCatalogClient, "list_skus", request, "skus")
 
 
-def _price(sku: Any, unit: str) -> Decimal | None:
+def price_of(sku: Any, unit: str) -> Decimal | None:
     """Return the price of one unit; None for another unit, or none. Of several tiers the last counts: the first may be free."""
     expression = sku.pricing_info[-1].pricing_expression if sku.pricing_info else None
     if expression is None or expression.usage_unit != unit or not expression.tiered_rates:

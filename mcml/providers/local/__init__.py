@@ -8,6 +8,7 @@ _HERE = "mcml.providers.local"
 spec = ProviderSpec(
     name="local",
     summary="this machine: folders, processes, measured use as bills",
+    bills_as=("mcml local",),
     extra="serve",
     settings=f"{_HERE}.settings:Settings",
     schemes=("local",),

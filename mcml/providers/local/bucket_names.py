@@ -3,7 +3,7 @@
 import re
 
 from mcml.core.errors import InvalidRequest
-from mcml.providers.keys import key_fault
+from mcml.providers.keys import checked_key
 
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]")
 
@@ -24,10 +24,7 @@ def check_bucket(name: str) -> str:
 
 def check_key(key: str) -> str:
     """Return the key. Raises InvalidRequest for an empty, overlong or absolute one, for NUL, and for '.' or '..' as a part."""
-    fault = key_fault(key) or _fault(key)
-    if fault:
-        raise InvalidRequest(f"{key[:100]!r} cannot be a key", why=fault)
-    return key
+    return checked_key(key, _fault)
 
 
 def _fault(key: str) -> str:

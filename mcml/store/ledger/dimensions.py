@@ -74,7 +74,7 @@ class Filter:
 def dimension(name: str) -> str:
     """Return the SQL of a dimension. Raises Usage with the nearest name for an unknown one."""
     if name.startswith(TAG) and len(name) > len(TAG):
-        return f"(json_extract_string(Tags, {literal(_json_path(name[len(TAG) :]))}))"
+        return f"nullif(json_extract_string(Tags, {literal(_json_path(name[len(TAG) :]))}), '')"  # a tag without a value is none
     if name not in DIMENSIONS:
         raise Usage(f"costs cannot be grouped by {name!r}", why=did_you_mean(name, DIMENSIONS), next_step="mcml cost report --help")
     return DIMENSIONS[name]

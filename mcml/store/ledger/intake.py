@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -156,16 +157,30 @@ class Intake:
                 shutil.rmtree(path, ignore_errors=True)
 
 
+_COLUMNS = (*INPUT, REFUSED)
+_OTHERS = frozenset(_COLUMNS)
+_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+_moment = lru_cache(maxsize=4096)(rfc3339)  # a bill has few times
+
+
+@lru_cache(maxsize=4096)
+def _extra(told: frozenset[tuple[str, str]]) -> str:
+    return _json(dict(told))
+
+
 def write_rows(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Write FOCUS rows as the CSV file that ingest reads; columns that are not ours go into x_Extra, and REFUSED has one of its own."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        columns = (*INPUT, REFUSED)
-        writer.writerow(columns)
+        writer.writerow(_COLUMNS)
+        extra = _COLUMNS.index("x_Extra")
         for row in rows:
-            more = {name: _text(name, said) for name, said in row.items() if name not in columns and said is not None}
-            known = {**row, "x_Extra": row.get("x_Extra") or more or None}
-            writer.writerow([_text(name, known.get(name)) for name in columns])
+            values = list(map(row.get, _COLUMNS))
+            if not values[extra] and (names := row.keys() - _OTHERS):
+                more = frozenset((name, _text(name, row[name])) for name in names if row[name] is not None)
+                values[extra] = _extra(more) if more else None
+            # the writer knows null and text, and most values are one of them
+            writer.writerow([said if said is None or type(said) is str else _text(_COLUMNS[at], said) for at, said in enumerate(values)])
 
 
 def _text(name: str, said: object) -> str:
@@ -177,11 +192,11 @@ def _text(name: str, said: object) -> str:
         case Decimal():
             return format(said, "f")
         case datetime() if said.tzinfo is not None:
-            return rfc3339(said)
+            return _moment(said)
         case bool() | int():
             return str(said)
         case Mapping():
-            return json.dumps(said, ensure_ascii=False, sort_keys=True)
+            return _json(said)
     raise InvalidRequest(
         f"a row's {name} is a {type(said).__name__}", why="FOCUS rows hold text, Decimal and aware times; a float is never exact"
     )

@@ -1,7 +1,8 @@
 """What the bills say of single machines: which type each had when, and at what rate it was paid for.
 
-A bill knows a machine by the last part of its id or name, in any case: `/subscriptions/.../virtualMachines/web-1`. Two machines of one
-name in one region count as one.
+A bill knows a machine by its id or name, in any case, often with a path before it that differs from that of the cloud's own API. So the
+last part decides (`.../instances/web-1`), and as much more of it as both write: the whole id where both are paths of Azure's, the zone of
+`ZONE/NAME`, the account. A row that may be of two machines that are asked for is of neither: two of one name never share a cost.
 
 What names the type, first found wins: SkuPriceDetails "InstanceType" (FOCUS 1.2 and later:
 https://focus.finops.org/focus-specification, SKU price details); Azure's ServiceType there or in x_SkuDetails
@@ -16,7 +17,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from mcml.store.ledger.book import EPOCH, Ledger, timestamp
-from mcml.store.ledger.cover import ESTIMATE
+from mcml.store.ledger.cover import ACCOUNT, ESTIMATE
 from mcml.store.ledger.engine import literal, sql
 from mcml.store.ledger.estimates import has_estimates
 
@@ -34,13 +35,25 @@ _TYPE = """
 """
 _MINE = """
     FROM (
-        SELECT *, CASE WHEN lower(regexp_extract(ResourceId, '[^/]*$$')) IN (${wanted}) THEN lower(regexp_extract(ResourceId, '[^/]*$$'))
-                       ELSE lower(regexp_extract(ResourceName, '[^/]*$$')) END AS machine
-        FROM ${rows}
-        WHERE ChargeCategory = 'Usage' AND ChargeClass IS NULL AND ChargePeriodEnd > ${since}
-              AND (RegionId IS NULL OR lower(RegionId) = ${region} OR ${region} = '')
+        SELECT * EXCLUDE (part, meant), meant[1].id AS machine
+        FROM (
+            SELECT *, list_filter([${wanted}], lambda one: one.part = part
+                AND (NOT starts_with(one.id, '/') OR NOT starts_with(coalesce(ResourceId, ''), '/') OR lower(ResourceId) = one.id)
+                AND (one.zone = '' OR AvailabilityZone IS NULL OR lower(AvailabilityZone) = one.zone)) AS meant
+            FROM (
+                SELECT *, CASE WHEN lower(regexp_extract(ResourceId, '[^/]*$$')) IN (${parts})
+                               THEN lower(regexp_extract(ResourceId, '[^/]*$$'))
+                               ELSE lower(regexp_extract(ResourceName, '[^/]*$$')) END AS part
+                FROM ${rows}
+                WHERE ChargeCategory = 'Usage' AND ChargeClass IS NULL AND ChargePeriodEnd > ${since}
+                      AND (RegionId IS NULL OR lower(RegionId) = ${region} OR ${region} = '')
+                      AND (SubAccountId IS NULL OR ${account} = '' OR ${of} = ${account})
+            )
+            WHERE part IN (${parts})
+        )
+        WHERE len(meant) = 1
     )
-    WHERE machine IN (${wanted})
+    WHERE true
 """
 _ALL = "(SELECT * FROM cost UNION ALL BY NAME SELECT * EXCLUDE (covered) FROM estimate WHERE covered)"
 """An estimate says the type of a machine though a bill covers it."""
@@ -66,7 +79,7 @@ _BILLS = """
 
 @dataclass(frozen=True)
 class Typed:
-    """From when to when a machine (the last part of its id, in lower case) was billed, measured or estimated as a type."""
+    """From when to when a machine (its id, in lower case) was billed, measured or estimated as a type."""
 
     machine: str
     type: str
@@ -93,25 +106,25 @@ class MachineBill:
 
 def key(machine: str) -> str:
     """Return what a machine is looked up by."""
-    return machine.rpartition("/")[2].lower()
+    return machine.lower()
 
 
-def typed(ledger: Ledger, machines: Collection[str], since: datetime, region: str = "") -> list[Typed]:
-    """Return which types these machines had in charge periods that end after `since`, by machine and type."""
+def typed(ledger: Ledger, machines: Collection[str], since: datetime, region: str = "", account: str = "") -> list[Typed]:
+    """Return which types these machines (of one account, where that is known) had in charge periods that end after `since`."""
     if not machines or not ledger.manifest.files:
         return []
     known = _ALL if has_estimates(ledger) else "cost"
     type = sql(_TYPE, box=literal(_BOX), estimate=literal(ESTIMATE), spot=literal(f"{SPOT}$"))
     with ledger.opened("cannot read the types of machines") as connection:
-        rows = connection.execute(sql(_TYPED, type=type, mine=mine(machines, since, region, known))).fetchall()
+        rows = connection.execute(sql(_TYPED, type=type, mine=mine(machines, since, region, account, known))).fetchall()
     return [Typed(machine, said, _moment(first), _moment(last)) for machine, said, first, last in rows]
 
 
-def bills(ledger: Ledger, machines: Collection[str], since: datetime, region: str = "") -> list[MachineBill]:
+def bills(ledger: Ledger, machines: Collection[str], since: datetime, region: str = "", account: str = "") -> list[MachineBill]:
     """Return what the hours of these machines cost in charge periods that end after `since`, by machine and currency."""
     if not machines or not ledger.manifest.files:
         return []
-    pieces = {"listed": _LISTED, "hourly": HOURLY, "estimate": literal(ESTIMATE), "mine": mine(machines, since, region)}
+    pieces = {"listed": _LISTED, "hourly": HOURLY, "estimate": literal(ESTIMATE), "mine": mine(machines, since, region, account)}
     with ledger.opened("cannot add up the bills of machines") as connection:
         rows = connection.execute(sql(_BILLS, **pieces)).fetchall()
     return [
@@ -120,10 +133,23 @@ def bills(ledger: Ledger, machines: Collection[str], since: datetime, region: st
     ]
 
 
-def mine(machines: Collection[str], since: datetime, region: str, rows: str = "cost") -> str:
+def mine(machines: Collection[str], since: datetime, region: str, account: str = "", rows: str = "cost") -> str:
     """Return FROM and WHERE of the usage rows of these machines, corrections left out; each has the column `machine`."""
-    wanted = ", ".join(map(literal, sorted({key(machine) for machine in machines})))
-    return sql(_MINE, rows=rows, wanted=wanted, since=timestamp(since), region=literal(region.lower()))
+    keys = sorted({key(machine) for machine in machines})
+    wanted = ", ".join(f"{{id: {literal(one)}, part: {literal(_name(one))}, zone: {literal(_zone(one))}}}" for one in keys)
+    parts = ", ".join(map(literal, sorted({_name(one) for one in keys})))
+    who = {"account": literal(account.lower()), "of": ACCOUNT}
+    return sql(_MINE, rows=rows, wanted=wanted, parts=parts, since=timestamp(since), region=literal(region.lower()), **who)
+
+
+def _name(machine: str) -> str:
+    return machine.rpartition("/")[2]
+
+
+def _zone(machine: str) -> str:
+    """Return the zone of an id ZONE/NAME; empty for any other."""
+    zone, _, _ = machine.rpartition("/")
+    return zone if "/" not in zone else ""
 
 
 def _moment(microseconds: int) -> datetime:

@@ -59,11 +59,14 @@ class Billed:
     until: datetime | None = None
 
 
-def resource_days(ledger: Ledger, machines: Collection[str], since: datetime, region: str = "") -> dict[str, Billed]:
-    """Return the days of machines, by the ids that are given, in charge periods that end after `since`."""
+def resource_days(
+    ledger: Ledger, machines: Collection[str], since: datetime, region: str = "", account: str = ""
+) -> dict[str, Billed]:
+    """Return the days of machines (of one account, where that is known), by the ids that are given, in charge periods that end after
+    `since`."""
     if not machines or not ledger.manifest.files:
         return {machine: Billed() for machine in machines}
-    pieces = {"mine": mine(machines, since, region), "hourly": HOURLY, "estimate": literal(ESTIMATE), "account": ACCOUNT}
+    pieces = {"mine": mine(machines, since, region, account), "hourly": HOURLY, "estimate": literal(ESTIMATE), "account": ACCOUNT}
     with ledger.opened("cannot add up the days of machines") as connection:
         rows = connection.execute(sql(_PERIODS, **pieces)).fetchall()
         reach = dict(connection.execute(sql(_UNTIL, **pieces)).fetchall())

@@ -18,6 +18,8 @@ from mcml.core.errors import Conflict, InvalidRequest, NotFound
 Format = Literal["csv", "parquet"]
 CHUNK = 1 << 20
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+EXPORT = "export it again as CSV with commas, in UTF-8, or as Parquet"
 OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -42,10 +44,12 @@ def inspect(path: Path) -> SourceFile:
             magic = file.read(4)
     except FileNotFoundError:
         raise NotFound(f"no file {path}", next_step="mcml cost ingest --help") from None
+    except IsADirectoryError:
+        raise InvalidRequest(f"{path} is a folder", why="files are ingested", next_step=f"mcml cost ingest {path}/*") from None
     except OSError as failed:
-        raise InvalidRequest(f"cannot read {path}", why=failed.strerror or str(failed)) from failed
+        raise InvalidRequest(f"cannot read {path}", why=failed.strerror or str(failed), next_step=f"ls -l {path}") from failed
     if stamp[0] == 0:
-        raise InvalidRequest(f"{path} is empty")
+        raise _empty(path)
     if magic == PARQUET:
         return SourceFile(path, "parquet", sha256, stamp)
     gzipped = magic.startswith(GZIP)
@@ -87,15 +91,17 @@ def _header(path: Path, gzipped: bool) -> tuple[str, ...]:
     for index, chunk in enumerate(_chunks(path, gzipped)):
         if index == 0:
             first = chunk
+    if first.startswith(UTF_16):
+        raise InvalidRequest(f"{path} is no cost export", why="it is text in UTF-16", next_step="export it as CSV in UTF-8")
     if b"\0" in first:
-        raise InvalidRequest(f"{path} is no cost export", why="it is neither CSV, gzip nor Parquet")
+        raise InvalidRequest(f"{path} is no cost export", why="it is neither CSV, gzip nor Parquet", next_step=EXPORT)
     try:
         # the first chunk may end inside a character, its last line is not the header
         text = first.decode("utf-8-sig", errors="strict" if len(first) < CHUNK else "ignore")
     except UnicodeDecodeError as broken:
         text = first[: broken.start].decode("utf-8-sig", errors="ignore")
         if "\n" not in text:
-            raise InvalidRequest(f"{path} is no cost export", why="its first line is not UTF-8 text") from None
+            raise InvalidRequest(f"{path} is no cost export", why="its first line is not UTF-8 text", next_step=EXPORT) from None
     return _columns(path, text)
 
 
@@ -103,17 +109,29 @@ def _columns(path: Path, text: str) -> tuple[str, ...]:
     try:
         header = next(csv.reader(io.StringIO(text, newline="")), [])
     except csv.Error as broken:
-        raise InvalidRequest(f"{path} is no CSV file", why=str(broken)) from None
+        raise InvalidRequest(f"{path} is no CSV file", why=str(broken), next_step=EXPORT) from None
+    if not text.strip():
+        raise _empty(path)
+    if text.lstrip().startswith(("[", "{")):
+        why = "it is JSON, but no bill that is known here with one object a line"
+        step = f"jq -c {'.[]' if text.lstrip().startswith('[') else '.'} {path} > {path.stem}-lines.json"
+        raise InvalidRequest(f"{path} is no cost export", why=why, next_step=step)
     names = tuple(name.strip() for name in header)
     if len(names) < 2:
         found = next((word for mark, word in OTHER_DELIMITERS.items() if names and mark in names[0]), "")
         why = f"its columns are separated by {found}; a FOCUS export has commas" if found else "its first line is no list of columns"
-        step = "export it as CSV with commas, or as Parquet" if found else "mcml cost ingest --help"
+        step = EXPORT if found else "mcml cost ingest --help"
         raise InvalidRequest(f"{path} is no FOCUS export", why=why, next_step=step)
     twice = sorted({name for name in names if [other.lower() for other in names].count(name.lower()) > 1})
     if twice or "" in names:
-        raise InvalidRequest(f"{path} is no FOCUS export", why=f"columns twice: {', '.join(twice)}" if twice else "a column has no name")
+        why = f"columns twice: {', '.join(twice)}" if twice else "a column has no name"
+        raise InvalidRequest(f"{path} is no FOCUS export", why=why, next_step=EXPORT)
     return names
+
+
+def _empty(path: Path) -> InvalidRequest:
+    why = "not even names of columns are in it: the export broke off, or has not been written yet"
+    return InvalidRequest(f"{path} is empty", why=why, next_step="download it again")
 
 
 def _chunks(path: Path, gzipped: bool) -> Iterator[bytes]:

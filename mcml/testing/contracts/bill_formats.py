@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from mcml.providers.api.bill_formats import BillFormat, BillFormats, Record
+from mcml.providers.api.bill_formats import BillFile, BillFormat, BillFormats, JoiningFormat, Record
 from mcml.providers.api.billing import FocusRow
 from mcml.testing.contracts.billing import CATEGORIES, NEVER_NULL, NULLABLE
 
@@ -60,6 +60,12 @@ class BillFormatsContract:
         """Nothing is kept from one delivery to the next; and what is read one by one is not held until the end."""
         assert _texts(mine.rows(records)) == _texts(mine.rows(iter(records)))
         assert _texts(mine.rows([])) == []
+
+    def test_the_files_of_one_export_are_its_rows(self, mine: BillFormat, records: Sequence[Record]) -> None:
+        """A format that has to know the files loses nothing between them; files may be read more than once."""
+        if isinstance(mine, JoiningFormat):
+            parts = [BillFile("part-0.csv", lambda: iter(records[:1])), BillFile("part-1.csv", lambda: iter(records[1:]))]
+            assert _texts(mine.joined(parts)) == _texts(mine.rows(records))
 
 
 def _texts(rows: Iterable[FocusRow]) -> list[str]:

@@ -1,5 +1,6 @@
 """What every ModelEndpoint promises."""
 
+from contextlib import suppress
 from dataclasses import replace
 from http.client import HTTPConnection
 from typing import Protocol
@@ -8,9 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from mcml.core.credential import SigningKeys
-from mcml.core.errors import Conflict, InvalidRequest, NotFound
+from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound
 from mcml.core.secret import Secret
 from mcml.providers.api.endpoint import Endpoint, EndpointRequest, InvokeTarget, ModelEndpoint
+from mcml.providers.api.endpoint_price import Priced
 from mcml.providers.api.endpoint_size import Sized
 
 
@@ -149,6 +151,14 @@ class EndpointContract:
         assert all(series.times > 0 for series in endpoints.series("fraud", "1").values())
         with pytest.raises(InvalidRequest):
             endpoints.size({"no-such-resource": "1"})
+
+    def test_what_has_no_price_says_why(self, endpoints: ModelEndpoint) -> None:
+        """Where it is `Priced`: nothing is free because nobody knows it; a price list that does not answer is an error of ours."""
+        if isinstance(endpoints, Priced):
+            with suppress(McmlError):
+                told = endpoints.replica_price("no-such-machine")
+                assert told.price is None
+                assert told.why
 
 
 def weights(endpoint: Endpoint) -> dict[str, int]:

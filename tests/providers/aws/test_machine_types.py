@@ -60,6 +60,15 @@ def test_what_real_types_have(types: dict[str, MachineType]) -> None:
         assert price.vcpus > 0, name
 
 
+def test_the_drivers_that_types_on_nitro_need_and_those_of_an_image(types: dict[str, MachineType]) -> None:
+    assert {name: types[name].requires for name in ("m4.large", "t2.micro", "m5.large", "c7g.large")} == {
+        "m4.large": (), "t2.micro": (), "m5.large": ("ENA", "NVMe"), "c7g.large": ("ENA", "NVMe")
+    }  # fmt: skip
+    said = {"InstanceId": "i-1", "InstanceType": "m4.large", "State": {"Name": "running"}, "LaunchTime": NOON}
+    assert to_instance(said).lacks == ("ENA",), "EC2 says it of those that are enabled only"
+    assert to_instance({**said, "EnaSupport": True}).lacks == ()
+
+
 def test_of_a_type_of_which_little_is_told() -> None:
     """None is for what is not told, never zero."""
     bare = machine_type_of({"VCpuInfo": {"DefaultVCpus": 2}, "MemoryInfo": {"SizeInMiB": 512}})

@@ -14,7 +14,8 @@ from typing import Any, Literal, cast
 from urllib.parse import parse_qs, quote, unquote
 
 from mcml.testing.stubs.azure_models import model, problems
-from mcml.testing.stubs.oci_registry import OciRegistryStub, Refusal
+from mcml.testing.stubs.oci_holdings import Refusal
+from mcml.testing.stubs.oci_registry import OciRegistryStub
 from mcml.testing.stubs.oci_requests import Handler
 from tests.providers.azure.conftest import token
 

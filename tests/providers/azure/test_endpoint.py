@@ -2,14 +2,20 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mcml.core.clock import utc_now
 from mcml.core.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound, QuotaExceeded, Usage
+from mcml.cost.live import Doors, Place, look
 from mcml.providers.api.endpoint import EndpointRequest, ModelEndpoint
+from mcml.providers.api.endpoint_price import Priced
 from mcml.providers.azure.endpoint import MlEndpoint, spread
+from mcml.providers.azure.instances import AzureInstances
 from mcml.providers.azure.ml_workspace import Workspace, ml_name
 from mcml.providers.azure.object_store import AzureObjectStore
 from mcml.providers.azure.session import Session
@@ -17,7 +23,9 @@ from mcml.testing.contracts.endpoint import EndpointContract, MakeRequest, weigh
 from mcml.testing.contracts.object_store import content
 from mcml.testing.stubs.azure_arm import ArmError, ArmStub
 from mcml.testing.stubs.faults import Answer, Fault, FaultProxy, Reset
+from tests.providers.azure import prices_stub
 from tests.providers.azure.azurite_server import Server
+from tests.providers.azure.compute_world import ComputeWorld
 from tests.providers.azure.conftest import PASSING, GivenToken, MakeSession, management_session
 from tests.providers.azure.ml_stub import Ml
 
@@ -74,6 +82,24 @@ def test_what_is_made(endpoints: MlEndpoint, ml: Ml) -> None:
     assert environment["inferenceConfig"]["scoringRoute"] == {"path": "/v2/models/fraud/infer", "port": 8080}
     assert made.variants[0].address == f"https://{endpoint['name']}.westeurope.inference.ml.azure.com"
     assert (made.variants[0].machine, made.variants[0].replicas) == ("Standard_NC4as_T4_v3", 2)
+
+
+def test_it_costs_what_its_machines_do(arm: ArmStub, ml: Ml, make_session: MakeSession) -> None:
+    """Azure ML takes nothing on top: the price is that of the VM, from the retail prices, and the plan's size is what is made."""
+    ComputeWorld(arm)
+    with prices_stub.serving() as url:
+        session = management_session(make_session, arm.url, workspace="ml", prices=url)
+        endpoints, instances = MlEndpoint(Workspace(session), "az-weu"), AzureInstances(session, "westeurope", "az-weu")
+        resources = {"machine": "Standard_D4s_v3", "replicas": "3"}
+        endpoints.create(replace(request("fraud", "1"), resources=resources))
+        (held,) = look(Place("azure", "az-weu", "westeurope"), Doors(instances, endpoints=endpoints), lambda *sku: None, utc_now())
+    assert not isinstance(endpoints, Priced)
+    assert (held.machine, held.count, held.hourly, held.model) == ("Standard_D4s_v3", 3, Decimal("0.72"), "fraud")
+    assert held.price is not None
+    assert held.price.source == "price list of azure"
+    size = endpoints.size(resources)
+    assert (size.machine, size.type, size.replicas) == ("Standard_D4s_v3", "Standard_D4s_v3", 3)
+    assert endpoints.size({}).machine == "Standard_DS3_v2"
 
 
 def test_two_targets_do_not_see_each_other(endpoints: MlEndpoint, session: Session) -> None:

@@ -102,7 +102,7 @@ def test_what_is_asked_for_a_spot_machine(instances: AzureInstances, arm: ArmStu
     login = said["osProfile"]
     assert "adminPassword" not in login
     assert login["linuxConfiguration"]["ssh"]["publicKeys"][0]["keyData"].startswith("ssh-rsa ")
-    assert "exec python train.py --name 'a b'" in base64.b64decode(login["customData"]).decode()
+    assert "python train.py --name 'a b'\\nshutdown -h now" in base64.b64decode(login["customData"]).decode()
     assert put.headers["if-none-match"] == "*"
     assert put.body["tags"]["managed-by"] == "mcml"
 
@@ -112,7 +112,7 @@ def test_what_is_asked_for_a_machine_on_demand(instances: AzureInstances, arm: A
     (put,) = arm.sent("PUT")
     said = put.body["properties"]
     assert (said["priority"], said.get("evictionPolicy"), said.get("billingProfile")) == ("Regular", None, None)
-    assert "exec python train.py" in base64.b64decode(said["osProfile"]["customData"]).decode()
+    assert "\\npython train.py" in base64.b64decode(said["osProfile"]["customData"]).decode()
     assert (made.spot, made.state) == (False, "running")
 
 
@@ -302,6 +302,7 @@ def test_small_things() -> None:
     assert image_reference(IMAGE)["sku"] == "server"
     config = json.loads(base64.b64decode(first_boot(["sleep", "1"])).decode().partition("\n")[2])
     assert config["write_files"][0]["path"].startswith("/var/lib/cloud/scripts/per-boot/")
+    assert config["write_files"][0]["content"] == "#!/bin/sh\nsleep 1\nshutdown -h now\n", "what has ended does not go on to cost"
 
 
 def test_rows_of_other_units_and_currencies_do_not_count() -> None:

@@ -127,7 +127,7 @@ def test_where_requests_go(
     at_google = opened(make_session(endpoint=""), REGION, TARGET)
     assert at_google._vertex.url == "https://europe-west1-aiplatform.googleapis.com"
     (told,) = endpoints.describe("fraud")[0].variants
-    assert (told.address, told.machine, told.replicas) == (f"{stub.url}/v1/{path}", "e2-standard-2", 1)
+    assert (told.address, told.machine, told.replicas) == (f"{stub.url}/v1/{path}", "vertex e2-standard-2", 1)
 
 
 def test_the_client_goes_to_the_regions_host(make_session: MakeSession) -> None:

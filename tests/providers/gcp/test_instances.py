@@ -109,7 +109,7 @@ def test_what_a_spot_machine_is_made_of(stub: DiscoveryStub, world: ComputeWorld
     assert body["scheduling"] == {
         "provisioningModel": "SPOT", "instanceTerminationAction": "STOP", "automaticRestart": False, "onHostMaintenance": "TERMINATE",
     }  # fmt: skip
-    assert body["metadata"]["items"] == [{"key": "startup-script", "value": "#!/bin/sh\nexec python -m 'train it'\n"}]
+    assert body["metadata"]["items"] == [{"key": "startup-script", "value": "#!/bin/sh\npython -m 'train it'\nshutdown -h now\n"}]
     assert body["serviceAccounts"][0]["email"].startswith("runner@")
     assert body["networkInterfaces"] == [{"network": "global/networks/default"}]
 
@@ -123,7 +123,7 @@ def test_what_a_machine_on_demand_is_made_of(
     (call,) = stub.calls("instances.insert")
     assert call.body["scheduling"] == {"provisioningModel": "STANDARD", "automaticRestart": True, **more}
     assert call.body["metadata"]["items"][0]["key"] == "startup-script"
-    assert (made.spot, made.state) == (False, "running")
+    assert (made.spot, made.state, made.account) == (False, "running", "stub-project"), "two projects may have machines of one name"
 
 
 def test_a_spot_machine_that_is_stopping_has_half_a_minute(world: ComputeWorld, make: Callable[..., GcpInstances]) -> None:

@@ -94,7 +94,7 @@ def stub(google: GoogleStub) -> Iterator[DiscoveryStub]:
 @pytest.fixture
 def oci() -> Iterator[OciRegistryStub]:
     seconds = iter(range(1_000_000))
-    known = [f"{PROJECT}/{name}" for name in ("models/fraud", "models/teams/risk", "more/other")]
+    known = {f"{PROJECT}/{name}" for name in ("models/fraud", "models/teams/risk", "more/other")}
     with OciRegistryStub(challenge="bearer", known=known, clock=lambda: START + timedelta(seconds=next(seconds))) as standing:
         yield standing
 
