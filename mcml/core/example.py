@@ -61,6 +61,7 @@ VALUES: dict[str, Any] = {
         "body_limit": 32,
         "log_size": 64,
         "logs_kept": 3,
+        "trusted_proxies": 0,
         "tracing": {"endpoint": "http://127.0.0.1:4318/v1/traces", "percent": 1},
     },
     "cost": {
@@ -96,6 +97,7 @@ VALUES: dict[str, Any] = {
                         "at": 100,
                         "do": "stop-idle",
                         "match": {"environment": "dev"},
+                        "kinds": ["instances", "groups"],
                         "targets": ["aws-use1"],
                         "idle": {
                             "lasts": "2h",

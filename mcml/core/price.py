@@ -1,8 +1,11 @@
 """A price as the router and the ledger speak of it: what one unit costs, who said so, and as of when."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+
+STALE_AFTER = timedelta(days=90)
+"""An older price says nothing about today: it is said to be old, and no saving is claimed by it."""
 
 
 @dataclass(frozen=True)

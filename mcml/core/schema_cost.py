@@ -118,11 +118,14 @@ class BudgetAction(Strict):
 
     at: float = Field(gt=0, description="Once this share of the amount is spent, in percent.", examples=[100])
     do: Literal["stop-idle", "refuse-gpu-deploys"] = Field(
-        description="stop-idle: machines that carry the tags of `match` are stopped while they idle. refuse-gpu-deploys: `mcml deploy` "
+        description="stop-idle: what carries the tags of `match` is stopped while it idles. refuse-gpu-deploys: `mcml deploy` "
         "starts no new version on a GPU, of models that the budget is for, until the period ends."
     )
     match: dict[str, str] = Field(
         default_factory=dict, description="stop-idle: the tags that the machines all carry.", examples=[{"environment": "dev"}]
+    )
+    kinds: tuple[Literal["instances", "groups"], ...] = Field(
+        default=("instances",), min_length=1, description="stop-idle: what is meant; a group idles when each of its machines does."
     )
     targets: tuple[str, ...] = Field(default=(), description="stop-idle: where; empty: on all targets.", examples=[["eu-1"]])
     idle: Idle = Field(default=IDLE, description="stop-idle: when a machine idles.")

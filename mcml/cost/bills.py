@@ -1,11 +1,12 @@
 """Bills in a provider's own columns: which of the files are one, by their header, and their rows of FOCUS; the rest is taken for FOCUS."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mcml.core.errors import InvalidRequest
-from mcml.providers.api.bill_formats import BillFormat, Record
+from mcml.providers.api.bill_formats import BillFile, BillFormat, JoiningFormat, Record
 from mcml.providers.api.billing import REFUSED, FocusRow
 from mcml.store.ledger.records import RecordFile, columns, look, read
 
@@ -40,7 +41,7 @@ class Bill:
         """
         place = _Place()
         try:
-            for row in self.format.rows(self._records(place)):
+            for row in self._rows(place):
                 why = row.get(REFUSED)
                 yield {**row, REFUSED: f"{place.path.name}, row {place.row}: {why}"} if why and place.row else row
         except InvalidRequest as wrong:
@@ -49,12 +50,18 @@ class Bill:
             message = f"cannot read {place.path}, row {place.row}: {wrong.message}"
             raise InvalidRequest(message, why=wrong.why, next_step=wrong.next_step) from wrong
 
-    def _records(self, place: _Place) -> Iterator[Record]:
-        for file in self.files:
-            for number, record in enumerate(read(file), 1):
-                place.path, place.row = file.source.path, number
-                yield record
-                place.row = 0
+    def _rows(self, place: _Place) -> Iterable[FocusRow]:
+        if len(self.files) > 1 and isinstance(self.format, JoiningFormat):
+            return self.format.joined([BillFile(str(file.source.path), partial(_records, (file,), place)) for file in self.files])
+        return self.format.rows(_records(self.files, place))
+
+
+def _records(files: Sequence[RecordFile], place: _Place) -> Iterator[Record]:
+    for file in files:
+        for number, record in enumerate(read(file), 1):
+            place.path, place.row = file.source.path, number
+            yield record
+            place.row = 0
 
 
 def native(paths: Sequence[Path], formats: Callable[[], Sequence[BillFormat]]) -> tuple[list[Bill], list[Path]]:

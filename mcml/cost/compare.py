@@ -57,9 +57,10 @@ class Holding:
 class Here:
     """A model on a target, in one currency (empty: neither a price nor a cost is known).
 
-    `hourly` is the list price of what it holds now, None when it holds nothing or the price is not known; `requests`, their share of all
-    that were counted, and the usage cost of 1,000 of them are of the span that was asked for. `proposed` is what right-sizing would have it
-    hold, at the list price `proposed_hourly`; empty, with `unproposed`, where nothing can be said.
+    `hourly` is the list price of what it holds now, None when it holds nothing or the price is not known. `cost` (None: no rows carry the
+    model and this target), `requests`, their share of all that were counted, and the usage cost of 1,000 of them are what the ledger has of
+    the span that was asked for. Without a target, `provider` and `region` are those of the rows. `proposed` is what right-sizing would have
+    it hold, at the list price `proposed_hourly`; empty, with `unproposed`, where nothing can be said.
     """
 
     target: str
@@ -71,6 +72,7 @@ class Here:
     requests: int | None
     share: Decimal | None
     per_thousand: Decimal | None
+    cost: Decimal | None = None
     proposed: str = ""
     proposed_hourly: Decimal | None = None
     unproposed: str = ""
@@ -94,31 +96,44 @@ class There:
     assumed: str = ""
 
 
+BY = ("model", "target", "provider", "region")
+"""The dimensions that the ledger must be asked for."""
+_Key = tuple[str, str, str, str]
+"""Target, currency, and of rows without a target their provider and region, which else are the target's."""
+
+
 def here(model: str, targets: Mapping[str, tuple[str, str]], held: Sequence[Held], costs: Sequence[ModelCost]) -> list[Here]:
     """Return a line for each target and currency that the model has something in, the most asked first.
 
-    `targets` are those of the settings as name to (provider, region); `costs` are by model and target. Raises NotFound when nobody knows
-    the model.
+    `targets` are those of the settings as name to (provider, region); `costs` are by BY. Raises NotFound when nobody knows the model.
     """
     mine = [each for each in held if each.model == model]
-    spent = {(str(cost.key[1] or ""), cost.currency): cost for cost in costs if cost.key[0] == model}
-    held_in = {(each.target, each.price.currency if each.price else "") for each in mine}
-    keys = held_in | set(spent)
-    keys |= {(target, "") for target in targets if target not in {key[0] for key in keys}}
+    spent: dict[_Key, list[ModelCost]] = {}
+    for cost in costs:
+        if cost.key[0] == model:
+            target, provider, region = (part or "" for part in cost.key[1:])
+            spent.setdefault((target, cost.currency, *(("", "") if target else (provider, region))), []).append(cost)
+    keys: set[_Key] = {(each.target, each.price.currency if each.price else "", "", "") for each in mine} | set(spent)
+    keys |= {(target, "", "", "") for target in targets if target not in {key[0] for key in keys}}
     if not keys:
         raise unknown("model with costs", model, sorted({str(cost.key[0]) for cost in costs if cost.key[0]}), next_step="mcml cost model")
-    asked = sum(cost.requests or 0 for cost in spent.values())
+    asked = sum(cost.requests or 0 for several in spent.values() for cost in several)
     places = {each.target: (each.place.provider, each.place.region) for each in mine} | dict(targets)
     lines = [
-        _here(key, places.get(key[0], ("", "")), [each for each in mine if each.target == key[0]], spent.get(key), asked) for key in keys
+        _here(key, places.get(key[0], key[2:]), [each for each in mine if each.target == key[0]], spent.get(key, ()), asked) for key in keys
     ]
-    return sorted(lines, key=lambda line: (-(line.requests or 0), line.target, line.currency))
+    return sorted(lines, key=_order)
 
 
-def _here(key: tuple[str, str], place: tuple[str, str], held: Sequence[Held], cost: ModelCost | None, asked: int) -> Here:
-    target, currency = key
+def _order(line: Here) -> tuple[object, ...]:
+    return -(line.requests or 0), line.target, line.currency, -(line.cost or 0), line.provider, line.region
+
+
+def _here(key: _Key, place: tuple[str, str], held: Sequence[Held], costs: Sequence[ModelCost], asked: int) -> Here:
+    target, currency = key[:2]
     priced = [each for each in held if each.price and each.price.currency == currency]
-    requests = cost.requests if cost else None
+    counted = [cost.requests for cost in costs if cost.requests is not None]
+    requests = sum(counted) if counted else None
     return Here(
         target=target,
         provider=place[0],
@@ -128,7 +143,8 @@ def _here(key: tuple[str, str], place: tuple[str, str], held: Sequence[Held], co
         currency=currency,
         requests=requests,
         share=percent(Decimal(requests), Decimal(asked)) if requests else None,
-        per_thousand=per_thousand(cost.metered, requests) if cost and requests else None,
+        per_thousand=per_thousand(total(cost.metered for cost in costs), requests) if requests else None,
+        cost=tidy(total(cost.cost for cost in costs)) if costs else None,
     )
 
 

@@ -60,7 +60,7 @@ def proposed(held: Sequence[Held], judged: Judged) -> tuple[list[Held], str]:
 
 
 def _served(held: Held, advice: Advice | None) -> Held:
-    return replace(held, machine=advice.machine, price=None) if advice is not None and advice.machine else held
+    return replace(held, machine=advice.machine, price=advice.price) if advice is not None and advice.machine else held
 
 
 def _why_served(held: Held, advice: Advice | None, judged: Judged) -> str:

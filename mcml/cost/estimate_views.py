@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from mcml.core.view import Block, Column, Document, Section, State, Table
 from mcml.cost.estimate import Estimated
 from mcml.cost.live import Held
-from mcml.cost.live_views import unpriced
+from mcml.cost.live_views import old_prices, unpriced
 from mcml.cost.truth import DayError, UsualError
 
 NO_TRUTH = "no estimate has been covered by a bill yet: estimate now, and ingest the bill when it has come"
 
 
 def estimated(results: Sequence[Estimated], *, dry_run: bool) -> Document:
-    """Show what was added for each provider and currency, and what runs without a price."""
+    """Show what was added for each provider and currency, and what runs without a price, or with an old one."""
     columns = (
         Column("provider", "Provider"),
         Column("account", "Account"),
@@ -26,6 +26,7 @@ def estimated(results: Sequence[Estimated], *, dry_run: bool) -> Document:
     items = [item for result in results for item in _items(result, dry_run=dry_run)]
     without: list[Held] = [held for result in results for held in result.unpriced]
     blocks: list[Block] = [Table(columns, items, empty="no target to ask: name one in mcml.toml"), *unpriced(without)]
+    blocks += [line for result in results for line in old_prices(result.priced, result.until)]
     return Document("EstimateResult", items, blocks)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from mcml.core.fact import Fact
 from mcml.core.report import Reporter
 from mcml.cost.bills import Bill
+from mcml.cost.quarantine import SAMPLE_NAME
 from mcml.providers.api.billing import Billing, Period
 from mcml.store import prices
 from mcml.store.db import Store
@@ -17,7 +18,6 @@ from mcml.store.ledger.intake import Ingested, Intake
 from mcml.store.ledger.manifest import Delivery
 
 SAMPLE = Path(__file__).parent / "samples" / "focus_1_0_real_anonymised_1000.csv.gz"
-SAMPLE_NAME = "FOCUS sample"
 
 
 def ingest_files(intake: Intake, store: Store, paths: Sequence[Path], reporter: Reporter, *, origin: str = "") -> Ingested:
@@ -30,10 +30,11 @@ def ingest_files(intake: Intake, store: Store, paths: Sequence[Path], reporter: 
     return _told(intake, store, intake.files(paths, origin=origin), reporter, name)
 
 
-def ingest_bill(intake: Intake, store: Store, bill: Bill, reporter: Reporter) -> Ingested:
+def ingest_bill(intake: Intake, store: Store, bill: Bill, reporter: Reporter, *, origin: str = "") -> Ingested:
     """Book a provider's bill in its own format as one delivery, like `ingest_files`. Raises what `Bill.rows` and `Intake.rows` raise."""
-    reporter.start(bill.name, bill.format.name)
-    return _told(intake, store, intake.rows(bill.rows(), origin=bill.name), reporter, bill.name)
+    name = origin or bill.name
+    reporter.start(name, bill.format.name)
+    return _told(intake, store, intake.rows(bill.rows(), origin=name), reporter, name)
 
 
 def ingest_sample(intake: Intake, store: Store, reporter: Reporter) -> Ingested:

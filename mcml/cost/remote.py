@@ -1,8 +1,17 @@
 """Exports in a bucket: which files are one delivery, fetched to a folder beside the ledger, each version of a file once.
 
-Where an AWS Data Export lies (`metadata/BILLING_PERIOD=YYYY-MM/NAME-Manifest.json`, written after the data,
-https://docs.aws.amazon.com/cur/latest/userguide/dataexports-export-delivery.html) the newest manifest of each export and month says which
-files are its bill, and files that it does not name are older deliveries. All other exports below the prefix are one delivery.
+A bucket often keeps each version of a month: to add them up would count the month several times. So where manifests lie, they say which
+files are the bill, and files below an export that none of them names are older versions:
+
+- AWS Data Exports, `metadata/BILLING_PERIOD=YYYY-MM/NAME-Manifest.json`, written after the data
+  (https://docs.aws.amazon.com/cur/latest/userguide/dataexports-export-delivery.html), and the legacy report's
+  `YYYYMMDD-YYYYMMDD/NAME-Manifest.json` (understanding-report-versions.html, there): the newest of each export and month is a delivery;
+- Azure's exports, `YYYYMMDD-YYYYMMDD/RUN/manifest.json`
+  (https://learn.microsoft.com/azure/cost-management-billing/costs/tutorial-improved-exports): the newest run of each export and its days
+  counts. All of them are one delivery, as weeks make up a month, and the actual and the amortized cost are two exports of one bill.
+
+Azure's older exports have no manifest: of files `YYYYMMDD-YYYYMMDD/NAME_GUID.csv` the newest counts. All other exports below the prefix are
+one delivery.
 """
 
 import hashlib
@@ -10,16 +19,28 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
-from mcml.core.errors import Conflict, InvalidRequest, NotFound
+from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound
 from mcml.core.report import Reporter
 from mcml.providers.api.object_store import ObjectStat, ObjectStore
 
 EXPORTS = (".csv", ".csv.gz", ".parquet")
-_MANIFEST = re.compile(r"(?P<export>.*?)/?metadata/(?P<month>billing_period=\d{4}-\d{2})/(?:.*/)?[^/]*manifest\.json", re.IGNORECASE)
+_DAYS = r"(?P<days>\d{8}-\d{8})"
+_MANIFESTS = tuple(
+    re.compile(rf"(?P<export>.*?)/?{pattern}", re.IGNORECASE)
+    for pattern in (
+        r"metadata/(?P<days>billing_period=\d{4}-\d{2})/(?:.*/)?[^/]*manifest\.json",
+        rf"(?<![^/]){_DAYS}/(?:[^/]+/)*[^/]*manifest\.json",
+    )
+)
+_RUN = re.compile(r"(?P<days>(?:.*/)?\d{8}-\d{8})/[^/]+_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.csv", re.IGNORECASE)
+_VERSION = re.compile(r"(?P<month>(?P<export>.*?)/?data/billing_period=\d{4}-\d{2})/(?P<version>[^/=]+)/.*", re.IGNORECASE)
 _DIGESTS = {"md5": hashlib.md5, "sha1": hashlib.sha1, "sha256": hashlib.sha256}
 
 
@@ -35,11 +56,24 @@ class Place:
 
 @dataclass(frozen=True)
 class Fetched:
-    """One delivery: its files here, its name for a person, and how many of the files were here already."""
+    """One delivery: its files here, its name for a person, how many of the files were here already, and where each came from."""
 
     origin: str
     paths: tuple[Path, ...]
     kept: int = 0
+    addresses: Mapping[Path, str] = field(default_factory=dict)
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Let an error name the objects, not the files that they were fetched to."""
+        try:
+            yield
+        except McmlError as failed:
+            for path, address in self.addresses.items():
+                failed.message, failed.why, failed.next_step = (
+                    text.replace(str(path), address) for text in (failed.message, failed.why, failed.next_step)
+                )
+            raise
 
 
 def fetch(place: Place, folder: Path, reporter: Reporter) -> list[Fetched]:
@@ -63,35 +97,96 @@ def _below(prefix: str, found: Iterable[ObjectStat]) -> list[ObjectStat]:
     return [stat for stat in found if prefix.endswith("/") or not prefix or stat.key == prefix or stat.key.startswith(f"{prefix}/")]
 
 
+@dataclass(frozen=True)
+class _Manifest:
+    """A manifest that was read: of which export and days, and the keys of the files that it names."""
+
+    export: str
+    days: str
+    stat: ObjectStat
+    keys: tuple[str, ...]
+    is_azure: bool
+
+
 def _deliveries(place: Place, found: Sequence[ObjectStat]) -> Iterator[tuple[str, list[ObjectStat]]]:
-    newest: dict[tuple[str, str], ObjectStat] = {}
-    for stat in found:
-        match = _MANIFEST.fullmatch(stat.key)
-        if match:
-            key = match["export"], match["month"].lower()
-            newest[key] = max(stat, newest.get(key, stat), key=lambda each: each.modified)
-    for stat in sorted(newest.values(), key=lambda each: each.modified):
-        yield f"{place.address.split('://')[0]}://{place.bucket}/{stat.key}", _named(place, stat, found)
-    roots = tuple(f"{export}/" if export else "" for export, _ in newest)
-    if others := [stat for stat in found if stat.key.lower().endswith(EXPORTS) and not (roots and stat.key.startswith(roots))]:
+    known = {stat.key: stat for stat in found}
+    manifests = [_read(place, *each) for each in _newest(found)]
+    of_azure = [each for each in manifests if each.is_azure]
+    for each in manifests:
+        if not each.is_azure:
+            yield f"{place.address.split('://')[0]}://{place.bucket}/{each.stat.key}", _named(each, known)
+    if of_azure:
+        _check_apart(of_azure)
+        yield place.address, [stat for each in of_azure for stat in _named(each, known)]
+    roots = tuple(f"{each.export}/" if each.export else "" for each in manifests)
+    others = [stat for stat in found if stat.key.lower().endswith(EXPORTS) and not (roots and stat.key.startswith(roots))]
+    if others := _newest_runs(others):
+        _check_versions(place, others)
         yield place.address, others
 
 
-def _named(place: Place, manifest: ObjectStat, found: Sequence[ObjectStat]) -> list[ObjectStat]:
-    """Return the files that a manifest names."""
-    known, name = {stat.key: stat for stat in found}, f"the manifest {manifest.key}"
+def _newest(found: Sequence[ObjectStat]) -> list[tuple[str, str, ObjectStat]]:
+    """Return the newest manifest of each export and its days, oldest first."""
+    newest: dict[tuple[str, str], ObjectStat] = {}
+    for stat in found:
+        match = next(filter(None, (pattern.fullmatch(stat.key) for pattern in _MANIFESTS)), None)
+        if match:
+            key = match["export"], match["days"].lower()
+            newest[key] = max(stat, newest.get(key, stat), key=lambda each: each.modified)  # of two at once the later by name
+    return sorted(((*key, stat) for key, stat in newest.items()), key=lambda each: each[2].modified)
+
+
+def _read(place: Place, export: str, days: str, stat: ObjectStat) -> _Manifest:
     try:
-        said = json.loads(b"".join(place.store.read(place.bucket, manifest.key)))
-        keys = [re.sub(r"^s3://[^/]*/", "", file) for file in said.get("dataFiles") or said.get("reportKeys") or []]
-    except (ValueError, AttributeError, TypeError) as broken:
-        raise InvalidRequest(f"cannot read {name}", why=str(broken), next_step="wait for the next delivery") from broken
-    if gone := [key for key in keys if key not in known]:
-        raise Conflict(f"{name} names {gone[0]}, which is not there", why="a delivery is being written", next_step="try again later")
-    return [known[key] for key in keys]
+        said = json.loads(b"".join(place.store.read(place.bucket, stat.key)))
+        named = said.get("dataFiles") or said.get("reportKeys") or []
+        blobs = [blob["blobName"] for blob in said.get("blobs") or []]
+        keys = tuple(re.sub(r"^s3://[^/]*/", "", file) for file in [*named, *blobs])
+    except (ValueError, AttributeError, TypeError, KeyError) as broken:
+        why, step = str(broken), "wait for the next delivery"
+        raise InvalidRequest(f"cannot read the manifest {stat.key}", why=why, next_step=step) from broken
+    return _Manifest(export, days, stat, keys, "blobs" in said)
+
+
+def _named(manifest: _Manifest, known: Mapping[str, ObjectStat]) -> list[ObjectStat]:
+    """Return the files that a manifest names. Raises Conflict when one is not there."""
+    if gone := [key for key in manifest.keys if key not in known]:
+        message = f"the manifest {manifest.stat.key} names {gone[0]}, which is not there"
+        raise Conflict(message, why="a delivery is being written", next_step="try again later")
+    return [known[key] for key in manifest.keys]
+
+
+def _check_apart(manifests: Sequence[_Manifest]) -> None:
+    """Raise InvalidRequest when two spans of days of one export have days in common."""
+    for before, after in pairwise(sorted(manifests, key=lambda each: (each.export, each.days))):
+        if before.export == after.export and after.days[:8] <= before.days[9:]:
+            why = f"{before.stat.key} and {after.stat.key} have days in common, which would count twice"
+            raise InvalidRequest(f"the runs under {before.export} overlap", why=why, next_step="name the folder of the days that you want")
+
+
+def _newest_runs(found: Sequence[ObjectStat]) -> list[ObjectStat]:
+    """Leave out the older runs of Azure exports without a manifest."""
+    newest: dict[str, ObjectStat] = {}
+    for stat in found:
+        if match := _RUN.fullmatch(stat.key):
+            newest[match["days"]] = max(stat, newest.get(match["days"], stat), key=lambda each: each.modified)
+    return [stat for stat in found if not (match := _RUN.fullmatch(stat.key)) or newest[match["days"]] is stat]
+
+
+def _check_versions(place: Place, found: Sequence[ObjectStat]) -> None:
+    """Raise InvalidRequest for several versions of one month of an AWS Data Export whose manifests are not below the prefix."""
+    versions: dict[str, set[str]] = defaultdict(set)
+    for stat in found:
+        if match := _VERSION.fullmatch(stat.key):
+            versions[match["month"]].add(match["version"])
+            if len(versions[match["month"]]) > 1:
+                root = f"{place.address.split('://')[0]}://{place.bucket}/{match['export']}/"
+                why = "its manifests, which tell the newest, are not below this prefix; all together would count twice"
+                raise InvalidRequest(f"{match['month']} has several versions", why=why, next_step=f"mcml cost ingest {root}")
 
 
 def _fetched(place: Place, home: Path, origin: str, files: Sequence[ObjectStat], reporter: Reporter) -> Fetched:
-    paths, kept = [], 0
+    paths, kept, bucket = [], 0, f"{place.address.split('://')[0]}://{place.bucket}"
     for stat in files:
         path = home / hashlib.sha256("\0".join((stat.key, stat.etag, stat.version, str(stat.size))).encode()).hexdigest()[:24]
         path /= stat.key.rpartition("/")[2]
@@ -102,7 +197,8 @@ def _fetched(place: Place, home: Path, origin: str, files: Sequence[ObjectStat],
             _fetch(place, stat, path)
             reporter.finish(stat.key, f"{stat.size} bytes")
         paths.append(path)
-    return Fetched(origin, tuple(paths), kept)
+    addresses = {path: f"{bucket}/{stat.key}" for path, stat in zip(paths, files, strict=True)}
+    return Fetched(origin, tuple(paths), kept, addresses)
 
 
 def _fetch(place: Place, listed: ObjectStat, path: Path) -> None:

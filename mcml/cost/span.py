@@ -67,14 +67,19 @@ def read(text: str, now: datetime) -> Span:
     return Span(start, end)
 
 
-def pair(since: Span, against: str, now: datetime) -> tuple[Span, Span]:
+def pair(since: Span, against: str, now: datetime, known: datetime | None = None) -> tuple[Span, Span]:
     """Return the span to compare and the one to compare it with: `previous`, or any that `read` reads.
 
     When one of them is not over yet, both are cut to the part of it that has passed, so that a half month is not compared with a whole
-    one.
+    one. `known`: when costs are asked for as they were at an earlier time (--as-of), that time, for no more had passed then. Raises Usage
+    for a span that had not begun: beside it, everything would seem to be gone.
     """
+    until = min(known or now, now)
     other = since.before if against == "previous" else read(against, now)
-    passed, gone = since.so_far(now), other.so_far(now)
+    for each in (since, other):
+        if each.start > until:
+            raise Usage(f"{each} {'had' if until < now else 'has'} not begun", next_step="compare what has been: last-month, 2026-09")
+    passed, gone = since.so_far(until), other.so_far(until)
     length = min((each.end - each.start for each, whole in ((passed, since), (gone, other)) if each != whole), default=None)
     return (passed, gone) if length is None else (passed.first(length), gone.first(length))
 

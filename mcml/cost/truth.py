@@ -5,9 +5,12 @@ meter is mostly right, and one good day not that it is mostly wrong. Pure but fo
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 
+from mcml.core.errors import NotFound
+from mcml.cost.rates.table import Rates
 from mcml.cost.window import prorated
 from mcml.store.ledger.book import Ledger
 from mcml.store.ledger.estimates import Truth, truths
@@ -77,7 +80,26 @@ def usual_errors(days: Sequence[DayError]) -> list[UsualError]:
 
 def usual_error(ledger: Ledger) -> Mapping[str, Decimal]:
     """Return how far off the estimates of each currency usually are, in percent; a currency without a covered estimate is not in it."""
-    return {each.currency: each.usual for each in usual_errors(day_errors(truths(ledger))) if each.service is None}
+    return _by_currency(day_errors(truths(ledger)))
+
+
+def usual_error_in(ledger: Ledger, rates: Rates, currency: str) -> Mapping[str, Decimal]:
+    """Return how far off the estimates of all currencies together usually are, each day by its rate; a day without a rate is left out."""
+    return _by_currency([each for day in day_errors(truths(ledger)) for each in _exchanged(day, rates, currency)])
+
+
+def _exchanged(day: DayError, rates: Rates, currency: str) -> list[DayError]:
+    if day.currency == currency:
+        return [day]
+    try:
+        rate = rates.of(day.currency, currency, date.fromisoformat(day.day)).value
+    except NotFound:
+        return []
+    return [replace(day, currency=currency, estimated=product(day.estimated, rate), billed=product(day.billed, rate))]
+
+
+def _by_currency(days: Sequence[DayError]) -> Mapping[str, Decimal]:
+    return {each.currency: each.usual for each in usual_errors(days) if each.service is None}
 
 
 def median(values: Sequence[Decimal]) -> Decimal:

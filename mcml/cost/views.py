@@ -1,13 +1,16 @@
 """What costs look like: values of this room in, documents out. Amounts stay Decimal, so JSON holds them to the last digit."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from mcml.core.view import Block, Column, Document, Level, Section, Series, State, Status, Table
+from mcml.core.price import STALE_AFTER
+from mcml.core.view import Block, Column, Document, Level, Section, Series, State, Status, Table, Text
 from mcml.cost.movers import Move, MoveTable
+from mcml.cost.quarantine import again
 from mcml.cost.report import CurrencyTable, Line, Report
 from mcml.cost.span import Span
 from mcml.store.ledger.book import Group, Refused
@@ -28,6 +31,8 @@ MONEY = (
     Column("effective_cost", "Effective", "money"),
     Column("share_percent", "Share", "percent"),
 )
+USUAL_ERROR = Column("usual_error", "Usual error", "percent")
+"""Of estimates; it is not known before a bill has covered one."""
 UNIT = (Column("requests", "Requests", "number"), Column("cost_per_thousand_requests", "Per 1,000", "money"))
 
 
@@ -44,7 +49,19 @@ def cost_report(report: Report, waiting: Sequence[Delivery] = (), errors: Mappin
     if rows:
         said = "1 row is" if rows == 1 else f"{rows} rows are"
         blocks.append(Status(State("quarantine", "warn"), f"{said} not in these sums: mcml cost quarantine"))
-    return Document("CostReport", items, tuple(blocks))
+    return Document("CostReport", items, tuple(blocks), metadata=_told([row for table in report.tables for row in _made_of(table, errors)]))
+
+
+def _made_of(table: CurrencyTable, errors: Mapping[str, Decimal]) -> list[dict[str, object]]:
+    """Return what a table is made of; only estimates have a usual error."""
+    off = errors.get(table.currency)
+    about = {"span": "all", "currency": table.currency}
+    return [{**about, **vars(source), "usual_error": off if source.source == ESTIMATE else None} for source in table.sources]
+
+
+def _told(sources: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
+    """Return what scripts see of sources."""
+    return {"sources": [{name: row[key] for name, key in SOURCE_FIELDS.items()} for row in sources]} if sources else {}
 
 
 def _item(by: Sequence[str], currency: str, line: Line) -> dict[str, object]:
@@ -109,11 +126,9 @@ def _sources(table: CurrencyTable, errors: Mapping[str, Decimal]) -> Section:
         Column("until", "Charges until", "time"),
         Column("ingested", "Ingested", "time"),
     )
-    rows: list[dict[str, object]] = [vars(source) for source in table.sources]
-    off = errors.get(table.currency)
-    if off is not None and any(source.source == ESTIMATE for source in table.sources):
-        columns += (Column("usual_error", "Usual error", "percent"),)
-        rows = [row | {"usual_error": off if row["source"] == ESTIMATE else None} for row in rows]
+    rows = _made_of(table, errors)
+    if any(row["source"] == ESTIMATE for row in rows):
+        columns += (USUAL_ERROR,)
     if len(rows) > 1:
         newest = {"until": max(source.until for source in table.sources), "ingested": max(source.ingested for source in table.sources)}
         rows.append({"source": "all", "billed": table.billed, "effective": table.effective, "share": None, **newest})
@@ -142,18 +157,20 @@ def with_sources(document: Document, spans: Mapping[str, Sequence[Group]], error
             whole = total(each.effective for each in groups if each.currency == group.currency)
             amounts = {"effective": tidy(group.effective), "share": percent(group.effective, whole)}
             off = errors.get(group.currency) if group.key[0] == ESTIMATE else None
-            rows.append({"span": span, "currency": group.currency, "source": group.key[0], **amounts, "usual_error": off})
+            until = min(group.last, group.ingested)
+            rows.append({"span": span, "currency": group.currency, "source": group.key[0], **amounts, "usual_error": off, "until": until})
+    several = len(spans) > 1  # of two that are compared, a bill that is not complete yet would look like a drop
     columns = (
-        *([Column("span", "Span")] if len(spans) > 1 else []),
+        *([Column("span", "Span")] if several else []),
         Column("source", "Source"),
         Column("currency", "Currency"),
         Column("effective", "Effective", "money"),
         Column("share", "Share", "percent"),
-        *([Column("usual_error", "Usual error", "percent")] if any(row["usual_error"] is not None for row in rows) else []),
+        *([USUAL_ERROR] if any(row["source"] == ESTIMATE for row in rows) else []),
+        *([Column("until", "Charges until", "time")] if several else []),
     )
     made_of = Section("What these costs are made of", (Table(columns, rows),))
-    told = {"sources": [{name: row[key] for name, key in SOURCE_FIELDS.items()} for row in rows]}
-    return replace(document, blocks=(*document.blocks, made_of), metadata={**document.metadata, **told}) if rows else document
+    return replace(document, blocks=(*document.blocks, made_of), metadata={**document.metadata, **_told(rows)}) if rows else document
 
 
 def comparison(by: Sequence[str], tables: Sequence[MoveTable], before: Span, after: Span) -> Document:
@@ -181,11 +198,16 @@ def _move(by: Sequence[str], currency: str, move: Move) -> dict[str, object]:
 _FATES: Mapping[str, Level] = {"new": "warn", "gone": "idle", "up": "warn", "same": "idle"}
 
 
+def _titled(span: Span) -> str:
+    """A month by its number: beside `2026-09`, nobody has to guess which one `last-month` is."""
+    return f"{span.start:%Y-%m}" if span.months == 1 else str(span)
+
+
 def _moves(by: Sequence[str], table: MoveTable, before: Span, after: Span) -> Section:
     columns = (
         *(Column(name, name.capitalize()) for name in by),
-        Column("before", str(before), "money"),
-        Column("after", str(after), "money"),
+        Column("before", _titled(before), "money"),
+        Column("after", _titled(after), "money"),
         Column("delta", "Change", "money"),
         Column("delta_percent", "Change %", "percent"),
         Column("fate", "", "state"),
@@ -268,8 +290,8 @@ def _result(result: Ingested, *, dry_run: bool) -> dict[str, object]:
     }
 
 
-def quarantine(rows: Sequence[Refused]) -> Document:
-    """Show refused rows: where each stood and what is wrong with it; the row itself is in the JSON."""
+def quarantine(rows: Sequence[Refused], waiting: Sequence[Delivery] = (), providers: Collection[str] = ()) -> Document:
+    """Show refused rows: where each stood and what is wrong with it; the row itself is in the JSON. `waiting` is whose they are."""
     columns = (
         Column("file", "File"),
         Column("row", "Row", "number"),
@@ -289,11 +311,17 @@ def quarantine(rows: Sequence[Refused]) -> Document:
         }
         for row in rows
     ]
-    return Document("QuarantinedRowList", items, (Table(columns, items, empty="no row is in quarantine"),))
+    deliveries = [{"origin": each.origin, "rows": each.quarantined, "again": again(each, providers)} for each in waiting]
+    steps = dict.fromkeys(str(each["again"]) for each in deliveries)
+    blocks: list[Block] = [Table(columns, items, empty="no row is in quarantine")]
+    if deliveries:
+        title = "The rows as they were: mcml cost quarantine -o json. Mended under the same name they come in with"
+        blocks.append(Section(title, tuple(Text(step, verbatim=True) for step in steps)))
+    return Document("QuarantinedRowList", items, blocks, metadata={"deliveries": deliveries} if deliveries else {})
 
 
-def catalogue(known: Sequence["CataloguePrice"]) -> Document:
-    """Show the newest price of every SKU, with where and when it was read."""
+def catalogue(known: Sequence["CataloguePrice"], now: datetime) -> Document:
+    """Show the newest price of every SKU, with where and when it was read, and which of them are too old to claim a saving by."""
     columns = (
         Column("provider", "Provider"),
         Column("region", "Region"),
@@ -315,8 +343,12 @@ def catalogue(known: Sequence["CataloguePrice"]) -> Document:
             "unit": each.price.unit,
             "source": each.price.source,
             "as_of": each.price.as_of,
+            "stale": now - each.price.as_of > STALE_AFTER,
         }
         for each in known
     ]
     empty = "no price is known yet; bring some in with: mcml cost ingest --provider local"
-    return Document("PriceList", items, (Table(columns, items, empty=empty),))
+    old = sum(1 for item in items if item["stale"])
+    said = f"{old} of {len(items)} prices are older than {STALE_AFTER.days} days: no saving is claimed by them (stale, with -o json)"
+    stale = [Status(State("stale", "warn"), said)] if old else []
+    return Document("PriceList", items, (Table(columns, items, empty=empty), *stale))

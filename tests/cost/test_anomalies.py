@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcml.cli.main import main
@@ -60,6 +60,28 @@ def test_a_service_that_ends_while_the_bill_goes_on_is_a_drop_and_a_bill_that_en
     web = quiet(key=("web",))
     assert [each.finding.kind for each in scan.scan(("service",), [*quiet()[:70], *web], Limits())] == ["drop"]
     assert scan.scan(("service",), [*quiet()[:70], *web[:70]], Limits()) == []
+
+
+def test_a_provider_that_has_left_does_not_blind_the_scopes_it_was_in() -> None:
+    """One of two clouds was given up long ago: its bill will never have the days since, and still a spike is told, and its end."""
+    after = 120
+    kept = [group(at, "1000" if at == after - 10 else "100") for at in range(after)]
+    gone = [each._replace(key=("db", "Gone", "billed", each.key[-1])) for each in quiet()[:30]]
+    assert [each.finding.kind for each in scan.scan(("service",), [*kept, *gone], Limits())] == ["spike", "drop"]
+    late = [each for each in gone if str(each.key[-1]) < "2026-07-30"]
+    assert scan.scan(("service",), [*kept[:35], *late], Limits()) == [], "a bill that is only late is waited for"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 40), st.integers(0, scan.RIPENING), st.integers(0, 16), st.booleans())
+def test_a_bill_that_is_not_there_yet_is_never_a_drop(missing: int, partial: int, rows: int, estimated: bool) -> None:
+    """One of two clouds of a scope lacks its newest days, and of those before only some rows are there, with or without estimates."""
+    end = LENGTH - missing
+    few = [group(at, str(rows * 100 // 24), rows=rows or 1) for at in range(end - partial, end)]
+    late = [*(group(at, "100") for at in range(end - partial)), *few]
+    ahead = [group(at, "3", source="estimate", rows=2) for at in range(end - partial, LENGTH)] if estimated else []
+    other = [each._replace(key=("db", "Late", *each.key[2:])) for each in [*late, *ahead]]
+    assert scan.scan(("service",), [*quiet(), *other], Limits()) == []
 
 
 def test_a_day_is_complete_when_a_charge_ends_after_it_and_its_rows_are_there() -> None:

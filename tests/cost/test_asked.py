@@ -195,7 +195,7 @@ def test_coverage_names_the_services_that_lack_most(items: Asked, project: Path)
     assert (team["covered_percent"], team["uncovered_cost"], tag["covered_percent"]) == ("90.9", "1", "0.0")
     assert items("report", *(word for text in team["where"] for word in ("--where", text)))[0]["effective_cost"] == "1"
     shown = run(["cost", "coverage", "--month", "2026-09"], cwd=project, terminal=True)
-    assert "Machines (9.1 %)" in shown.out
+    assert "Machines (9.1 % of it)" in shown.out
     assert "no commitment in this span" in shown.out
     assert run(["cost", "coverage", "--month", "2026-09", "-q"], cwd=project).out.splitlines()[1].startswith("team\tUSD\t90.9\t10\t1\t")
 

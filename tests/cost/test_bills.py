@@ -169,15 +169,6 @@ def test_an_actual_bill_of_azure(tmp_path: Path) -> None:
     assert amounts(tmp_path) == {("EUR", "Usage"): Decimal("2.5"), ("EUR", "Purchase"): Decimal(100), ("EUR", "Tax"): Decimal(4)}
 
 
-def test_actual_and_amortized_lines_are_not_added_up(tmp_path: Path) -> None:
-    actual = write(tmp_path / "actual.csv", [azure("2.5"), azure("100", "Purchase", **PLAN)])
-    amortized = write(tmp_path / "amortized.csv", [azure("2.5"), azure("1.25", **PLAN)])
-    with pytest.raises(InvalidRequest, match="an actual and an amortized export") as caught:
-        ingest(tmp_path / "ledger", actual, amortized)
-    assert "FocusCost" in caught.value.next_step
-    assert amounts(tmp_path / "ledger") == {}
-
-
 def aws(kind: str, cost: str = "1", **changes: str) -> dict[str, str]:
     return {
         "line_item_line_item_type": kind, "line_item_unblended_cost": cost, "line_item_currency_code": "USD",

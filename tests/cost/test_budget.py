@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -42,7 +43,7 @@ ONE_DAY = timedelta(days=1)
 def group(day: date, cost: str | Decimal, *, currency: str = "USD", source: str = "billed", charge: str = "Usage") -> Group:
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     amount = Decimal(cost)
-    return Group(currency, (source, day.isoformat(), charge, None), amount, amount, 1, None, start, start + ONE_DAY, start + 3 * ONE_DAY)
+    return Group(currency, (source, day.isoformat(), charge, None, "aws"), amount, amount, 1, None, start, start + ONE_DAY, start + 3 * ONE_DAY)
 
 
 def daily(cost: str, first: date, days: int) -> list[Group]:
@@ -297,6 +298,7 @@ def test_other_currencies_count_where_the_budget_converts(ledger: Ledger, tmp_pa
         assert (found.spent, found.other, found.unconverted) == (Decimal(2125), {}, "")
         (without,) = look(ledger, store, budget, clock()())
         assert (without.spent, without.other) == (Decimal(2000), {"EUR": Decimal(100)})
+        assert (found.converted_from, without.converted_from) == ({"EUR": Decimal(100), "USD": Decimal(2000)}, {})
         assert "because there are no exchange rates" in str(views.budgets([without]).blocks)
         (old,) = look(ledger, store, budget, clock()(), read("date,from,to,rate\n2026-09-01,EUR,USD,1.25\n", "test", 7))
         assert (old.spent, "no rate from EUR to USD for 2026-10-02" in old.unconverted) == (Decimal(2000), True)
@@ -331,8 +333,11 @@ def test_what_scripts_see(project: Path, monkeypatch: pytest.MonkeyPatch, capsys
     (item,) = json.loads(capsys.readouterr().out)["items"]
     assert set(item) == {
         "name", "period", "period_end", "amount", "spent", "spent_percent", "estimated", "forecast", "burn_fast", "burn_slow", "currency",
-        "other_currencies", "unconverted", "state", "alerts", "actions",
+        "other_currencies", "unconverted", "state", "alerts", "actions", "sources", "converted_from", "where", "rows",
     }  # fmt: skip
+    made_of = {"source": "billed", "effective_cost": item["spent"], "share_percent": "100.0", "usual_error_percent": None}
+    assert (item["sources"], item["converted_from"]) == ([made_of], {})
+    assert item["where"] == ["team=risk", "billing_currency=USD"]
     assert (item["name"], item["spent"], item["state"]) == ("risk", "30.000000000000000000000001", "over")
     assert item["other_currencies"] == {"EUR": "5"}
     assert [alert["name"] for alert in item["alerts"]] == ["actual-50", "actual-80", "actual-100"]
@@ -362,6 +367,11 @@ def test_costs_that_cannot_be_converted_are_told_by_the_exit_code(
     assert main(["cost", "budgets", "check", "-o", "json"]) == 0
     (item,) = json.loads(capsys.readouterr().out)["items"]
     assert (item["spent"], item["other_currencies"]) == ("36.250000000000000000000001", {})
+    assert main([*shlex.split(item["rows"])[1:], "-o", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["items"]
+    assert {row["BillingCurrency"]: row["EffectiveCost"] for row in rows} == item["converted_from"]
+    assert main(["cost", "budgets", "show", "risk"]) == 0
+    assert "from 5 EUR and 30.000000000000000000000001 USD, as the rows have it" in capsys.readouterr().out
 
 
 def test_the_list_on_a_terminal_and_in_a_pipe(project: Path) -> None:

@@ -32,8 +32,8 @@ def held(target: str, amount: str | None, *, count: int = 1, region: str = "eu-w
     return found if amount is None else replace(found, price=price("m5", region, amount))
 
 
-def cost(target: str | None, metered: str, requests: int | None, *, model: str = "fraud") -> ModelCost:
-    return ModelCost("USD", (model, target), Decimal(9), Decimal(metered), requests, None, None)
+def cost(target: str | None, metered: str, requests: int | None, *, model: str = "fraud", region: str = "eu-west") -> ModelCost:
+    return ModelCost("USD", (model, target, "Acme Cloud", region), Decimal(9), Decimal(metered), requests, None, None)
 
 
 def test_every_target_has_a_line() -> None:
@@ -41,11 +41,30 @@ def test_every_target_has_a_line() -> None:
     lines = here("fraud", targets, [held("eu-1", "0.5", count=2), held("eu-1", "9", model="churn"), held("us-1", None)],
                  [cost("eu-1", "3", 3000), cost("gone", "2", 1000), cost("eu-1", "7", 70, model="churn")])  # fmt: skip
     assert lines == [
-        Here("eu-1", "acme", "eu-west", "2 x m5", Decimal(1), "USD", 3000, Decimal("75.0"), Decimal(1)),
-        Here("gone", "", "", "", None, "USD", 1000, Decimal("25.0"), Decimal(2)),
+        Here("eu-1", "acme", "eu-west", "2 x m5", Decimal(1), "USD", 3000, Decimal("75.0"), Decimal(1), Decimal(9)),
+        Here("gone", "", "", "", None, "USD", 1000, Decimal("25.0"), Decimal(2), Decimal(9)),
         Here("new", "local", "", "", None, "", None, None, None),
         Here("us-1", "acme", "us-east", "m5", None, "", None, None, None),
     ]
+
+
+def test_bills_that_name_no_target_are_told_by_region_and_why_no_more_is() -> None:
+    """Those of a target are one line wherever they come from."""
+    spent = [cost(None, "0", None), cost(None, "0", None, region="us-east"), cost("eu-1", "3", 30), cost("eu-1", "1", 10, region="us-east")]
+    lines = here("fraud", {"eu-1": ("acme", "eu-west")}, [], spent)
+    assert lines == [
+        Here("eu-1", "acme", "eu-west", "", None, "USD", 40, Decimal("100.0"), Decimal(100), Decimal(18)),
+        Here("", "Acme Cloud", "eu-west", "", None, "USD", None, None, None, Decimal(9)),
+        Here("", "Acme Cloud", "us-east", "", None, "USD", None, None, None, Decimal(9)),
+    ]
+    shown = compare_views.comparison("fraud", lines, [])
+    assert [(item["name"], item["where"]) for item in shown.items] == [
+        ("eu-1", ["model=fraud", "target=eu-1"]),
+        ("Acme Cloud/eu-west", ["model=fraud", "target=", "provider=Acme Cloud", "region=eu-west"]),
+        ("Acme Cloud/us-east", ["model=fraud", "target=", "provider=Acme Cloud", "region=us-east"]),
+    ]
+    assert str(shown.blocks).count(compare_views.NO_TARGET) == 1
+    assert "gone: the ledger has its costs" in str(compare_views.comparison("fraud", here("fraud", {}, [], [cost("gone", "1", 1)]), []))
 
 
 def test_a_model_that_nobody_knows() -> None:
@@ -91,12 +110,14 @@ def test_what_scripts_see() -> None:
             "size": "m5",
             "hourly_price": Decimal("0.5"),
             "currency": "USD",
+            "cost": None,
             "requests": 10,
             "share_percent": Decimal("100.0"),
             "usage_per_thousand_requests": Decimal(1),
             "proposed_size": "m5.small",
             "proposed_hourly_price": Decimal("0.25"),
             "why_not_proposed": None,
+            "where": None,
         },
         *(
             {
@@ -147,8 +168,9 @@ def test_on_a_terminal_and_in_a_pipe(tmp_path: Path) -> None:
         assert part in shown.out, part
     piped = run(["cost", "compare", "fraud", "--machine", "e2-standard-4", "--limit", "2", "-q"], cwd=tmp_path)
     lines = piped.out.splitlines()
-    assert lines[:2] == ["# Where fraud runs", "eu-1\tlocal\teu\t\t\t400\t100.0\t1\tUSD"]
+    assert lines[:2] == ["# Where fraud runs", "eu-1\tlocal\teu\t\t\t0.4\t400\t100.0\t1\tUSD"]
     assert [line.split("\t")[0] for line in lines[3:5]] == ["gcp", "gcp"]
-    assert "more" in lines[-1]
+    assert any(line.startswith("more\t") for line in lines)
+    assert lines[-1] == "billed\tUSD\t0.4\t100.0"
     told = json.loads(run(["cost", "compare", "fraud", "--machine", "e2-standard-4", "-o", "json"], cwd=tmp_path).out)["items"]
     assert len([item for item in told if item["kind"] == "region"]) > 30

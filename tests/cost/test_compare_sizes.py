@@ -114,6 +114,9 @@ def test_an_endpoint_with_machines_of_its_own() -> None:
     mine = [held("fraud@eu-1/1", replace(BIG, machine="ml.m.2xlarge"), kind="endpoint", count=2)]
     (line,) = with_proposals([LINE], mine, Judged({}, {}, {"eu-1": found}))
     assert (line.proposed, line.proposed_hourly, line.unproposed) == ("2 x ml.m.large", None, "")
+    hosting = UnitPrice("ml.m.large", "eu-west", "h", Decimal("0.12"), "USD", "hosting", BIG.as_of)
+    (line,) = with_proposals([LINE], mine, Judged({}, {}, {"eu-1": replace(found, price=hosting)}))
+    assert (line.proposed, line.proposed_hourly, line.unproposed) == ("2 x ml.m.large", Decimal("0.24"), "")
     (line,) = with_proposals([LINE], mine, Judged({}, {}, {"eu-1": replace(found, action="keep", machine="")}))
     assert (line.proposed, line.proposed_hourly, line.unproposed) == ("2 x ml.m.2xlarge", Decimal("0.8"), "")
 

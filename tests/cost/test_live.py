@@ -15,11 +15,15 @@ from hypothesis import strategies as st
 
 from mcml.core.clock import rfc3339
 from mcml.core.errors import InvalidRequest
-from mcml.cost import live_views
+from mcml.core.price import STALE_AFTER
+from mcml.core.view import Status
+from mcml.cost import estimate_views, live_views
+from mcml.cost.estimate import Estimated
 from mcml.cost.live import UNTOLD, WINDOW, Doors, Held, Kind, Place, look, merged, tagged
 from mcml.providers.api.billing import UnitPrice
 from mcml.providers.api.cluster import Pool
 from mcml.providers.api.endpoint import Endpoint, Variant
+from mcml.providers.api.endpoint_price import ReplicaPrice
 from mcml.providers.api.groups import Group
 from mcml.providers.api.instances import Instance, MachinePrice
 from mcml.providers.api.metrics import Point, SeriesQuery, Window
@@ -183,6 +187,27 @@ def test_an_endpoint_with_machines_of_its_own_is_priced_by_these() -> None:
     assert (old.count, old.hourly, old.why) == (1, None, "no price of ml.m5 in eu-west is known")
 
 
+def test_an_endpoint_has_the_price_that_its_provider_takes_for_endpoints() -> None:
+    """Never that of the plain machine, also where it is not known."""
+    variants = (Variant("7", "d", "ready", 100, machine="m5", replicas=3), Variant("6", "d", "ready", 0, machine="m5 spot", replicas=1))
+    cloud = Cloud(prices={"m5": ("0.1", "0.02")}, endpoints=[Endpoint("fraud", "eu-1", variants)])
+    hosted = UnitPrice("m5", "eu-west", "h", Decimal("0.115"), "USD", "hosting", SINCE)
+    doors = replace(cloud.doors, price_of_replica=lambda sku: ReplicaPrice(hosted if sku == "m5" else None, f"about {sku}"))
+    first, second = look(PLACE, doors, catalogue, NOW)
+    assert (first.hourly, first.price, first.why) == (Decimal("0.345"), hosted, "")
+    assert (second.machine, second.spot, second.hourly, second.why) == ("m5", True, None, "about m5 spot")
+
+
+def test_an_old_price_is_said_to_be_one() -> None:
+    found = look(PLACE, Cloud([machine("i-1"), machine("i-2")]).doors, catalogue, NOW)
+    for now, said in ((SINCE + STALE_AFTER, 0), (SINCE + STALE_AFTER + timedelta(seconds=1), 1)):
+        lines = [block.text for block in live_views.live(found, now).blocks if isinstance(block, Status)]
+        assert lines == ["m5 in eu-west: of 2026-11-05 (a list)"][:said]
+        estimated = Estimated("acme", "1", (), None, now, (), tuple(found))
+        shown = estimate_views.estimated([estimated], dry_run=False).blocks
+        assert [block.text for block in shown if isinstance(block, Status)] == lines
+
+
 def test_the_use_of_a_model_on_this_machine_is_read_from_its_log(tmp_path: Path) -> None:
     log = tmp_path / "usage/eu-1/fraud/7/run.jsonl"
     log.parent.mkdir(parents=True)
@@ -208,7 +233,7 @@ def test_tags_are_read_as_ingest_reads_them() -> None:
 
 def test_what_scripts_see() -> None:
     cloud = Cloud([machine("i-1", tags={"model": "fraud"}), machine("i-2", "x9")], {"m5": ("0.5", None), "x9": (None, None)})
-    document = live_views.live(merged([look(PLACE, cloud.doors, no_price, NOW)]))
+    document = live_views.live(merged([look(PLACE, cloud.doors, no_price, NOW)]), NOW)
     assert (document.kind, document.version) == ("LiveCost", 1)
     assert document.items[0] == {
         "name": "i-1",

@@ -1,5 +1,6 @@
 """Exports in a bucket: each version is fetched once, manifests say what is one delivery, and what changes meanwhile is refused."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from decimal import Decimal
@@ -14,7 +15,9 @@ from mcml.providers.api.object_store import ObjectStore
 from mcml.store.ledger.book import Ledger
 from mcml.testing.cli import run
 from tests.cloud_project import CloudProject, aws_environment, cloud_project, clouds, no_credentials, nobody
+from tests.cost.bill_files import write
 from tests.cost.focus import csv_text, text_row
+from tests.cost.test_bills import PLAN, azure
 from tests.data.world import Store, project
 
 __all__ = ["aws_environment", "cloud_project", "clouds", "no_credentials", "nobody"]
@@ -74,6 +77,93 @@ def test_the_newest_manifest_of_a_month_says_what_its_bill_is(store: Store, tmp_
         ("local://bills/x/metadata/BILLING_PERIOD=2026-10/run-2/x-Manifest.json", ["data/10/run-2/a.csv", "data/10/run-2/b.csv"]),
         ("local://bills/", ["no manifest speaks of it"]),
     ]
+
+
+def said(store: Store, tmp_path: Path, prefix: str = "") -> list[tuple[str, list[str]]]:
+    """The deliveries: their origins below the bucket, and the contents of their files."""
+    found = look(store, tmp_path, prefix)
+    return [(each.origin.removeprefix("local://bills/"), sorted(path.read_text() for path in each.paths)) for each in found]
+
+
+def named(store: Store, key: str, field: str, *files: str) -> None:
+    entries = [{"blobName": file} for file in files] if field == "blobs" else list(files)
+    put(store, key, json.dumps({field: entries}).encode())
+
+
+def test_a_legacy_report_keeps_its_versions_and_the_newest_counts(store: Store, tmp_path: Path) -> None:
+    for month, versions in (("20260501-20260601", "ab"), ("20260601-20260701", "c")):
+        for version in versions:
+            key = f"cur/r/{month}/{version}/r-1.csv"
+            put(store, key, key.encode())
+            named(store, f"cur/r/{month}/{version}/r-Manifest.json", "reportKeys", key)
+            named(store, f"cur/r/{month}/r-Manifest.json", "reportKeys", key)
+    assert [contents for _, contents in said(store, tmp_path, "cur")] == [
+        ["cur/r/20260501-20260601/b/r-1.csv"],
+        ["cur/r/20260601-20260701/c/r-1.csv"],
+    ]
+
+
+def test_the_newest_runs_of_the_exports_of_azure_are_one_delivery(store: Store, tmp_path: Path) -> None:
+    """Each day a run says the month anew; what is not the newest of its days counts no more. Weeks of a month count each."""
+    runs = ["actual/20260501-20260531/1", "actual/20260501-20260531/2", "amortized/20260501-20260531/3"]
+    runs += ["weekly/20260601-20260607/4", "weekly/20260608-20260614/5"]
+    for run_ in runs:
+        put(store, f"{run_}/part_0_0001.csv", run_.encode())
+        named(store, f"{run_}/manifest.json", "blobs", f"{run_}/part_0_0001.csv")
+    put(store, "other.csv", b"no export of Azure")
+    assert said(store, tmp_path) == [("", runs[1:]), ("", ["no export of Azure"])]
+    assert said(store, tmp_path, "actual") == [("actual", runs[1:2])]
+    named(store, "weekly/20260613-20260619/6/manifest.json", "blobs", "weekly/20260601-20260607/4/part_0_0001.csv")
+    with pytest.raises(InvalidRequest, match="the runs under weekly overlap"):
+        look(store, tmp_path)
+
+
+def test_older_exports_of_azure_have_no_manifest_and_the_newest_file_counts(store: Store, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        put(store, f"e/20260501-20260531/e_0000000{number}-aaaa-bbbb-cccc-0123456789ab.csv", b"%d" % number)
+    put(store, "e/20260401-20260430/e_00000009-aaaa-bbbb-cccc-0123456789ab.csv", b"april")
+    assert said(store, tmp_path) == [("", ["3", "april"])]
+
+
+def test_versions_of_a_month_without_their_manifests_are_refused(store: Store, tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        put(store, f"x/data/BILLING_PERIOD=2026-05/{version}/x-1.csv", version.encode())
+    with pytest.raises(InvalidRequest, match="x/data/BILLING_PERIOD=2026-05 has several versions") as caught:
+        look(store, tmp_path, "x/data/")
+    assert caught.value.next_step == "mcml cost ingest local://bills/x/"
+    for team in ("risk", "ops"):
+        put(store, f"y/data/billing_period=2026-05/team={team}/1.csv", team.encode())
+    assert said(store, tmp_path, "y/data/") == [("y/data/", ["ops", "risk"])], "partitions are no versions"
+    named(store, "x/metadata/BILLING_PERIOD=2026-05/x-Manifest.json", "dataFiles", "s3://bills/x/data/BILLING_PERIOD=2026-05/2/x-1.csv")
+    assert [contents for _, contents in said(store, tmp_path, "x/")] == [["2"]]
+
+
+def test_a_file_that_cannot_be_read_is_named_by_its_address(store: Store, tmp_path: Path) -> None:
+    """Whatever its bytes are: they came as they lie there. When it is whole it is fetched again."""
+    whole = gzip.compress(export("1"), mtime=0)
+    put(store, "a/may.csv.gz", whole[:-9])
+    done = run(["cost", "ingest", "local://bills/a/", "-q"], cwd=tmp_path)
+    assert (done.code, done.out) == (1, "")
+    assert "local://bills/a/may.csv.gz is a damaged gzip file" in done.err
+    assert "fetched" not in done.err
+    put(store, "a/may.csv.gz", whole)
+    assert run(["cost", "ingest", "local://bills/a/", "-q"], cwd=tmp_path).code == 0
+    assert Ledger(tmp_path / ".mcml" / "cost").totals(())[0].billed == Decimal(1)
+
+
+def test_both_costs_of_azure_out_of_a_bucket_are_one_bill(store: Store, tmp_path: Path) -> None:
+    """Two runs of each, of which the newer count: the ledger has the newest actual and the newest amortized sum."""
+    older, newer = [azure("1")], [azure("2.5"), azure("100", "Purchase", **PLAN)]
+    amortized = [azure("2.5"), azure("1.25", **PLAN)]
+    for run_, lines in (("a/20260501-20260531/1", older), ("a/20260501-20260531/2", newer), ("m/20260501-20260531/3", amortized)):
+        key = f"{run_}/part_0_0001.csv"
+        put(store, key, write(tmp_path / "part.csv", lines).read_bytes())
+        named(store, f"{run_}/manifest.json", "blobs", key)
+    done = run(["cost", "ingest", "local://bills/", "-q", "-o", "json"], cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert [item["origin"] for item in json.loads(done.out)["items"]] == ["local://bills/"]
+    (whole,) = Ledger(tmp_path / ".mcml" / "cost").totals(())
+    assert (whole.billed, whole.effective, whole.rows) == (Decimal("102.5"), Decimal("3.75"), 3)
 
 
 def test_a_manifest_that_names_what_is_not_there_and_one_that_is_none(store: Store, tmp_path: Path) -> None:

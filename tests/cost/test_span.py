@@ -88,3 +88,21 @@ def test_a_month_that_is_not_over_is_compared_with_the_same_part_of_the_other() 
     assert (after.end, before.end - before.start) == (NOW, timedelta(hours=15, minutes=30))
     short = Span(utc("2026-11-01"), utc("2026-12-01"))
     assert pair(short, "2026-10-01..2026-10-03", NOW)[1].days == "2026-10-01 to 2026-10-03"
+
+
+def test_what_was_known_then_is_compared_as_far_as_it_had_passed() -> None:
+    """--as-of in the middle of a month: half of it was known, and is compared with half a month, though both are long over now."""
+    october = read("2026-10", NOW)
+    then = datetime(2026, 10, 15, 9, tzinfo=UTC)
+    after, before = pair(october, "previous", NOW, then)
+    assert (after.days, before.days) == ("2026-10-01 to 2026-10-14", "2026-09-01 to 2026-09-14")
+    assert pair(october, "previous", NOW, datetime(2026, 11, 3, tzinfo=UTC))[0] == october
+    assert pair(read("this-month", NOW), "previous", NOW, NOW + timedelta(days=3)) == pair(read("this-month", NOW), "previous", NOW)
+    with pytest.raises(Usage, match="2026-11 had not begun"):
+        pair(october, "2026-11", NOW, then)
+
+
+@pytest.mark.parametrize(("after", "before"), [("2027-01", "2026-11"), ("2026-11", "2027-01"), ("2026-11-19..2026-12-01", "previous")])
+def test_what_has_not_begun_is_not_compared(after: str, before: str) -> None:
+    with pytest.raises(Usage, match="has not begun"):
+        pair(read(after, NOW), before, NOW)

@@ -9,6 +9,7 @@ from mcml.cli.main import main
 from mcml.store.ledger.intake import Intake
 from mcml.testing.cli import run
 from tests.cost import seeded
+from tests.cost.bill_files import AWS_REAL, AZURE_REAL
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_lines_that_are_no_rows_are_told(broken: Path, project: Path) -> None:
         file.write("a,b,c\n")
     done = run(["cost", "validate", str(broken)], cwd=project)
     assert done.code == 1
-    assert "1 lines are no CSV rows" in done.out
+    assert "1 line is no CSV row and was not judged" in done.out
     assert "40 rows" in done.out
 
 
@@ -109,6 +110,9 @@ def test_lines_that_are_no_rows_are_told(broken: Path, project: Path) -> None:
     [
         (["no.csv"], 5, "no file no.csv"),
         (["mcml.toml"], 1, "mcml.toml is no FOCUS export"),
+        ([str(AZURE_REAL)], 1, f"{AZURE_REAL.name} is no FOCUS export"),
+        ([str(AWS_REAL)], 1, f"mcml cost ingest {AWS_REAL}"),
+        (["bill.csv", "--supports", "moon"], 2, "known: auto, all, none, AVAILABILITY_ZONE_SUPPORTED"),
         (["bill.csv", "--focus", "1.0"], 2, "known versions: 1.2, 1.4"),
         (["bill.csv", "--supports", "TAGING_SUPPORTED"], 2, "did you mean 'TAGGING_SUPPORTED'?"),
         (["bill.csv", "bill.parquet"], 1, "cannot check CSV and Parquet as one export"),

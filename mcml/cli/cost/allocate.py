@@ -49,11 +49,12 @@ def allocate(
     ordered = rules.read(session.settings.cost.allocation)
     ledger = common.ledger(session, as_of)
     if trend:
-        return views.trend(trends.unallocated(ordered, ledger.totals(trends.dimensions(ordered), scope)))
+        months = trends.unallocated(ordered, ledger.totals(trends.dimensions(ordered), scope))
+        return common.sourced(ledger, views.trend(months), all=scope)
     groups = ledger.totals(rules.dimensions(ordered), scope)
     if without:
-        return views.departure(lines.departure(ordered, groups, without))
+        return common.sourced(ledger, views.departure(lines.departure(ordered, groups, without)), all=scope)
     allocated = share.allocate(ordered, groups)
     borne = lines.statement(allocated)
-    shown = views.explained(rules.dimensions(ordered), borne, allocated) if explain else views.allocation(borne)
+    shown = (views.explained if explain else views.allocation)(rules.dimensions(ordered), borne, allocated)
     return common.sourced(ledger, shown, all=scope)

@@ -71,7 +71,7 @@ def list_anomalies(
     told = [each for each in found if everything or not each.feedback]
     explained = [(each, desk.explain(common.ledger(session), each, question.filters)) for each in told[:limit]]
     known = None if found else desk.days_known(common.ledger(session), question)
-    return views.anomalies(explained, silent=len(found) - len(told), more=len(told[limit:]), known=known)
+    return _made_of(session, question, views.anomalies(explained, silent=len(found) - len(told), more=len(told[limit:]), known=known))
 
 
 @command(app, "check", examples=("mcml cost anomalies check", "mcml cost anomalies check --since 7d"), changes=True)
@@ -82,7 +82,17 @@ def check(session: Session, by: By = None, where: common.Where = None, since: Si
     question = _question(session, by, where, since)
     found = desk.look(common.ledger(session), session.store, question)
     fresh = desk.untold(session.store, found) if session.dry_run else desk.tell(session.store, found, session.clock)
-    return views.anomalies([(each, desk.explain(common.ledger(session), each, question.filters)) for each in fresh])
+    explained = [(each, desk.explain(common.ledger(session), each, question.filters)) for each in fresh]
+    return _made_of(session, question, views.anomalies(explained))
+
+
+def _made_of(session: Session, question: "Question", document: Document) -> Document:
+    """Add what the costs that were looked at are made of."""
+    from mcml.cost.anomaly import views
+    from mcml.store.ledger.book import Scope
+
+    looked_at = Scope(question.since, filters=question.filters)
+    return views.of_bills(common.sourced(common.ledger(session), document, looked_at=looked_at))
 
 
 @command(app, "mark", examples=("mcml cost anomalies mark 3f9a0c11de expected --note 'load test'",), changes=True)

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from mcml.cli import options
 from mcml.cli.cost import common
-from mcml.cli.options import command
 from mcml.cli.session import Session
 from mcml.core.view import Document
 
@@ -13,12 +13,13 @@ EXAMPLES = (
     "mcml cost ask                                   # the 66 official FOCUS questions",
     "mcml cost ask identify-unused-commitments --since 2026-11-01",
     "mcml cost ask analyze-tag-coverage --param provider=AWS --param tag=team",
+    "mcml cost ask costs-service-name --since 2026-11-01 --rows -o csv",
 )
 
 
 def register(app: typer.Typer) -> None:
     """Add the verb to its word."""
-    command(app, "ask", examples=EXAMPLES)(ask)
+    options.command(app, "ask", examples=EXAMPLES, rows=True)(ask)
 
 
 def complete_question(incomplete: str) -> list[str]:
@@ -37,10 +38,13 @@ def ask(
     since: Annotated[str, typer.Option("--since", help="7d, today, 2026-11-01: charges or billing periods that start then or later.")] = "",
     until: Annotated[str, typer.Option("--until", help="The same; those that end before, as the official queries have it.")] = "",
     show_sql: Annotated[bool, typer.Option("--sql", help="Show the query instead of running it.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="With --rows: at most so many (0: 100).")] = 0,
+    rows: Annotated[bool, typer.Option("--rows", help="The rows that the question reads, dearest first, and the query.")] = False,
 ) -> Document:
     """Ask the ledger one of the official FOCUS use cases."""
     from mcml.cost.questions import library, views
-    from mcml.store.ledger import questions
+    from mcml.cost.views import with_sources
+    from mcml.store.ledger import question_rows, questions
 
     if not question:
         return views.catalogue(library.questions().values())
@@ -48,4 +52,18 @@ def ask(
     if show_sql:
         return views.wording(chosen)
     values = chosen.bound(library.read_parameters(param or ()), {"since": scope.since, "until": scope.until})
-    return views.answer(chosen, questions.ask(common.ledger(session), chosen.sql, values))
+    ledger = common.ledger(session)
+    if rows:
+        return common.shown(session, question_rows.behind(ledger, chosen.sql, values, limit or common.ROWS))
+    made_of = question_rows.made_of(ledger, chosen.sql, values)
+    answers = questions.ask_apart(ledger, chosen.sql, values, {group.currency for group in made_of})
+    shown = views.answer(chosen, answers, values, _rows(chosen.name, param, since, until))
+    return with_sources(shown, {"all": made_of}, common.usual_error(ledger))
+
+
+def _rows(name: str, param: list[str] | None, since: str, until: str) -> str:
+    """Return the command that shows the rows behind an answer."""
+    from mcml.cost.commands import command
+
+    times = [word for option, said in (("--since", since), ("--until", until)) if said for word in (option, said)]
+    return command("ask", name, *(word for each in param or () for word in ("--param", each)), *times, "--rows")

@@ -82,14 +82,16 @@ def _look(session: Session, due: "Sequence[Due]", sites: "dict[str, Site]") -> "
 
 def _machines(session: Session, target: str, sites: "dict[str, Site]", due: "Sequence[Due]") -> "dict[str, list[Thing]]":
     from mcml.cli.cost.schedule_pass import open_site
-    from mcml.cost.schedule.run import machines
+    from mcml.cost.schedule.run import groups, machines
 
     site = sites[target] = open_site(session, target)
     taken: set[str] = set()
     found: dict[str, list[Thing]] = {}
     for each in due:
         if each.turn.action:
-            seen = machines(site, each.turn.action.match, each.turn.action.idle, session.clock())
+            action, now = each.turn.action, session.clock()
+            seen = machines(site, action.match, action.idle, now) if "instances" in action.kinds else []
+            seen += groups(site, action.match, action.idle, now) if "groups" in action.kinds else []
             found[each.turn.key] = [thing for thing in seen if thing.key not in taken]
             taken |= {thing.key for thing in seen}
     return found
@@ -159,14 +161,15 @@ def undo(session: Session, budget: str) -> Pass:
 
 
 def _was_asked(key: str, given: "Mapping[str, object]", sites: "Mapping[str, Site]") -> bool:
-    """Tell whether a target has answered for its machines: only then one that is not there is gone."""
-    target = key.split("/")[0]
-    return target in given and sites[target].instances is not None
+    """Tell whether a target has answered for things of that kind: only then one that is not there is gone."""
+    target, kind, _ = key.split("/", 2)
+    return target in given and (sites[target].groups if kind == "group" else sites[target].instances) is not None
 
 
 def _all_machines(session: Session, target: str, sites: "dict[str, Site]") -> "list[Thing]":
     from mcml.cli.cost.schedule_pass import open_site
-    from mcml.cost.schedule.run import machines
+    from mcml.cost.schedule.run import groups, machines
 
-    sites[target] = open_site(session, target)
-    return machines(sites[target], {}, None, session.clock())
+    site, now = open_site(session, target), session.clock()
+    sites[target] = site
+    return [*machines(site, {}, None, now), *groups(site, {}, None, now)]

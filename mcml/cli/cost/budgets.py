@@ -1,6 +1,8 @@
 """`mcml cost budgets`: list, show, check, lift, undo."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +12,10 @@ from mcml.cli.options import command
 from mcml.cli.session import Session
 from mcml.core import exits
 from mcml.core.view import Document
+
+if TYPE_CHECKING:
+    from mcml.cost.budget.standing import Standing
+    from mcml.cost.rates.table import Rates
 
 app = group(
     "budgets",
@@ -37,8 +43,9 @@ def list_budgets(session: Session) -> Document:
     from mcml.cost.budget import act, desk, views
 
     known = session.settings.cost.budgets
-    standings = desk.look(common.ledger(session), session.store, known, session.clock(), common.rates_of_budgets(session))
-    return views.budgets(standings, act.remembered(session.store))
+    rates = common.rates_of_budgets(session)
+    standings = desk.look(common.ledger(session), session.store, known, session.clock(), rates)
+    return views.budgets(standings, act.remembered(session.store), _usual_errors(session, standings, rates))
 
 
 @command(app, "show", examples=("mcml cost budgets show risk",))
@@ -50,8 +57,9 @@ def show(session: Session, name: Name) -> Document:
     known = session.settings.cost.budgets
     if name not in known:
         raise unknown("budget", name, known, next_step="mcml cost budgets")
-    (standing,) = desk.look(common.ledger(session), session.store, {name: known[name]}, session.clock(), common.rates_of_budgets(session))
-    return views.budget(standing, act.remembered(session.store))
+    rates = common.rates_of_budgets(session)
+    (standing,) = desk.look(common.ledger(session), session.store, {name: known[name]}, session.clock(), rates)
+    return views.budget(standing, act.remembered(session.store), _usual_errors(session, [standing], rates))
 
 
 CHECKS = ("mcml cost budgets check", "mcml cost budgets check --dry-run --act", "mcml cost budgets check --act --yes")
@@ -68,13 +76,15 @@ def check(session: Session, act: Act = False) -> Document:
     from mcml.cost.budget import desk, views
     from mcml.incident.desk import record_within
 
-    known, ledger = session.settings.cost.budgets, common.ledger(session)
-    told = desk.check(ledger, session.store, known, session.clock, record_within, common.rates_of_budgets(session), dry_run=session.dry_run)
-    found = budget_pass.check(session, [each.standing for each in told], act=act)
+    known, ledger, rates = session.settings.cost.budgets, common.ledger(session), common.rates_of_budgets(session)
+    told = desk.check(ledger, session.store, known, session.clock, record_within, rates, dry_run=session.dry_run)
+    standings = [each.standing for each in told]
+    errors, found = _usual_errors(session, standings, rates), budget_pass.check(session, standings, act=act)
     acting = [name for name, budget in known.items() if act or budget.act]
     if any(each.standing.unconverted for each in told):
         session.exit_code = exits.PARTLY_DONE
-    return found.ended(session, views.checked(told, found.due, found.done, dry_run=session.dry_run, acting=acting))
+    shown = views.checked(told, found.due, found.done, dry_run=session.dry_run, acting=acting, errors=errors)
+    return found.ended(session, shown)
 
 
 @command(app, "lift", examples=("mcml cost budgets lift risk",), changes=True)
@@ -105,6 +115,20 @@ def undo(session: Session, name: Name) -> Document:
     _known(session, name)
     found = budget_pass.undo(session, name)
     return found.ended(session, views.undone(found.due, found.done, dry_run=session.dry_run), stop.undo(name))
+
+
+def _usual_errors(session: Session, standings: "Sequence[Standing]", rates: "Rates | None") -> Mapping[str, Decimal]:
+    """Return how far off the estimates in what each budget spent usually are, in percent; a budget without any is not asked about."""
+    from mcml.cost.rates.convert import Exchanged
+
+    ledger, found = common.ledger(session), {}
+    for each in standings:
+        if each.estimated:
+            currency = each.budget.currency
+            errors = common.usual_error(Exchanged(ledger, rates, currency) if rates and each.budget.convert else ledger)
+            if currency in errors:
+                found[each.name] = errors[currency]
+    return found
 
 
 def _known(session: Session, name: str) -> None:

@@ -9,15 +9,18 @@ from mcml.cli.session import Session
 from mcml.core.view import Document
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from decimal import Decimal
     from pathlib import Path
 
-    from mcml.cost.rates.convert import Converted
+    from mcml.cost.rates.convert import Converted, Exchanged
     from mcml.cost.rates.table import Rates
     from mcml.cost.span import Span
     from mcml.providers.api.bill_formats import BillFormat
     from mcml.store.ledger.book import Ledger, Scope
     from mcml.store.ledger.dimensions import Filter
     from mcml.store.ledger.pushdown import WarehouseLedger
+    from mcml.store.ledger.rows import Behind
 
     Costs = Ledger | WarehouseLedger
 
@@ -99,7 +102,7 @@ def rates(session: Session) -> "Rates":
 
     told = session.settings.cost.rates
     if not told.file:
-        raise Usage("no exchange rates are set up", why="[cost.rates] is not in mcml.toml", next_step="name a file there: " + ADVICE)
+        raise Usage("no exchange rates are set up", why="[cost.rates] is not in mcml.toml", next_step="mcml cost rates")
     path = session.config.project / told.file
     try:
         return read(path.read_text(encoding="utf-8"), told.source or path.name, told.max_age)
@@ -128,6 +131,13 @@ def converted(session: Session, costs: "Costs", by: Sequence[str], scope: "Scope
     from mcml.cost.rates.convert import asked, check_currency, convert
 
     return convert(costs.totals(asked(by), scope), by, rates(session), check_currency(currency))
+
+
+def exchanged(session: Session, costs: "Costs", currency: str) -> "Exchanged":
+    """Return what is asked for costs in one currency. Raises Usage for what is none, or without rates."""
+    from mcml.cost.rates.convert import Exchanged, check_currency
+
+    return Exchanged(costs, rates(session), check_currency(currency))
 
 
 Where = Annotated[
@@ -195,12 +205,17 @@ def chosen(session: Session, where: Sequence[str] | None, since: str, until: str
 def rows(session: Session, scope: "Scope", limit: int, engine: str = "ledger", as_of: str = "") -> Document:
     """Show the rows that a scope chooses; the query goes to stderr. Raises Usage for any engine but the ledger."""
     from mcml.core.errors import Usage
-    from mcml.cost import views
     from mcml.store.ledger.rows import behind
 
     if engine != "ledger":
         raise Usage("--rows shows rows of the ledger", why="a warehouse is asked for totals only", next_step="leave out --rows or --engine")
-    found = behind(ledger(session, as_of), scope, limit or ROWS)
+    return shown(session, behind(ledger(session, as_of), scope, limit or ROWS))
+
+
+def shown(session: Session, found: "Behind") -> Document:
+    """Show the rows behind a number; the query goes to stderr."""
+    from mcml.cost import views
+
     session.note(found.query)
     return views.behind(found)
 
@@ -225,15 +240,34 @@ def either(earlier: "Span", later: "Span", filters: "Sequence[Filter]") -> "Scop
     return Scope(whole.since, whole.until, filters=(*filters, Filter("day", "=", tuple(sorted(days)))))
 
 
-def sourced(costs: "Costs", document: Document, **spans: "Scope") -> Document:
-    """Add to a document which share of each of its spans is billed, measured or estimated, and how far off estimates usually are."""
+def sourced(costs: "Costs | Exchanged", document: Document, known: "Ledger | None" = None, **spans: "Scope") -> Document:
+    """Add to a document which share of each of its spans is billed, measured or estimated, and how far off estimates usually are.
+
+    `known`: the project's ledger, where the costs are those of a warehouse.
+    """
     from mcml.cost.report import SOURCE
-    from mcml.cost.truth import usual_error
     from mcml.cost.views import with_sources
-    from mcml.store.ledger.book import Ledger
 
     found = {name: costs.totals((SOURCE,), scope) for name, scope in spans.items()}
-    return with_sources(document, found, usual_error(costs) if isinstance(costs, Ledger) else {})
+    return with_sources(document, found, usual_error(costs, known))
+
+
+def usual_error(costs: "Costs | Exchanged", known: "Ledger | None" = None) -> "Mapping[str, Decimal]":
+    """Return how far off the estimates of each currency usually are, in percent.
+
+    Only a ledger knows what became of estimates; those in a warehouse were made by mcml, so the project's own ledger (`known`) answers.
+    """
+    from mcml.cost import truth
+    from mcml.cost.rates.convert import Exchanged
+    from mcml.store.ledger.book import Ledger
+
+    asked = costs.costs if isinstance(costs, Exchanged) else costs
+    ledger = asked if isinstance(asked, Ledger) else known
+    if ledger is None:
+        return {}
+    if isinstance(costs, Exchanged):
+        return truth.usual_error_in(ledger, costs.rates, costs.currency)
+    return truth.usual_error(ledger)
 
 
 ENGINES = ("ledger", "warehouse")

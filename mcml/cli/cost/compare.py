@@ -1,5 +1,6 @@
 """`mcml cost compare`."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
@@ -22,7 +23,7 @@ def compare(
     session: Session,
     model: Annotated[str, typer.Argument(help="The model.", autocompletion=complete_model, show_default=False)],
     machine: Annotated[str, typer.Option("--machine", help="Price this machine type instead of what it holds now.")] = "",
-    since: Annotated[str, typer.Option("--since", help="Requests and their cost since then.")] = "30d",
+    since: Annotated[str, typer.Option("--since", help="Cost and requests since then.")] = "30d",
     limit: Annotated[int, typer.Option("--limit", min=0, help="Show the so many cheapest regions (0: all); JSON has all.")] = 20,
 ) -> None:
     """Set a model's places side by side: what it costs on each target, and an hour of its size in every region with a price.
@@ -38,13 +39,14 @@ def compare(
 
     asked = held.ask(session)
     mine = [each for each in merged(asked.given.values()) if each.model == model]
-    costs = model_costs(common.ledger(session), ("model", "target"), common.scope(session, since, ""))
-    here = places.here(model, _targets(session, model), mine, costs)
+    ledger, scope = common.ledger(session), common.scope(session, since, "")
+    here = places.here(model, _targets(session, model), mine, model_costs(ledger, places.BY, scope))
     judged, types = sizes.judged(session, model, mine), sizes.catalogues(session, mine, named=bool(machine))
     now = [*places.holdings(mine), *compare_sizes.instead(mine, judged, types, session.settings.cost.rightsizing)]
     prices = compare_sizes.with_listed(partial(held.everywhere, session), judged, types)
     there = places.there(compare_sizes.named(machine, types) if machine else now, prices)
-    session.show(compare_views.comparison(model, compare_sizes.with_proposals(here, mine, judged), there, limit=limit))
+    shown = compare_views.comparison(model, compare_sizes.with_proposals(here, mine, judged), there, limit=limit)
+    session.show(common.sourced(ledger, shown, spent=replace(scope, where={"model": model})))
     asked.raise_failures("asking the target", next_step=f"mcml cost compare {model}")
 
 

@@ -48,7 +48,7 @@ def estimate(
     if errors:
         session.show(_errors(session))
         return
-    asked = held.ask(session, provider)
+    asked = held.ask(session, provider, pods=True)
     found = _by_provider(session, asked.given)
     written = ask_all({name: partial(_write, session, name, several, since) for name, several in found.items()})
     if written.given or not (asked.failed or written.failed):
@@ -68,6 +68,7 @@ def _write(session: Session, provider: str, looks: "Sequence[list[Held]]", since
     from mcml.core.when import moment
     from mcml.cost import estimate as estimates
     from mcml.cost.live import merged
+    from mcml.cost.pods import split
     from mcml.providers.api.capability import IDENTITY
     from mcml.store.ledger.intake import Intake
 
@@ -75,7 +76,7 @@ def _write(session: Session, provider: str, looks: "Sequence[list[Held]]", since
     account = session.open_provider(IDENTITY, provider).whoami().account
     intake = Intake(common.folder(session), session.clock, dry_run=session.dry_run)
     return estimates.write(
-        intake, common.ledger(session), provider, account, merged(looks), now=now, since=moment(since, now)
+        intake, common.ledger(session), provider, account, split(merged(looks)), now=now, since=moment(since, now)
     )
 
 

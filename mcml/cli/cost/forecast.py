@@ -40,18 +40,22 @@ def forecast(
 
     from mcml.core.clock import midnight
     from mcml.cost.forecast import views
-    from mcml.cost.forecast.months import this_month
+    from mcml.cost.forecast.months import late_until, this_month
     from mcml.cost.forecast.series import ASKED
     from mcml.cost.rates.views import with_rates
     from mcml.store.ledger.book import Scope
 
     names, scope, ledger = common.names(by, ()), Scope(filters=common.filters(where)), common.ledger(session)
     today = session.clock().date()
+    late = late_until(ledger.totals(("provider", "day"), scope), today)
     if currency:
         scope = replace(scope, since=midnight(today) - timedelta(days=366))  # older charges change no forecast, and may have no rate
         found = common.converted(session, ledger, (*names, *ASKED), scope, currency)
-        return with_rates(views.forecast(names, this_month(found.groups, today)), found)
-    scopes = this_month(ledger.totals((*names, *ASKED), scope), today)
+        scopes = this_month(found.groups, today, late)
+        shown = with_rates(views.forecast(names, scopes), found)
+    else:
+        scopes = this_month(ledger.totals((*names, *ASKED), scope), today, late)
+        shown = views.forecast(names, scopes)
     made = next((each.forecast for each in scopes if each.forecast), None)
     booked = {"booked": replace(scope, since=midnight(made.month), until=midnight(made.until))} if made else {}
-    return common.sourced(ledger, views.forecast(names, scopes), **booked)
+    return common.sourced(common.exchanged(session, ledger, currency) if currency else ledger, shown, None, **booked)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "mcml cost ingest focus-2026-10.csv.gz focus-2026-11.parquet",
     "mcml cost ingest export.csv --dry-run",
+    "mcml cost ingest export.csv --strict   # a job fails when a row is refused",
     "mcml cost ingest s3://billing/exports/",
     "mcml cost ingest --provider local --since 7d",
     "mcml cost ingest --sample",
@@ -44,13 +45,15 @@ def ingest(
     ] = None,
     since: Annotated[str, typer.Option("--since", help="How far back to ask a provider; whole months are fetched.")] = "7d",
     sample: Annotated[bool, typer.Option("--sample", help="The real, anonymised bill that ships with mcml (1,000 rows).")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 when a row is in quarantine; all others are booked.")] = False,
 ) -> None:
     """Bring bills into the ledger. What was in it about the same account and month is replaced, so twice is the same as once.
 
-    Give all files of a month in one command. Everything below a prefix is one delivery, unless manifests of AWS Data Exports are there.
+    Give all files of a month in one command, Azure's actual and amortized exports, too. Everything below a prefix is one delivery, unless
+    the manifests of AWS's or Azure's exports are there: then the newest version of each month counts.
     A row that breaks a rule goes into quarantine with the reason; the rest is booked.
     """
-    from mcml.cost import views
+    from mcml.cost import quarantine, views
     from mcml.store.ledger.intake import Intake
 
     if not (files or provider or sample):
@@ -59,9 +62,12 @@ def ingest(
     done = _files(session, intake, files or [], sample=sample)
     asked = ask_all({name: partial(_provider, session, intake, name, since) for name in dict.fromkeys(provider or ())})
     again = shlex.join(["mcml", "cost", "ingest", *(word for name in asked.failed for word in ("--provider", name)), "--since", since])
-    if done or asked.given:
-        session.show(views.ingested([*done, *asked.given.values()], dry_run=session.dry_run))
+    booked = [*done, *asked.given.values()]
+    if booked:
+        session.show(views.ingested(booked, dry_run=session.dry_run))
     asked.raise_failures("the bill of", next_step=again)
+    if strict:
+        quarantine.refuse(booked, dry_run=session.dry_run)
 
 
 def _files(session: Session, intake: "Intake", files: list[str], *, sample: bool) -> "list[Ingested]":
@@ -81,7 +87,8 @@ def _here(session: Session, intake: "Intake", files: list[Path], origin: str = "
     from mcml.cost.ingest import ingest_bill, ingest_files
 
     bills, focus = native(files, lambda: common.bill_formats(session))
-    done = [ingest_bill(intake, session.store, bill, session.reporter) for bill in bills]
+    whose = origin if len(bills) + bool(focus) == 1 else ""  # two deliveries of one origin could not be told apart
+    done = [ingest_bill(intake, session.store, bill, session.reporter, origin=whose) for bill in bills]
     return done + ([ingest_files(intake, session.store, focus, session.reporter, origin=origin)] if focus else [])
 
 
@@ -90,8 +97,11 @@ def _there(session: Session, intake: "Intake", address: "ObjectAddress") -> "lis
     from mcml.cost.remote import Place, fetch
 
     place = Place(open_store(session)(address.scheme), str(address), address.bucket, address.key)
-    fetched = fetch(place, intake.folder / "fetched", session.reporter)
-    return [done for each in fetched for done in _here(session, intake, list(each.paths), each.origin)]
+    done: list[Ingested] = []
+    for each in fetch(place, intake.folder / "fetched", session.reporter):
+        with each.told():
+            done += _here(session, intake, list(each.paths), each.origin)
+    return done
 
 
 def _provider(session: Session, intake: "Intake", name: str, since: str) -> "Ingested":

@@ -1,16 +1,12 @@
 """`mcml cost live`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mcml.cli.options import command
 from mcml.cli.session import Session
 from mcml.core.view import Document
-
-if TYPE_CHECKING:
-    from mcml.core.fanout import Answers
-    from mcml.cost.live import Held
 
 EXAMPLES = ("mcml cost live                 # until Ctrl-C", "mcml cost live --once", "mcml cost live -o json")
 
@@ -32,19 +28,23 @@ def live(
     from mcml.cli.cost import held
     from mcml.cost import live_views
     from mcml.cost.live import merged
+    from mcml.cost.pods import split
     from mcml.ui.screen import watch
 
     if once or session.common.output != "table" or not session.streams.out_is_terminal:
-        asked = held.ask(session)
+        asked = held.ask(session, pods=True)
         if asked.given or not asked.failed:
-            session.show(live_views.live(merged(asked.given.values())))
+            session.show(live_views.live(split(merged(asked.given.values())), session.clock()))
         asked.raise_failures("asking the target", next_step="mcml cost live --once")
         return
-    watch(lambda _: _document(held.ask(session)), session.streams, session.clock, every=every, seconds=session.timeout)
+    watch(lambda _: _document(session), session.streams, session.clock, every=every, seconds=session.timeout)
 
 
-def _document(asked: "Answers[list[Held]]") -> Document:
+def _document(session: Session) -> Document:
+    from mcml.cli.cost import held
     from mcml.cost import live_views
     from mcml.cost.live import merged
+    from mcml.cost.pods import split
 
-    return live_views.live(merged(asked.given.values()), asked.failed)
+    asked = held.ask(session, pods=True)
+    return live_views.live(split(merged(asked.given.values())), session.clock(), asked.failed)

@@ -20,4 +20,4 @@ def list_prices(session: Session) -> Document:
     from mcml.store import prices
 
     with session.store.reading() as connection:
-        return views.catalogue(prices.newest(connection))
+        return views.catalogue(prices.newest(connection), session.clock())

@@ -20,7 +20,12 @@ def register(app: typer.Typer) -> None:
 def quarantine(
     session: Session, limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many rows, newest ingest first.")] = 100
 ) -> Document:
-    """List the rows that were refused and are in no sum. Ingest a corrected export of the same months and they are gone."""
-    from mcml.cost import views
+    """List the rows that were refused and are in no sum. Ingest a corrected export of the same months and they are gone.
 
-    return views.quarantine(common.ledger(session).quarantined(limit))
+    The rows themselves are in the JSON (`-o json`); a corrected file keeps its name.
+    """
+    from mcml.cost import views
+    from mcml.providers import discovery
+
+    ledger = common.ledger(session)
+    return views.quarantine(ledger.quarantined(limit), ledger.waiting(), [name for name, _ in discovery.specs()])

@@ -64,7 +64,7 @@ def report(
     """
     from mcml.core.errors import Usage
     from mcml.cost import report as reports
-    from mcml.cost import truth, views
+    from mcml.cost import views
 
     scope, chosen = common.chosen(session, where, since, until, month, last), common.names(by, reports.DEFAULT_BY)
     ledger = common.costs(session, engine, as_of)
@@ -73,14 +73,13 @@ def report(
     if rows:
         return common.rows(session, scope, limit, engine, as_of)
     if compare:
-        pair = _pair(session, common.period(session, since, until, month, last), compare)
+        pair = _pair(session, common.period(session, since, until, month, last), compare, as_of)
         return _compared(session, ledger, chosen, where, pair, limit, currency)
     if currency:
         return _converted(session, ledger, chosen, scope, limit, currency)
     groups = ledger.totals(reports.dimensions_to_ask(chosen), scope)
     found = reports.build(chosen, groups, ledger.totals((reports.DAY,), scope), limit=limit)
-    errors = truth.usual_error(common.ledger(session, as_of)) if engine == "ledger" else {}
-    return views.cost_report(found, ledger.waiting(), errors)
+    return views.cost_report(found, ledger.waiting(), common.usual_error(ledger, common.ledger(session)))
 
 
 def _converted(session: Session, ledger: "Costs", by: tuple[str, ...], scope: "Scope", limit: int, currency: str) -> Document:
@@ -89,17 +88,19 @@ def _converted(session: Session, ledger: "Costs", by: tuple[str, ...], scope: "S
     from mcml.cost.rates.views import with_rates
 
     found, daily = (common.converted(session, ledger, names, scope, currency) for names in (reports.dimensions_to_ask(by), (reports.DAY,)))
-    shown = views.cost_report(reports.build(by, found.groups, daily.groups, limit=limit), ledger.waiting())
+    errors = common.usual_error(common.exchanged(session, ledger, currency), common.ledger(session))
+    shown = views.cost_report(reports.build(by, found.groups, daily.groups, limit=limit), ledger.waiting(), errors)
     return with_rates(shown, found, by=by)
 
 
-def _pair(session: Session, span: "Span | None", against: str) -> "tuple[Span, Span]":
+def _pair(session: Session, span: "Span | None", against: str, as_of: str) -> "tuple[Span, Span]":
     from mcml.core.errors import Usage
+    from mcml.core.when import moment
     from mcml.cost.span import pair
 
     if span is None:
         raise Usage("--compare needs a span", why="it compares two of them", next_step="mcml cost report --last month --compare previous")
-    return pair(span, against, session.clock())
+    return pair(span, against, session.clock(), moment(as_of, session.clock()) if as_of else None)
 
 
 def _compared(
@@ -114,6 +115,8 @@ def _compared(
     if currency:
         sides = [common.converted(session, ledger, by, scope, currency) for scope in (earlier, later)]
         tables = movers.compare(by, sides[0].groups, sides[1].groups, limit=limit)
-        return with_rates(views.comparison(by, tables, before, after), *sides)
+        made_of = common.exchanged(session, ledger, currency)
+        shown = with_rates(views.comparison(by, tables, before, after), *sides)
+        return common.sourced(made_of, shown, common.ledger(session), before=earlier, after=later)
     tables = movers.compare(by, ledger.totals(by, earlier), ledger.totals(by, later), limit=limit)
-    return common.sourced(ledger, views.comparison(by, tables, before, after), before=earlier, after=later)
+    return common.sourced(ledger, views.comparison(by, tables, before, after), common.ledger(session), before=earlier, after=later)

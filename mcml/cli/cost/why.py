@@ -55,7 +55,7 @@ def why(
     from mcml.store.ledger.paid import paid
 
     ledger, names, now = common.ledger(session, as_of), common.names(by, ("service",)), session.clock()
-    later, earlier = pair(read(after, now), before, now)
+    later, earlier = pair(read(after, now), before, now, ledger.as_of)
     was, will = (Scope(span.start, span.end, filters=common.filters(where)) for span in (earlier, later))
     if rows:
         return common.rows(session, common.either(earlier, later, will.filters), limit, as_of=as_of)

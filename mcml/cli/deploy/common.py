@@ -41,11 +41,15 @@ def chosen_targets(model: "Model", only: Iterable[str] | None) -> list[str]:
 
 
 def require_applied(session: Session, targets: Iterable[str]) -> None:
-    """Check the outputs of infra for the targets. Raises NotFound naming those that are not applied."""
-    from mcml.cli.infra.common import applied_targets
+    """Check the outputs of infra for the targets that it makes. Raises NotFound naming those that are not applied.
 
+    A managed endpoint of a cloud needs none: it is there with the account.
+    """
+    from mcml.cli.infra.common import applied_targets, whole
+
+    made = {name for unit in whole(session)[0].units for name in unit.targets}
     applied = applied_targets(session)
-    missing = [target for target in targets if target not in applied]
+    missing = [target for target in targets if target in made and target not in applied]
     if missing:
         why = f"applied: {', '.join(sorted(applied))}" if applied else "no target is applied"
         raise NotFound(f"not applied: {', '.join(missing)}", why=why, next_step="mcml infra apply")

@@ -8,8 +8,11 @@ from mcml.cli.session import Session
 from mcml.core.errors import InvalidRequest, NotFound, ProviderCannot, QuotaExceeded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mcml.core.plan import Plan, Step
     from mcml.providers.api.endpoint import ModelEndpoint
+    from mcml.store.ledger.dimensions import Filter
     from mcml.store.refusals import Refusal
 
 GPU_WORDS = ("gpu", "gpus", "accelerator")
@@ -42,20 +45,30 @@ def _refusal(step: "Step", refusal: "Refusal") -> QuotaExceeded:
     return QuotaExceeded(f"{step.name} is not started on {step.target}: it asks for a GPU", why=why, next_step=refusal.lift)
 
 
-def _values(session: Session, step: "Step") -> Mapping[str, str]:
-    """Return what is known of the costs that a version will have, by dimension."""
+def _values(session: Session, step: "Step") -> "Mapping[str, Sequence[str]]":
+    """Return what is known of the costs that a version will have, by dimension: the names that a bill may write."""
+    from mcml.providers import discovery
+
     model = session.settings.models[step.name]
     about = {"model": step.name, "team": model.team, "project": model.project, "target": step.target}
     about |= {"region": session.settings.targets[step.target].region, "environment": session.settings.infra.environment}
-    return {name: said for name, said in about.items() if name != "region" or said}
+    known = {name: (said,) for name, said in about.items() if name != "region" or said}
+    named = discovery.spec(session.settings.targets[step.target].provider).bills_as
+    return {**known, **({"provider": named} if named else {})}
 
 
-def _concerns(refusal: "Refusal", values: Mapping[str, str]) -> bool:
+def _concerns(refusal: "Refusal", values: "Mapping[str, Sequence[str]]") -> bool:
     """Tell whether a model is meant: all conditions hold of which its settings say something; the others may hold."""
     from mcml.store.ledger.dimensions import parse
 
     conditions = [parse(text) for text in refusal.where]
-    return all(each.holds(values[each.dimension] or None) for each in conditions if each.dimension in values)
+    return all(_holds(each, values[each.dimension]) for each in conditions if each.dimension in values)
+
+
+def _holds(condition: "Filter", values: "Sequence[str]") -> bool:
+    """Tell whether a condition holds of something that may have any of these names."""
+    found = [condition.holds(value or None) for value in values]
+    return all(found) if condition.operator.startswith("!") else any(found)
 
 
 def _on_gpu(session: Session, step: "Step", endpoint: "ModelEndpoint") -> bool:

@@ -19,14 +19,19 @@ def prices(session: Session, plan: "Plan", endpoints: "Mapping[str, ModelEndpoin
     """Return what a new version costs on each target that gets one; what nobody knows says why."""
     from mcml.deploy.price import priced
     from mcml.store.catalogue import price_book
+    from mcml.store.replica_prices import price_of_replica
 
     price_of = price_book(session.store)
     found = {}
     for step in plan.changes:
         if (step.kind, step.action) == ("version", "create"):
             place = session.settings.targets[step.target]
-            size = _size(endpoints[step.target], session.settings.models[step.name].resources.get(step.target, {}))
-            found[step.target] = priced(step.target, place.provider, place.region, size, price_of)
+            endpoint = endpoints[step.target]
+            size = _size(endpoint, session.settings.models[step.name].resources.get(step.target, {}))
+            hosted = price_of_replica(session.store, endpoint, place.provider, place.region, session.clock)
+            found[step.target] = priced(
+                step.target, place.provider, place.region, size, price_of, now=session.clock(), price_of_replica=hosted
+            )
     return found
 
 

@@ -10,7 +10,7 @@ AllocatedMethodDetails hold AllocatedRatio, which adds up to 1 over all bearers,
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
@@ -27,7 +27,7 @@ class Portion:
     """What one rule gave to one bearer in one currency. `rule` is empty for what no rule took.
 
     Of a split: `ratio` of the pool, for `quantity` of the driver's `unit`; both are None for direct cost and where nobody could bear it.
-    `rows` is None for a part of a pool.
+    `rows` is None for a part of a pool; `groups` are those of direct cost, dearest first.
     """
 
     currency: str
@@ -41,6 +41,7 @@ class Portion:
     ratio: Decimal | None = None
     quantity: Decimal | None = None
     unit: str = ""
+    groups: tuple[Group, ...] = field(default=(), compare=False)
 
     @property
     def method_id(self) -> str | None:
@@ -124,7 +125,8 @@ def _bags(rules: Sequence[Rule], groups: Iterable[Group]) -> list[_Bag]:
 
 def _direct(bag: _Bag) -> Portion:
     name = bag.rule.name if bag.rule else ""
-    return Portion(bag.currency, bag.bearer, name, shared=False, billed=tidy(bag.billed), effective=tidy(bag.effective), rows=bag.rows)
+    billed, effective, groups = tidy(bag.billed), tidy(bag.effective), _dearest(bag.groups)
+    return Portion(bag.currency, bag.bearer, name, shared=False, billed=billed, effective=effective, rows=bag.rows, groups=groups)
 
 
 def _weights(rule: Rule, direct: Sequence[_Bag]) -> dict[str, Decimal]:
@@ -182,5 +184,9 @@ def _taken(bags: Sequence[_Bag], order: Sequence[str]) -> list[Taken]:
 
 def _took(currency: str, rule: str, bags: Sequence[_Bag]) -> Taken:
     billed, effective = (tidy(total(amounts)) for amounts in ([bag.billed for bag in bags], [bag.effective for bag in bags]))
-    groups = sorted((group for bag in bags for group in bag.groups), key=lambda group: (-abs(group.effective), str(group.key)))
-    return Taken(currency, rule, sum(bag.rows for bag in bags), billed, effective, tuple(groups))
+    groups = _dearest(group for bag in bags for group in bag.groups)
+    return Taken(currency, rule, sum(bag.rows for bag in bags), billed, effective, groups)
+
+
+def _dearest(groups: Iterable[Group]) -> tuple[Group, ...]:
+    return tuple(sorted(groups, key=lambda group: (-abs(group.effective), str(group.key))))

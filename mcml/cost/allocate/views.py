@@ -1,6 +1,7 @@
 """What an allocation looks like."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -41,15 +42,72 @@ TAKEN_SHOWN = 20
 """Kinds of cost a currency on the screen; JSON has all."""
 
 
-def allocation(lines: Sequence[Line]) -> Document:
-    """Show who bears what, a table a currency."""
-    return Document("CostAllocation", [_item(line) for line in lines], _borne(lines) or [Table([], [], empty=EMPTY)])
+DRIVERS: Mapping[str, str] = {
+    "even": "how many bear it",
+    "proportional": "the direct cost of each bearer: the rows of its portions that are not shared",
+    "requests": "the requests counted in the direct cost of each bearer: the rows of its portions that are not shared",
+    "weights": "the weights of the rule in mcml.toml",
+}
+"""What a split is in proportion to, and which rows are behind that."""
+
+
+def allocation(names: Sequence[str], lines: Sequence[Line], allocated: Allocated) -> Document:
+    """Show who bears what, a table a currency. In JSON each portion of direct cost says what chooses its rows, by the dimensions `names`
+    that the rules look at; a portion of shared cost names the pool in `metadata` that it is a part of, whose rows are there."""
+    choose = Choice(names, mixed=len({taken.currency for taken in allocated.taken}) > 1)
+    pools = [_pool(choose, taken, mine) for taken in allocated.taken if (mine := _shared(allocated, taken))]
+    blocks = _borne(lines) or [Table([], [], empty=EMPTY)]
+    return Document("CostAllocation", [_item(line, choose) for line in lines], blocks, metadata={"pools": pools} if pools else {})
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What chooses the rows of a group: the dimensions that the rules look at, and its currency where there are several."""
+
+    names: Sequence[str]
+    mixed: bool
+
+    def costs(self, currency: str, groups: Sequence[Group]) -> list[dict[str, object]]:
+        """Return for each group what chooses its rows, how many they are, and what they cost."""
+        wheres = [conditions(self.names, group.key) for group in groups]
+        return [
+            {
+                "where": within(where, currency) if self.mixed else where,
+                "rows": group.rows,
+                "effective_cost": tidy(group.effective),
+            }
+            for where, group in zip(wheres, groups, strict=True)
+        ]
+
+
+def _shared(allocated: Allocated, taken: Taken) -> list[Portion]:
+    return [portion for portion in _portions(allocated, taken) if portion.shared]
+
+
+def _pool(choose: Choice, taken: Taken, portions: Sequence[Portion]) -> dict[str, object]:
+    driver = portions[0].method
+    return {
+        "name": _pool_name(taken.rule, taken.currency),
+        "rule": taken.rule,
+        "currency": taken.currency,
+        "driver": driver or None,
+        "driver_is": DRIVERS.get(driver),
+        "driver_unit": portions[0].unit or None,
+        "rows": taken.rows,
+        "billed_cost": taken.billed,
+        "effective_cost": taken.effective,
+        "costs": choose.costs(taken.currency, taken.groups),
+    }
+
+
+def _pool_name(rule: str, currency: str) -> str:
+    return f"{rule}/{currency}"
 
 
 def explained(names: Sequence[str], lines: Sequence[Line], allocated: Allocated) -> Document:
     """Show who bears what, which rule took which costs, by the dimensions `names` that the rules look at, and to whom they went."""
-    mixed = len({taken.currency for taken in allocated.taken}) > 1
-    items = [_taken(names, allocated, taken, mixed=mixed) for taken in allocated.taken]
+    choose = Choice(names, mixed=len({taken.currency for taken in allocated.taken}) > 1)
+    items = [_taken(choose, allocated, taken) for taken in allocated.taken]
     blocks = _borne(lines)
     for currency in dict.fromkeys(line.currency for line in lines):
         rules = [{**item, "bearers": ", ".join(_bearers(allocated, taken))} for item, taken in zip(items, allocated.taken, strict=True)]
@@ -66,7 +124,7 @@ def _borne(lines: Sequence[Line]) -> list[Block]:
     blocks: list[Block] = []
     for currency, mine in groupby(lines, key=lambda line: line.currency):
         found = list(mine)
-        rows = [_item(line) for line in found]
+        rows = [_amounts(line) for line in found]
         if len(rows) > 1:
             rows.append({"name": "all", **_sums(found)})
         blocks.append(Section(f"Who bears the cost in {currency}", (Table(COLUMNS, rows),)))
@@ -80,7 +138,11 @@ def _sums(lines: Sequence[Line]) -> dict[str, object]:
     return {key: total(getattr(line, name) for line in lines) for key, name in amounts.items()}
 
 
-def _item(line: Line) -> dict[str, object]:
+def _item(line: Line, choose: Choice) -> dict[str, object]:
+    return {**_amounts(line), "portions": [_portion(portion, choose) for portion in line.portions]}
+
+
+def _amounts(line: Line) -> dict[str, object]:
     return {
         "name": line.bearer,
         "currency": line.currency,
@@ -90,11 +152,10 @@ def _item(line: Line) -> dict[str, object]:
         "effective_cost": line.effective,
         "rounded_effective_cost": line.rounded,
         "share_percent": line.share,
-        "portions": [_portion(portion) for portion in line.portions],
     }
 
 
-def _portion(portion: Portion) -> dict[str, object]:
+def _portion(portion: Portion, choose: Choice) -> dict[str, object]:
     return {
         "rule": portion.rule or None,
         "shared": portion.shared,
@@ -103,11 +164,12 @@ def _portion(portion: Portion) -> dict[str, object]:
         "rows": portion.rows,
         "allocated_method_id": portion.method_id,
         "allocated_method_details": portion.method_details,
+        "costs": choose.costs(portion.currency, portion.groups),
+        "pool": _pool_name(portion.rule, portion.currency) if portion.shared else None,
     }
 
 
-def _taken(names: Sequence[str], allocated: Allocated, taken: Taken, *, mixed: bool) -> dict[str, object]:
-    wheres = [conditions(names, group.key) for group in taken.groups]
+def _taken(choose: Choice, allocated: Allocated, taken: Taken) -> dict[str, object]:
     return {
         "name": taken.rule or NO_RULE,
         "currency": taken.currency,
@@ -115,14 +177,7 @@ def _taken(names: Sequence[str], allocated: Allocated, taken: Taken, *, mixed: b
         "billed_cost": taken.billed,
         "effective_cost": taken.effective,
         "bearers": [portion.bearer for portion in _portions(allocated, taken)],
-        "costs": [
-            {
-                "where": within(where, taken.currency) if mixed else where,
-                "rows": group.rows,
-                "effective_cost": tidy(group.effective),
-            }
-            for where, group in zip(wheres, taken.groups, strict=True)
-        ],
+        "costs": choose.costs(taken.currency, taken.groups),
     }
 
 

@@ -31,6 +31,8 @@ AS_LARGE = Decimal("1.5")
 LARGER = Decimal("1.1")
 """After a wrong alarm only what is so many times larger is told."""
 ONE_DAY = timedelta(days=1)
+LEFT = timedelta(days=45)
+"""A provider that has charged nothing for longer, while others did, has left; some bills come once a month, and those are waited for."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +203,13 @@ def _days(groups: Sequence[Group], complete: Sequence[Mapping[date, bool]]) -> l
         costs.setdefault(day_of(group), []).extend([group.effective] if group.key[-2] != "estimate" else [])
     first, newest = min(costs), max((max(known) for known in complete if known), default=date.min)
     days = [first + number * ONE_DAY for number in range((newest - first).days + 1)]
-    known = list({id(each): each for each in complete}.values())
-    return [Day(day, total(costs.get(day, ())), all(each.get(day, day < min(each, default=date.max)) for each in known)) for day in days]
+    known = list({id(each): each for each in complete if each}.values())
+    return [Day(day, total(costs.get(day, ())), all(_complete(each, day, newest) for each in known)) for day in days]
+
+
+def _complete(known: Mapping[date, bool], day: date, newest: date) -> bool:
+    """Tell whether a provider's bill has a day: before its first there is nothing to come, nor after its last when it has left."""
+    return known.get(day, day < min(known) or max(known) + LEFT < newest)
 
 
 def _raised(limits: Limits, said: Iterable[Feedback]) -> Limits:

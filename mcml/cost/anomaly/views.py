@@ -1,13 +1,16 @@
 """What anomalies look like."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from mcml.core.view import Block, Column, Document, Level, Section, State, Status, Table
 from mcml.cost.anomaly.daily import LEARN, Finding
 from mcml.cost.anomaly.desk import Explanation
 from mcml.cost.anomaly.scan import Anomaly, Feedback, Moved, compared_with
 from mcml.cost.views import conditions, within
+from mcml.store.ledger.cover import ESTIMATE
 from mcml.store.ledger.dimensions import Filter
 from mcml.store.ledger.exact import tidy
 
@@ -44,6 +47,14 @@ def anomalies(found: Sequence[tuple[Anomaly, Explanation]], silent: int = 0, mor
     if silent:
         blocks.append(Status(State("silent", "idle"), f"{silent} more that somebody expects: mcml cost anomalies --all"))
     return Document("AnomalyList", items, tuple(blocks))
+
+
+def of_bills(document: Document) -> Document:
+    """Say that estimates are no part of the numbers, in a document that says what its costs are made of."""
+    made_of: Any = document.metadata.get("sources", ())
+    left_out = [row["source"] for row in made_of if row["source"] == ESTIMATE]
+    said = [Status(State("left out", "idle"), "estimates are no part of the numbers of anomalies")] if left_out else []
+    return replace(document, blocks=(*document.blocks, *said), metadata={**document.metadata, "without_sources": [ESTIMATE]})
 
 
 def too_short(known: int) -> str:

@@ -69,7 +69,7 @@ def _step(step: Step, done: Done | None, *, would: bool) -> dict[str, object]:
         return {"what": State("failed", "bad"), "reason": said(done.error), "next_step": done.error.next_step}
     if step.action == "keep":
         return {"what": State("leave", "idle"), "reason": step.reason, "next_step": ""}
-    verb, past = ("start", "started") if int(str(step.values["to"])) else ("stop", "stopped")
+    verb, past = ("start", "started") if int(str(step.values["to"])) > int(str(step.values["from"])) else ("stop", "stopped")
     state = State(f"would {verb}", "warn") if would or done is None else State(past, "ok")
     return {"what": state, "reason": step.reason, "next_step": ""}
 

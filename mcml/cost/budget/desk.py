@@ -9,7 +9,7 @@ from mcml.core.clock import Clock, midnight, utc_now
 from mcml.core.errors import NotFound, said
 from mcml.core.fact import Fact
 from mcml.core.schema_cost import Budget
-from mcml.cost.budget.standing import ASKED, Change, Standing, changes, period, stand
+from mcml.cost.budget.standing import ASKED, Change, Standing, by_currency, changes, period, stand
 from mcml.cost.rates.convert import convert
 from mcml.cost.rates.table import Rates
 from mcml.store import documents, journal
@@ -105,10 +105,13 @@ def _stand(ledger: Ledger, name: str, budget: Budget, now: datetime, on: Mapping
     start, end = period(budget, today)
     filters = tuple(parse(text) for text in budget.where)
     groups: Sequence[Group] = ledger.totals(ASKED, Scope(midnight(start) - HISTORY, midnight(end), filters=filters))
-    refused = ""
-    if budget.convert and any(group.currency != budget.currency for group in groups):
-        groups, refused = _converted(groups, budget.currency, rates, start)
-    return replace(stand(name, budget, (start, end), today, groups, on), unconverted=refused)
+    if not (budget.convert and any(group.currency != budget.currency for group in groups)):
+        return stand(name, budget, (start, end), today, groups, on)
+    converted, refused = _converted(groups, budget.currency, rates, start)
+    found = stand(name, budget, (start, end), today, converted, on)
+    before = by_currency(group for group in groups if str(group.key[ASKED.index("day")]) >= start.isoformat())
+    counted = {currency: amount for currency, amount in before.items() if currency not in found.other}
+    return replace(found, unconverted=refused, converted_from=counted if counted.keys() - {budget.currency} else {})
 
 
 def _converted(groups: Sequence[Group], currency: str, rates: Rates | None, start: date) -> tuple[Sequence[Group], str]:

@@ -10,19 +10,20 @@ Three kinds of alert, each on or off at any time:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Literal
 
 from mcml.core.schema_cost import Budget
 from mcml.cost.forecast import project
+from mcml.cost.forecast.months import late_until
 from mcml.cost.forecast.series import ASKED as FORECAST_ASKED
 from mcml.cost.forecast.series import DAY, Series, month_of, read
 from mcml.store.ledger.book import Group
 from mcml.store.ledger.exact import percent, product, quotient, tidy, total
 
-ASKED = ("source", *FORECAST_ASKED)
+ASKED = ("source", *FORECAST_ASKED, "provider")
 """The dimensions that the ledger must be asked for."""
 FAST, SLOW = 1, 7
 """Days of the two windows of burn."""
@@ -46,10 +47,10 @@ class Alert:
 class Standing:
     """How a budget stands on a day of its period [start, end).
 
-    `estimated` is the part of `spent` that is not billed yet; `other` what the same costs are in other currencies, which is not counted
-    (`unconverted` says why, where the budget asks for it to be);
-    `forecast` the cost at the period's end (None: too little history); `fast` and `slow` the multiples of the even pace (None: no day of
-    them is complete). `alerts` are those that are on.
+    `estimated` is the part of `spent` that is not billed yet; `sources` is `spent` by source (billed, measured, estimate), `converted_from`
+    by currency where it is of several; `other` what the same costs are in other currencies, which is not counted (`unconverted` says why,
+    where the budget asks for it to be); `forecast` the cost at the period's end (None: too little history); `fast` and `slow` the multiples
+    of the even pace (None: no day of them is complete). `alerts` are those that are on.
     """
 
     name: str
@@ -64,6 +65,8 @@ class Standing:
     slow: Decimal | None
     alerts: tuple[Alert, ...] = ()
     unconverted: str = ""
+    sources: Mapping[str, Decimal] = field(default_factory=dict)
+    converted_from: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def amount(self) -> Decimal:
@@ -82,17 +85,29 @@ def stand(name: str, budget: Budget, span: tuple[date, date], today: date, group
     mine = [group for group in every if group.currency == budget.currency]
     start, end = span
     within = [group for group in every if start <= date.fromisoformat(str(group.key[1])) < end]
-    sums = {
-        currency: tidy(total(group.effective for group in within if group.currency == currency))
-        for currency in sorted({group.currency for group in within})
+    sums = by_currency(within)
+    mine_within = [group for group in within if group.currency == budget.currency]
+    sources = {
+        source: tidy(total(group.effective for group in mine_within if group.key[0] == source))
+        for source in sorted({str(group.key[0]) for group in mine_within})
     }
-    estimated = tidy(total(group.effective for group in within if group.currency == budget.currency and group.key[0] == "estimate"))
-    series = next(iter(read(group._replace(key=group.key[1:]) for group in mine).values()), Series())
-    until = project.ripe_until([series], today)
+    series = next(iter(read(group._replace(key=group.key[1:-1]) for group in mine).values()), Series())
+    late = late_until((group._replace(key=(group.key[-1], group.key[1])) for group in every), today)
+    until = min(project.ripe_until([series], today), late)
     fast, slow = (_pace(series, budget, (end - start).days, until, days) for days in (FAST, SLOW))
     spent = sums.pop(budget.currency, Decimal(0))
-    found = Standing(name, budget, start, end, spent, estimated, sums, _forecast(series, budget, start, end, until, spent), fast, slow)
+    estimated, ahead = sources.get("estimate", Decimal(0)), _forecast(series, budget, start, end, until, spent)
+    found = Standing(name, budget, start, end, spent, estimated, sums, ahead, fast, slow, sources=sources)
     return replace(found, alerts=tuple(_alerts(found, frozenset(on))))
+
+
+def by_currency(groups: Iterable[Group]) -> dict[str, Decimal]:
+    """Return what groups cost in each currency."""
+    every = list(groups)
+    return {
+        currency: tidy(total(group.effective for group in every if group.currency == currency))
+        for currency in sorted({group.currency for group in every})
+    }
 
 
 def _alerts(standing: Standing, on: frozenset[str]) -> Iterable[Alert]:

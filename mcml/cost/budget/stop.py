@@ -1,8 +1,9 @@
-"""Which machines a budget stops, and which it gives back. Pure: values in, a plan out; schedules carry it out.
+"""Which machines and groups a budget stops, and which it gives back. Pure: values in, a plan out; schedules carry it out.
 
-A machine that carries the tags, idles by signals that agree, and is no spot machine, is stopped. Not one that somebody wants on (a tag, or
-`mcml cost schedule keep`), and not one that somebody turned on again since the budget stopped it in this period. What has a schedule is
-stopped as if it had idled within its hours, so its next hours turn it on; anything else comes back by `mcml cost budgets undo`.
+A machine that carries the tags, idles by signals that agree, and is no spot machine, is stopped; a group as far as its minimum allows. Not
+one that somebody wants on (a tag, or `mcml cost schedule keep`), and not one that somebody turned on again since the budget stopped it in
+this period. What has a schedule is stopped as if it had idled within its hours, so its next hours turn it on; anything else comes back by
+`mcml cost budgets undo`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from datetime import datetime
 
 from mcml.core.plan import Plan, Step
 from mcml.core.schema_cost import Schedule
-from mcml.cost.schedule.plan import Keep, Stopped, Thing, change, kept, kept_on, restored
+from mcml.cost.schedule.plan import Keep, Stopped, Thing, change, kept, kept_on, left_on, restored
 
 OWNER = "schedule"
 """The value of a step that says whose the machine is: its schedule, or the budget itself."""
@@ -55,8 +56,8 @@ def _means(schedule: Schedule, thing: Thing) -> bool:
 def _stop(
     budget: str, thing: Thing, before: Stopped | None, keeps: Sequence[Keep], mine: str, began: datetime, now: datetime
 ) -> Step:
-    if not thing.size:
-        return kept(thing, "it is off")
+    if thing.size <= thing.floor:
+        return kept(thing, f"it is at its minimum of {thing.size}" if thing.size else "it is off")
     if held := kept_on(thing, mine, keeps, now):
         return kept(thing, held)
     if thing.idle is None or not thing.idle.idle:
@@ -64,8 +65,9 @@ def _stop(
     if thing.spot:
         return kept(thing, "a spot machine that is stopped may not come back: it is left alone")
     if before and before.done and before.by == by(budget) and before.at >= began:
-        return kept(thing, "somebody turned it on since we turned it off: left alone until the next period")
-    step = change(thing, 0, f"{thing.idle.why}; budget {budget}", idle=True)
+        step = left_on(thing, before, "somebody turned it on since we turned it off: left alone until the next period", now)
+        return replace(step, values={**step.values, OWNER: before.schedule})
+    step = change(thing, thing.floor, f"{thing.idle.why}; budget {budget}", idle=True)
     return replace(step, values={**step.values, OWNER: mine, "undo": undo(budget)})
 
 

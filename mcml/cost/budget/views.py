@@ -1,7 +1,9 @@
 """What budgets look like."""
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
+from mcml.core.clock import midnight
 from mcml.core.view import Block, Column, Document, Pairs, Section, State, Status, Table, listing
 from mcml.core.view import Level as Colour
 from mcml.cost.budget import action_views
@@ -9,7 +11,12 @@ from mcml.cost.budget.act import Due
 from mcml.cost.budget.actions import Memory
 from mcml.cost.budget.desk import Told
 from mcml.cost.budget.standing import Level, Standing
+from mcml.cost.commands import rows
 from mcml.cost.schedule.run import Done
+from mcml.cost.span import Span
+from mcml.cost.views import NO_ERRORS, USUAL_ERROR
+from mcml.store.ledger.cover import ESTIMATE
+from mcml.store.ledger.dimensions import parse
 from mcml.store.ledger.exact import percent, plain
 
 COLUMNS = (
@@ -22,27 +29,34 @@ COLUMNS = (
     Column("currency", "Currency"),
     Column("state", "State", "state"),
 )
+MADE_OF = (Column("source", "Source"), Column("effective_cost", "Effective", "money"), Column("share_percent", "Share", "percent"))
 ACTIONS = (Column("do", "Does"), Column("at_percent", "At %", "number"), Column("state", "State"))
 _COLOURS: Mapping[Level, Colour] = {"ok": "ok", "warn": "warn", "over": "bad"}
 EMPTY = "no budgets; add [cost.budgets.NAME] to mcml.toml (mcml config example shows one)"
 
 
-def budgets(standings: Sequence[Standing], known: Sequence[Memory] = ()) -> Document:
-    """Show a line a budget."""
-    items = [_item(each, known) for each in standings]
-    on = action_views.on(known)
-    return Document("BudgetList", items, (Table(COLUMNS, items, empty=EMPTY), *on, *_left_out(standings)))
+def budgets(standings: Sequence[Standing], known: Sequence[Memory] = (), errors: Mapping[str, Decimal] = NO_ERRORS) -> Document:
+    """Show a line a budget. `errors`: by how many percent the estimates in what it spent are usually off, by the name of the budget."""
+    items = [_item(each, known, errors) for each in standings]
+    blocks = (*action_views.on(known), *_left_out(standings), *_estimated(standings, errors))
+    return Document("BudgetList", items, (Table(COLUMNS, items, empty=EMPTY), *blocks))
 
 
 def checked(
-    told: Sequence[Told], due: Sequence[Due] = (), done: Sequence[Done] = (), *, dry_run: bool, acting: Sequence[str] = ()
+    told: Sequence[Told],
+    due: Sequence[Due] = (),
+    done: Sequence[Done] = (),
+    *,
+    dry_run: bool,
+    acting: Sequence[str] = (),
+    errors: Mapping[str, Decimal] = NO_ERRORS,
 ) -> Document:
     """Show what a check told, how the budgets stand, and what became of their actions; `acting` are the budgets that carry theirs out."""
     items = []
     for each in told:
         name = each.standing.name
         mine = [action_views.item(one, done, dry_run=dry_run, acts=name in acting) for one in due if one.turn.budget == name]
-        items.append({**_item(each.standing), "changes": [vars(change) for change in each.changes], "actions": mine})
+        items.append({**_item(each.standing, (), errors), "changes": [vars(change) for change in each.changes], "actions": mine})
     lines = [
         Status(State(("would tell" if dry_run else "alert") if change.on else "recovered", "bad" if change.on else "ok"), text)
         for each in told
@@ -61,27 +75,29 @@ def undone(due: Sequence[Due], done: Sequence[Done], *, dry_run: bool) -> Docume
     return listing("BudgetUndo", action_views.MACHINES, rows, empty="no machine is off because of this budget")
 
 
-def budget(standing: Standing, known: Sequence[Memory] = ()) -> Document:
-    """Show all about one budget."""
-    item = _item(standing, known)
+def budget(standing: Standing, known: Sequence[Memory] = (), errors: Mapping[str, Decimal] = NO_ERRORS) -> Document:
+    """Show all about one budget, and the command that shows the rows of what it spent."""
+    item = _item(standing, known, errors)
     pairs = [
         ("period", f"{standing.start} until {standing.end} (not included)"),
-        ("amount", f"{plain(standing.amount)} {standing.budget.currency}"),
         ("costs", ", ".join(standing.budget.where) or "all"),
-        ("spent", f"{plain(standing.spent)}, of it {plain(standing.estimated)} estimated"),
-        ("forecast", "too little history" if standing.forecast is None else plain(standing.forecast)),
+        *([("forecast", "too little history")] if standing.forecast is None else []),
         ("burn, last day", "not known" if standing.fast is None else f"{standing.fast} times the even pace"),
         ("burn, last 7 days", "not known" if standing.slow is None else f"{standing.slow} times the even pace"),
+        ("rows", item["rows"]),
     ]
     columns = Column("name", "Alert"), Column("text", "What")
     alerts = Table(columns, [vars(alert) for alert in standing.alerts], empty="no alert is on")
-    blocks: list[Block] = [Pairs(pairs), Section("Alerts", (alerts,))]
+    sources = [{**row, USUAL_ERROR.key: row["usual_error_percent"]} for row in _sources(standing, errors)]
+    made_of = Table((*MADE_OF, *([USUAL_ERROR] if ESTIMATE in standing.sources else [])), sources, empty="nothing is spent")
+    spent = Section("What is spent", (made_of, *_own(standing)))
+    blocks: list[Block] = [Table(COLUMNS, [item]), Pairs(pairs), spent, Section("Alerts", (alerts,))]
     if standing.budget.actions:
         blocks.append(Section("Actions", (Table(ACTIONS, action_views.waiting(standing, known)),)))
     return Document("Budget", [item], (*blocks, *_left_out([standing])))
 
 
-def _item(standing: Standing, known: Sequence[Memory] = ()) -> dict[str, object]:
+def _item(standing: Standing, known: Sequence[Memory] = (), errors: Mapping[str, Decimal] = NO_ERRORS) -> dict[str, object]:
     return {
         "name": standing.name,
         "period": standing.start.isoformat(),
@@ -94,12 +110,56 @@ def _item(standing: Standing, known: Sequence[Memory] = ()) -> dict[str, object]
         "burn_fast": standing.fast,
         "burn_slow": standing.slow,
         "currency": standing.budget.currency,
+        "sources": _sources(standing, errors),
         "other_currencies": dict(standing.other),
+        "converted_from": dict(standing.converted_from),
         "unconverted": standing.unconverted,
         "state": State(standing.level, _COLOURS[standing.level]),
         "alerts": [vars(alert) for alert in standing.alerts],
         "actions": action_views.waiting(standing, known),
+        "where": _where(standing),
+        "rows": rows_of(standing),
     }
+
+
+def rows_of(standing: Standing) -> str:
+    """Return the command that shows the rows of what is spent."""
+    return rows(Span(midnight(standing.start), midnight(standing.end)), _where(standing))
+
+
+def _where(standing: Standing) -> list[str]:
+    """Return what chooses the rows of what is spent, within its period: in the budget's currency, or in those that it counts."""
+    counted = ",".join(standing.converted_from) or standing.budget.currency
+    return [*(str(parse(text)) for text in standing.budget.where), f"billing_currency={counted}"]
+
+
+def _sources(standing: Standing, errors: Mapping[str, Decimal]) -> list[dict[str, object]]:
+    return [
+        {
+            "source": source,
+            "effective_cost": cost,
+            "share_percent": percent(cost, standing.spent),
+            "usual_error_percent": errors.get(standing.name) if source == ESTIMATE else None,
+        }
+        for source, cost in standing.sources.items()
+    ]
+
+
+def _own(standing: Standing) -> list[Status]:
+    """Say what costs were before they were converted: their rows are in their own currencies."""
+    amounts = " and ".join(f"{plain(amount)} {currency}" for currency, amount in standing.converted_from.items())
+    return [Status(State("converted", "warn"), f"from {amounts}, as the rows have it")] if amounts else []
+
+
+def _estimated(standings: Sequence[Standing], errors: Mapping[str, Decimal]) -> list[Status]:
+    """Say how much of what is spent no bill has yet, and how far off that usually is."""
+    return [
+        Status(State("estimated", "idle"), f"{each.name}: {share} % of what is spent; estimates are {off}")
+        for each in standings
+        if each.estimated
+        for share in [percent(each.estimated, each.spent)]
+        for off in [f"usually {errors[each.name]} % off" if each.name in errors else "not checked by any bill yet"]
+    ]
 
 
 def _left_out(standings: Sequence[Standing]) -> list[Block]:

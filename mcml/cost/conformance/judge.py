@@ -62,8 +62,13 @@ def supported(rules: RuleSet, said: Sequence[str], filled: Mapping[str, int]) ->
             chosen.add(name.upper())
         elif name != NONE:
             known = (AUTO, ALL, NONE, *rules.criteria)
-            raise Usage(f"{name!r} is no applicability criterion", why=did_you_mean(name, known), next_step=f"one of {', '.join(known)}")
+            raise Usage(f"{name!r} is no applicability criterion", why=_nearest(name, known), next_step="mcml cost validate --help")
     return frozenset(chosen)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    said = did_you_mean(name, known)
+    return said if said.startswith("did you mean") else f"known: {', '.join(known)}"
 
 
 def judge(rules: RuleSet, scanned: Scanned, criteria: frozenset[str], *, values_only: bool = False) -> list[Verdict]:

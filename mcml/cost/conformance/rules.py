@@ -102,6 +102,20 @@ def version_of(columns: tuple[str, ...]) -> Version:
     return "1.2" if "ProviderName" in columns and "HostProviderName" not in columns else "1.4"
 
 
+_SINCE = {
+    "1.2": {"InvoiceId", "PricingCurrency", "BillingAccountType", "SubAccountType"},
+    "1.1": {"CapacityReservationId", "CommitmentDiscountQuantity", "ServiceSubcategory", "SkuMeter", "SkuPriceDetails"},
+}
+"""Columns that a version brought, for those of which the FinOps Foundation publishes no rules. Source: the changelog of FOCUS_Spec."""
+
+
+def older(columns: tuple[str, ...]) -> str:
+    """Return the version that a file's columns are of when it is older than 1.2, for which there are no rules; else nothing."""
+    if version_of(columns) != "1.2" or _SINCE["1.2"].intersection(columns):
+        return ""
+    return "1.1" if _SINCE["1.1"].intersection(columns) else "1.0"
+
+
 @cache
 def load(version: str) -> RuleSet:
     """Read the rules of a version. Raises Usage for one that is not here."""

@@ -1,17 +1,21 @@
 """Judge files or the ledger by the rules of a version of FOCUS."""
 
+import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from mcml.core.errors import NotFound
+from mcml.core.errors import InvalidRequest, NotFound
 from mcml.cost.conformance import judge
-from mcml.cost.conformance.rules import RuleSet, load, version_of
+from mcml.cost.conformance.rules import RuleSet, load, older, version_of
 from mcml.cost.conformance.views import Judged
 from mcml.store.ledger import conformance
 from mcml.store.ledger.book import Ledger, Scope
 
 RENAMED = {"ProviderName": "ServiceProviderName", "PublisherName": "x_PublisherName"}
 """Columns of FOCUS 1.2 that the ledger, which has those of 1.4, keeps under another name."""
+COSTS = frozenset({"BilledCost", "ContractedCost", "EffectiveCost", "ListCost"})
+"""A file with none of them is no export of FOCUS, in any version; one with some of them is a broken one."""
 
 
 def of_files(paths: Sequence[Path], version: str = "", supports: Sequence[str] = ()) -> Judged:
@@ -20,7 +24,12 @@ def of_files(paths: Sequence[Path], version: str = "", supports: Sequence[str] =
     Raises NotFound, InvalidRequest, Conflict (a file cannot be read), Usage (no such version or criterion).
     """
     with conformance.files(paths) as data:
-        return _judged(data, load(version or version_of(data.columns)), supports)
+        if COSTS.isdisjoint(data.columns):
+            name = ", ".join(path.name for path in paths)
+            why = f"it has none of the columns {', '.join(sorted(COSTS))}"
+            step = f"mcml cost ingest {shlex.join(map(str, paths))}   # a cloud's own bill; then, of the ledger: mcml cost validate"
+            raise InvalidRequest(f"{name} is no FOCUS export", why=why, next_step=step)
+        return replace(_judged(data, load(version or version_of(data.columns)), supports), older=older(data.columns))
 
 
 def of_ledger(ledger: Ledger, scope: Scope, version: str = "", supports: Sequence[str] = ()) -> Judged:

@@ -21,13 +21,17 @@ _STATES: dict[Outcome, State] = {
 
 @dataclass(frozen=True)
 class Judged:
-    """All that a check found: by which rules, which criteria were taken as true, and the verdicts."""
+    """All that a check found: by which rules, which criteria were taken as true, and the verdicts.
+
+    `older`: the version that a file is of, where there are no rules of it.
+    """
 
     rules: RuleSet
     criteria: frozenset[str]
     scanned: Scanned
     verdicts: Sequence[Verdict]
     untold: Sequence[str] = ()
+    older: str = ""
 
     @property
     def conforms(self) -> bool:
@@ -42,7 +46,7 @@ def conformance(judged: Judged, *, everything: bool = False) -> Document:
     shown = list(judged.verdicts) if everything else failed
     blocks: list[Block] = [_summary(judged, failed)]
     if judged.scanned.torn:
-        blocks.append(Status(State("fail", "bad"), f"{judged.scanned.torn} lines are no CSV rows and were not judged"))
+        blocks.append(Status(State("fail", "bad"), _torn(judged.scanned.torn)))
     for level in _LEVELS:
         rows = [_row(each) for each in failed if each.rule.level == level]
         blocks += [Section(f"Rules of level {level} that fail", (Table(_COLUMNS, rows),))] if rows else []
@@ -51,6 +55,11 @@ def conformance(judged: Judged, *, everything: bool = False) -> Document:
         blocks.append(Section("All rules", (Table(columns, [_row(each) for each in shown]),)))
     blocks += _notes(judged)
     return Document("ConformanceVerdictList", [_item(each) for each in shown], tuple(blocks))
+
+
+def _torn(lines: int) -> str:
+    said = "1 line is no CSV row and was" if lines == 1 else f"{lines} lines are no CSV rows and were"
+    return f"{said} not judged"
 
 
 def _summary(judged: Judged, failed: Sequence[Verdict]) -> Status:
@@ -66,6 +75,8 @@ def _summary(judged: Judged, failed: Sequence[Verdict]) -> Status:
 def _notes(judged: Judged) -> list[Block]:
     off = sorted(set(judged.rules.criteria) - judged.criteria)
     notes = [f"Taken as not so (--supports NAME says otherwise): {', '.join(off)}."] if off else []
+    if judged.older:
+        notes.append(f"The columns are of FOCUS {judged.older}, of which there are no official rules: what came later is told as missing.")
     if judged.untold:
         notes.append(f"The ledger cannot tell whether an export had these columns, it has no value in them: {', '.join(judged.untold)}.")
     return [Text(note) for note in notes]

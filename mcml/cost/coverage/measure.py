@@ -2,7 +2,8 @@
 
 Tags are asked of usage only: taxes, credits and fees cannot carry any. Commitments: utilisation is used / (used + unused), in effective
 cost; coverage is covered / (covered + on demand), at the price without commitments, where spot counts for neither, as no commitment
-could cover it. The saving is net: what the used part would have cost, less all that the commitment costs.
+could cover it. The saving is net: what the used part would have cost, less all that the commitment costs. Where a bill charges the fee
+apart and names no commitment with it (Google's export, an actual export of Azure), the saving cannot be told.
 """
 
 from collections.abc import Iterable
@@ -67,8 +68,10 @@ def utilisation(commitment: Commitment) -> Decimal | None:
     return percent(commitment.used, total((commitment.used, commitment.unused)))
 
 
-def saving(commitment: Commitment) -> Decimal:
-    """Return what a commitment saved; negative when it cost more than it took off."""
+def saving(commitment: Commitment) -> Decimal | None:
+    """Return what a commitment saved; negative when it cost more than it took off, None when the bill does not tell what it cost."""
+    if not commitment.used and not commitment.unused:
+        return None
     return tidy(total((commitment.undiscounted, commitment.used.copy_negate(), commitment.unused.copy_negate())))
 
 

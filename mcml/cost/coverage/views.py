@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mcml.core.view import Block, Column, Document, Section, Table
+from mcml.core.view import Block, Column, Document, Section, State, Status, Table
 from mcml.cost.coverage.measure import KeyCoverage, covered_share, saving, utilisation
 from mcml.cost.views import apart
 from mcml.store.ledger.commitments import Commitment, CoveredService
@@ -17,10 +17,18 @@ def coverage(keys: Sequence[KeyCoverage], commitments: Sequence[Commitment], ser
     known, bought, covered = apart(list(map(_key, keys))), list(map(_commitment, commitments)), list(map(_service, services))
     shown = [{**_key(each), "worst": _worst(each)} for each in keys]
     blocks: list[Block] = [Section("Usage that says whose it is", (Table(_KEYS, shown, empty="no usage in this span"),))]
-    blocks.append(Section("Commitments", (Table(_COMMITMENTS, bought, empty="no commitment in this span"),)))
+    blocks.append(Section("Commitments", (Table(_COMMITMENTS, bought, empty="no commitment in this span"), *_untold(commitments))))
     if covered:
         blocks.append(Section("Usage that commitments cover, at the price without them", (Table(_SERVICES, covered),)))
     return Document("CostCoverage", [*known, *bought, *covered], blocks)
+
+
+def _untold(commitments: Sequence[Commitment]) -> list[Block]:
+    """Say why some savings are missing."""
+    if all(saving(each) is not None for each in commitments):
+        return []
+    why = "where the bill charges what a commitment costs apart and does not say for which, its use and saving cannot be told"
+    return [Status(State("not told", "idle"), why)]
 
 
 _KEYS = (
@@ -29,14 +37,14 @@ _KEYS = (
     Column("covered_percent", "Covered", "percent"),
     Column("covered_cost", "With", "money"),
     Column("uncovered_cost", "Without", "money"),
-    Column("worst", "Most of it in"),
+    Column("worst", "Services that lack most"),
 )
 _COMMITMENTS = (
     Column("title", "Commitment"),
     Column("provider", "Provider"),
     Column("type", "Type"),
     Column("currency", "Currency"),
-    Column("utilisation_percent", "Used", "percent"),
+    Column("utilisation_percent", "Used %", "percent"),
     Column("used_cost", "Used", "money"),
     Column("unused_cost", "Unused", "money"),
     Column("saving", "Saved", "money"),
@@ -66,7 +74,7 @@ def _key(found: KeyCoverage) -> dict[str, object]:
 
 
 def _worst(found: KeyCoverage) -> str:
-    return ", ".join(f"{gap.service or '-'} ({gap.share} %)" for gap in found.worst[:WORST])
+    return ", ".join(f"{gap.service or '-'} ({gap.share} % of it)" for gap in found.worst[:WORST])
 
 
 def _commitment(found: Commitment) -> dict[str, object]:

@@ -21,7 +21,7 @@ from mcml.cost.anomaly.views import too_short
 from mcml.cost.budget.standing import Standing
 from mcml.cost.digest import parts
 from mcml.cost.digest.parts import ONE_DAY, Days, Made, Step, Untold
-from mcml.cost.forecast.months import this_month
+from mcml.cost.forecast.months import late_until, this_month
 from mcml.cost.forecast.project import Forecast
 from mcml.cost.forecast.views import refusal
 from mcml.cost.span import Span
@@ -230,7 +230,8 @@ def _month(entry: Entry, question: Asked, material: Material, daily: Sequence[Gr
 
 def _forecast(question: Asked, material: Material, currency: str) -> Forecast:
     today = min(question.at.date(), question.month.end.date() - ONE_DAY)
-    scoped = next(each for each in this_month(material.series, today) if each.currency == currency)
+    late = late_until(material.daily, today)
+    scoped = next(each for each in this_month(material.series, today, late) if each.currency == currency)
     if scoped.forecast is None:
         raise Untold(refusal(scoped.days))
     return scoped.forecast

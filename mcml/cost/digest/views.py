@@ -1,15 +1,17 @@
 """What a digest looks like: a section a currency, one screen on a terminal; each part says the command that shows the rows behind it."""
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 
 from mcml.core.view import Block, Column, Document, Level, Pairs, Section, Series, State, Status, Table
+from mcml.cost import commands
 from mcml.cost.anomaly.scan import Anomaly
 from mcml.cost.anomaly.views import because
 from mcml.cost.budget.standing import Standing
+from mcml.cost.budget.views import rows_of
+from mcml.cost.commands import command, from_to
 from mcml.cost.digest.compose import Asked, Entry
 from mcml.cost.digest.parts import ONE_DAY, Step
 from mcml.cost.forecast.project import Forecast
@@ -117,29 +119,16 @@ def _item(question: Asked, entry: Entry) -> dict[str, object]:
 
 def rows(span: Span, filters: Iterable[Filter], *more: str) -> str:
     """Return the command that shows the rows of a span and of all conditions."""
-    return _command("report", *_from_to(span), *_where(map(str, filters)), *_where(more), "--rows")
+    return commands.rows(span, (*map(str, filters), *more))
 
 
 def _allocate(question: Asked) -> str:
-    return _command("allocate", *_from_to(question.span), *_where(map(str, question.filters)), "--explain")
+    return command("allocate", *from_to(question.span), *commands.conditions(map(str, question.filters)), "--explain")
 
 
 def _why(question: Asked, against: Span) -> str:
     before, after = (each.days.replace(" to ", "..") for each in (against, question.span))
-    return _command("why", before, after, "--by", ",".join(question.by), *_where(map(str, question.filters)))
-
-
-def _command(*words: str) -> str:
-    return shlex.join(["mcml", "cost", *words])
-
-
-def _from_to(span: Span) -> tuple[str, ...]:
-    last = span.end if span.end.time() == span.end.min.time() else span.end + ONE_DAY
-    return "--since", f"{span.start:%Y-%m-%d}", "--until", f"{last:%Y-%m-%d}"
-
-
-def _where(conditions: Iterable[str]) -> list[str]:
-    return [word for each in conditions for word in ("--where", each)]
+    return command("why", before, after, "--by", ",".join(question.by), *commands.conditions(map(str, question.filters)))
 
 
 def _step(step: Step) -> dict[str, object]:
@@ -171,7 +160,7 @@ def _month(question: Asked, entry: Entry) -> dict[str, object] | None:
 
 def _forecast(question: Asked, made: Forecast) -> dict[str, object]:
     amounts = {"cost": made.total, "low": made.low, "high": made.high, "method": made.method, "usual_error_percent": made.error}
-    return {**amounts, "command": _command("forecast", *_where(map(str, question.filters)))}
+    return {**amounts, "command": command("forecast", *commands.conditions(map(str, question.filters)))}
 
 
 def _mover(question: Asked, entry: Entry, change: Change) -> dict[str, object]:
@@ -228,7 +217,7 @@ def _budget(standing: Standing) -> dict[str, object]:
         "forecast": standing.forecast,
         "state": State(standing.level, _BUDGET_STATES[standing.level]),
         "alerts": [alert.text for alert in standing.alerts],
-        "rows": _rows_of_days(standing.start, standing.end - ONE_DAY, (), standing.budget.where),
+        "rows": rows_of(standing),
     }
 
 

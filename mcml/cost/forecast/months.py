@@ -13,13 +13,32 @@ STALE = timedelta(days=14)
 """A forecast from older costs would be one of a ledger that nobody fills."""
 
 
-def this_month(groups: Iterable[Group], today: date) -> list[Scoped]:
+LATE = timedelta(days=5)
+"""A provider whose newest day is so much older than the others' is late; one that is silent for longer has left, or comes rarely."""
+
+
+def late_until(groups: Iterable[Group], today: date) -> date:
+    """Return the day up to which every provider that still charges has charged, from groups whose first dimension is the provider and
+    whose last is the day: bills of several clouds come at their own pace, and a day that one of them lacks is no cheap day.
+    """
+    newest: dict[str | None, date] = {}
+    for group in groups:
+        day = date.fromisoformat(str(group.key[-1]))
+        if day < today:
+            newest[group.key[0]] = max(day, newest.get(group.key[0], day))
+    last = max(newest.values(), default=today)
+    return min((day + DAY for day in newest.values() if day + LATE >= last), default=today)
+
+
+def this_month(groups: Iterable[Group], today: date, late: date = date.max) -> list[Scoped]:
     """Forecast the month of `today` (UTC) for each scope in groups by the scope and ASKED, dearest first.
+
+    `late`: the first day that a provider's bill lacks (`late_until`).
 
     Raises McmlError when there is too little history for any of them, or none of the last days.
     """
     found = read(groups)
-    until = ripe_until(list(found.values()), today)
+    until = min(ripe_until(list(found.values()), today), late)
     if today - until > STALE:
         why = f"the newest usage in the ledger is of {until - DAY}"
         raise McmlError("there are no recent costs to forecast from", why=why, next_step="mcml cost ingest --help")

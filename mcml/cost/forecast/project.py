@@ -2,7 +2,7 @@
 
 What is booked stands. The usage of the days that are left is projected by one of three simple methods, whichever was nearest on this
 series' own past; fees that came in both of the last two months are expected again. The newest days of a bill grow for a while (RIPE), so
-they count at least as much as projected.
+they count at least as much as projected; so do those that one of several providers has not charged yet.
 
 The range comes from the past as well: the method is put at earlier days (every week, as far as the history goes), projects as many days
 as are left now, and is compared with what they cost; the tenth and the ninetieth percentile of those ratios, or the extremes of less than
@@ -135,10 +135,13 @@ def forecast(series: Series, month: date, until: date) -> Forecast | None:
 
 
 def past_months(series: Series, month: date, until: date) -> list[PastMonth]:
-    """Forecast earlier months as on the same day of them, from what was known then; newest first, as far as history goes."""
+    """Forecast earlier months as on the same day of them, from what was known then; newest first, as far as history goes.
+
+    The month before counts once it is complete: on the first days of a month its bill still grows.
+    """
     gone = (until - month).days
     found: list[PastMonth] = []
-    end = month
+    end = month if until >= month else month_of(month - DAY)[0]
     while len(found) < MONTHS:
         start = month_of(end - DAY)[0]
         then = min(start + gone * DAY, end)

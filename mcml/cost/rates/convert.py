@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import Protocol
 
 from mcml.core.errors import NotFound, Usage
 from mcml.cost.rates.table import Rate, Rates
-from mcml.store.ledger.book import Group
+from mcml.store.ledger.book import Group, Scope
 from mcml.store.ledger.exact import product, tidy, total
 
 DAY = "day"
@@ -32,6 +33,27 @@ class Converted:
     groups: tuple[Group, ...]
     before: Mapping[Key, Mapping[str, Decimal]]
     used: tuple[Used, ...]
+
+
+class Costs(Protocol):
+    """What can be asked for costs: the ledger, or a warehouse."""
+
+    def totals(self, by: Sequence[str], scope: Scope | None = None) -> list[Group]:
+        """Sum the rows by currency and dimensions."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """Costs that are asked for in one currency, each charge by the rate of its day."""
+
+    costs: Costs
+    rates: Rates
+    currency: str
+
+    def totals(self, by: Sequence[str], scope: Scope | None = None) -> list[Group]:
+        """Sum the rows by dimensions, as the ledger does. Raises Usage for an unknown dimension, NotFound without a rate."""
+        return list(convert(self.costs.totals(asked(by), scope), by, self.rates, self.currency).groups)
 
 
 def asked(dimensions: Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
-from mcml.core.view import Block, Column, Document, Section, State, Status, Table, listing
+from mcml.core.view import Block, Column, Document, Section, State, Status, Table, Text, listing
 from mcml.cost.rates.convert import Converted, Used
 from mcml.cost.rates.table import Rates
 from mcml.store.ledger.exact import plain, tidy, total
@@ -29,13 +29,29 @@ USED = (
     Column("published", "Rates of"),
     Column("how", "How"),
 )
-EMPTY = "no rates; name a file: [cost.rates] in mcml.toml (mcml config example shows it)"
+EMPTY = "no exchange rates are set up, so costs stay in their own currencies"
+SET_UP = """\
+[cost.rates]
+file = "rates/eurofxref-hist.csv"
+source = "European Central Bank\""""
+FETCH = """\
+curl -O https://www.ecb.europa.eu/stats/eurofxref/eurofxref-hist.zip
+unzip eurofxref-hist.zip -d rates
+mcml cost rates"""
+OWN = "The file may be your own, too: a first line date,from,to,rate, and below it lines such as 2026-11-20,USD,EUR,0.92."
 
 
 def listed(rates: Rates | None, day: date) -> Document:
-    """List the rate of each pair that a file has, as it is for a day."""
-    rows = [] if rates is None else [_listed(rates, pair, day) for pair in rates.pairs]
-    return listing("CostRates", LISTED, [row for row in rows if row], empty=EMPTY if rates is None else f"no rate up to {day}")
+    """List the rate of each pair that a file has, as it is for a day; without rates, how to set them up."""
+    if rates is None:
+        return Document("CostRates", [], _how_to_set_up())
+    rows = [_listed(rates, pair, day) for pair in rates.pairs]
+    return listing("CostRates", LISTED, [row for row in rows if row], empty=f"no rate up to {day}")
+
+
+def _how_to_set_up() -> tuple[Block, ...]:
+    toml = Section("In mcml.toml", (Text(SET_UP, verbatim=True),))
+    return Status(State("none", "idle"), EMPTY), toml, Section("Then", (Text(FETCH, verbatim=True), Text(OWN)))
 
 
 def _listed(rates: Rates, pair: tuple[str, str], day: date) -> dict[str, object]:
@@ -65,12 +81,14 @@ def with_rates(document: Document, *sides: Converted, by: Sequence[str] | None =
         before = _before(sides[0], len(by))
         items = [{**item, "converted_from": None if item.get("others") else before[tuple(item[name] for name in by)]} for item in items]
     source, currency = sides[0].source, sides[0].currency
-    said = f"rates of {source}: each charge by the rate of its day" if rates else f"all of it was in {currency} already"
+    by_day = f"rates of {source}: each charge by the rate of its day; the rows behind them (--rows) are in their own currencies"
+    said = by_day if rates else f"all of it was in {currency} already"
     blocks: list[Block] = [Status(State("converted", "warn"), f"costs in {currency}; {said}")]
     if rates:
         rows = [{**row, "rate": _short(row["lowest"], row["highest"])} for row in rates]
         blocks.append(Section(f"Exchange rates to {currency}", (Table(USED, rows),)))
-    return replace(document, items=items, blocks=(*document.blocks, *blocks))
+    told = {"converted_to": currency, "rows_are": "in their own currencies" if rates else f"in {currency}"}
+    return replace(document, items=items, blocks=(*document.blocks, *blocks), metadata={**document.metadata, **told})
 
 
 def _short(*rates: object) -> str:

@@ -3,14 +3,15 @@
 Every step is written down before it is done, and its fact with the next step, so a kill -9 at any moment loses and doubles nothing: the
 next `mcml cost rightsize apply TARGET/ID` asks for the snapshots with the same tokens, finds the machine as it is, and goes on.
 
-What is refused after the machine may have been stopped (no capacity for the new type, most of all) leads back to the type before. When
-that fails, too, the change is stuck: the journal says so, and each further `apply` tries again.
+What is refused after the machine may have been stopped (no capacity for the new type, most of all) leads back to the type before. Capacity
+for that is asked for again and again, ever more slowly, for as long as the machine would be watched. When it fails, too, the change is
+stuck: the journal says so, each further `apply` tries again, and `keep` leaves the machine as it is.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from mcml.core.clock import Clock
 from mcml.core.errors import (
@@ -21,6 +22,7 @@ from mcml.core.errors import (
     NotFound,
     PartlyDone,
     ProviderCannot,
+    QuotaExceeded,
     StillRunning,
     Unavailable,
     said,
@@ -29,17 +31,16 @@ from mcml.core.fact import Fact
 from mcml.core.report import Reporter
 from mcml.core.schema_cost import HealthSignal
 from mcml.core.when import span
-from mcml.cost.rightsize import watch
+from mcml.cost.rightsize import offs, watch
 from mcml.cost.rightsize.change import (
     Change,
     Overtaken,
     Stage,
     Taken,
     Tell,
-    every,
-    forget_snapshots,
     half_done,
     keep,
+    keepable,
     known,
     latest,
     left,
@@ -65,6 +66,10 @@ PATIENCE = timedelta(minutes=15)
 """How long a machine may take to stop or to start."""
 COPYING = timedelta(hours=2)
 """How long is waited for a snapshot; it goes on by itself."""
+SLOWEST = timedelta(minutes=1)
+"""The longest pause between two questions for capacity; each is twice as long as the one before."""
+RESTARTS = 3
+"""How often a watch begins anew because something started the machine again. The next time it goes back, unless we had turned it off."""
 RESTARTED = timedelta(minutes=1)
 """A machine that says it was launched so much later than its watch began was started again by somebody; it may be a clock, before that."""
 
@@ -84,7 +89,7 @@ class Gone(NotFound):
 
 @dataclass
 class Work:
-    """Carries one machine's changes out."""
+    """Carries one machine's changes out. `twins`: the other targets that list the same machines."""
 
     store: Store
     site: Site
@@ -93,8 +98,10 @@ class Work:
     reporter: Reporter
     sleep: Callable[[float], None] = time.sleep
     tell: Tell = journal.append
+    twins: Collection[str] = ()
     revision: int = 0
     _tries: int = 0
+    _scarce: datetime | None = None
     _restarted: int = 0
     _watching: bool = False
 
@@ -111,39 +118,38 @@ class Work:
         facts: dict[str, object] = {"saving": _text(change.saving), "list_saving": _text(change.list_saving), "currency": change.currency}
         facts |= {"risk": change.risk, "disks": list(change.disks), "watch_seconds": change.watch, "undoes": change.undoes}
         facts |= {"plan": planned.plan.digest}
-        return self._save(change, change.fact("planned", self.clock(), **facts))
+        told = change.fact("planned", self.clock(), **facts)
+        self.revision = keep(self.store, change, self.revision, self.clock(), told, tell=self.tell, twins=self.twins)
+        return change
 
     def resume(self, key: str) -> Change:
         """Take a change up where it was left; a stuck one tries to go back again. Raises NotFound."""
-        found = known(self.store, key)
-        _, self.revision = latest(self.store, key)
+        found = self.taken_up(key)
         return self._save(replace(found, stage="stop")) if found.stage == "stuck" else found
+
+    def taken_up(self, key: str) -> Change:
+        """Take a change up as it is. Raises NotFound."""
+        found, self.revision = latest(self.store, key)
+        return found or known(self.store, key)
 
     def undo(self, change: Change) -> Change:
         """Take a change back that is still watched; one whose disks are still being copied has changed nothing yet."""
         back = change.back("it was undone by hand")
         return self._end(back, "rolled back") if change.stage == "snapshot" else self._save(back)
 
+    def keep(self, change: Change) -> Change:
+        """Keep the type that it was given: its watch ends, or it is started as it is. Raises NotFound, Conflict when it has another one."""
+        machine = self._machine(keepable(self.store, change.key))
+        if machine.machine != change.after:
+            why, step = f"it is {machine.machine} by now", f"mcml cost rightsize apply {change.key}"
+            raise Conflict(f"{change.key} is not {change.after}: there is nothing to keep", why=why, next_step=step)
+        over = replace(change, kept=change.reason or change.kept or "its watch was ended by hand", reason="", problem="")
+        return self._end(over, "done") if change.stage == "watch" else self._save(replace(over, stage="start"))
+
     def undone(self, change: Change, wish: Wish) -> Planned:
         """Plan what takes a change back that is done. Raises as `planned.undone`, NotFound when its machine is gone."""
         types = self.site.instances.prices([change.after, change.before])
         return undone(change, self._machine(change), types, wish, self.clock())
-
-    def kept(self, key: str) -> list[Taken]:
-        """Return the snapshots of a machine's changes that are there. Raises NotFound, Conflict while a change is under way."""
-        if known(self.store, key).under_way:
-            raise under_way(known(self.store, key))
-        there = {one.id for one in self.site.snapshots.list()} if self.site.snapshots else set()
-        return [one for change in every(self.store) if change.key == key for one in change.taken if one.snapshot in there]
-
-    def clean(self, key: str) -> None:
-        """Delete the snapshots of a machine's changes, and forget them. Raises as `kept`."""
-        for one in self.kept(key):
-            if self.site.snapshots is not None:
-                self.site.snapshots.delete(one.snapshot)
-                about = {"snapshot": one.snapshot, "source": one.source, "size_bytes": one.size_bytes}
-                self.store.append(Fact("cost.rightsize_snapshot_deleted", "cost", key, about, at=self.clock()))
-        forget_snapshots(self.store, key, self.clock())
 
     def run(self, change: Change, *, wait: bool = True) -> Change:
         """Go on with a change until it has ended; without `wait` only until it is watched, and look once.
@@ -172,7 +178,7 @@ class Work:
         steps = {"snapshot": self._snapshot, "stop": self._stop, "resize": self._resize, "start": self._start, "watch": self._watch}
         try:
             after = steps[change.stage](change)
-            self._tries = 0
+            self._tries, self._scarce = 0, None
             return after
         except (Overtaken, Interrupted):
             raise
@@ -183,6 +189,8 @@ class Work:
             raise NotAuthenticated(half_done(change), why=why, next_step=f"mcml cost rightsize apply {change.key}") from failed
         except (Unavailable, StillRunning) as failed:
             return self._again(change, failed)
+        except QuotaExceeded as scarce:
+            return self._asked_again(change, scarce)
         except McmlError as refused:
             return self._refused(change, refused)
 
@@ -202,16 +210,29 @@ class Work:
             self.sleep(self._pause(change))
         return change
 
+    def _asked_again(self, change: Change, scarce: QuotaExceeded) -> Change:
+        """Ask again for a machine that runs nowhere else to go: there may be room for it a little later."""
+        now, pause = self.clock(), min(self._pause(change) * 2**self._tries, SLOWEST.total_seconds())
+        self._scarce = self._scarce or now
+        last = self._scarce + timedelta(seconds=change.watch)
+        if not (change.reason or change.kept) or now + timedelta(seconds=pause) > last:
+            return self._refused(change, scarce)
+        self._tries += 1
+        self.reporter.note(f"{change.key}: {said(scarce)}; trying again until {last:%H:%M} UTC")
+        self.sleep(pause)
+        return change
+
     def _refused(self, change: Change, refused: McmlError) -> Change:
         why = said(refused)
         if change.stage == "snapshot" or isinstance(refused, Gone):
             self.reporter.finish(change.key, why, ok=False)
             return self._end(replace(change, problem=why), "failed")
-        if not change.reason:
+        if not (change.reason or change.kept):
             self.reporter.finish(change.key, f"{why}; going back to {change.before}", ok=False)
             return self._save(change.back(why))
         at = self.clock()
-        facts = {"reason": change.reason, "problem": why, "needs": "a person", "next": f"mcml cost rightsize apply {change.key}"}
+        facts = {"reason": change.reason or change.kept, "problem": why, "needs": "a person"}
+        facts["next"] = f"mcml cost rightsize apply {change.key}"
         self.reporter.finish(change.key, why, ok=False)
         self._save(replace(change, stage="stuck", problem=why), change.fact("stuck", at, **facts))
         raise stuck(replace(change, stage="stuck", problem=why)) from refused
@@ -283,6 +304,8 @@ class Work:
             self.reporter.finish(change.key, f"runs as {change.wanted}")
         if change.reason:
             return self._end(change, "rolled back")
+        if change.kept:
+            return self._end(change, "done")
         return self._save(replace(change, stage="watch", began=self.clock())) if change.ran else self._end(change, "done")
 
     def _watch(self, change: Change) -> Change:
@@ -297,7 +320,10 @@ class Work:
             return self._save(*self._bad(change, f"it is {machine.state}"))
         began = change.began or now
         if machine.launched - began > RESTARTED:
-            change = self._save(replace(change, began=(began := machine.launched)))
+            if change.restarts < RESTARTS:
+                change = self._save(replace(change, began=(began := machine.launched), restarts=change.restarts + 1))
+            elif not self._turned_off(change):
+                return self._save(*self._bad(change, f"something started it again {RESTARTS + 1} times within its watch"))
         length = timedelta(seconds=change.watch)
         until = min(now, began + length)
         asked = watch.signals(change, self.health)
@@ -324,9 +350,9 @@ class Work:
         over = replace(change, stage=stage, ended=now)
         watched = change.fact("watched", now, well=True, answered=over.answered, asked=over.asked, seconds=change.watch)
         facts: dict[str, object] = {"saving": _text(change.saving), "currency": change.currency, "undoes": change.undoes}
-        facts |= {"reason": change.reason or change.problem, "snapshots": [one.snapshot for one in change.taken]}
+        facts |= {"reason": change.reason or change.problem, "snapshots": [one.snapshot for one in change.taken], "kept": change.kept}
         told = change.fact(stage.replace(" ", "_"), now, **facts)
-        return self._save(over, *([watched] if stage == "done" and change.began else []), told)
+        return self._save(over, *([watched] if stage == "done" and change.began and not change.kept else []), told)
 
     def _stopped_by_schedule(self, change: Change) -> None:
         """Raise StillRunning when a schedule has stopped it: that says nothing about the change."""
@@ -335,6 +361,11 @@ class Work:
         if stopped is not None:
             why = f"the schedule {stopped.content['schedule']} has stopped it; its watch goes on when it runs again"
             raise StillRunning(f"{change.key} is off", why=why)
+
+    def _turned_off(self, change: Change) -> bool:
+        """Tell whether a schedule or a budget has turned it off since it was started."""
+        told = self.store.entries(Query(since=change.down or change.began, kinds=(offs.OFF,), target=change.target))
+        return any(entry.facts.get("id") == change.instance for entry in told)
 
     def _machine(self, change: Change) -> Instance:
         """Return the machine as it is. Raises Gone."""

@@ -5,7 +5,7 @@ savings reads it.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -43,9 +43,10 @@ class Change:
 
     `ran`: it ran when it was planned; one that did not is left stopped, and not watched. `disks` are copied first. `watch` is for how many
     seconds it is watched, `cpu` whether its CPU is. `saving` and `list_saving` are what was promised per month of 730 hours. `reason` is
-    why it is taken back (empty: it is not), `problem` why it is stuck or failed. `told` is the type that the journal says it has,
-    `resized` since when. `down`: when we stopped it; `began`: since when it is watched; `answered` of `asked` signals said something
-    meanwhile. `undoes`: the id of the change it takes back.
+    why it is taken back (empty: it is not), `kept` why it was to be when a person kept it as it is, `problem` why it is stuck or failed.
+    `told` is the type that the journal says it has, `resized` since when. `down`: when we stopped it; `began`: since when it is watched,
+    `restarts` how often that began anew; `answered` of `asked` signals said something meanwhile. `undoes`: the id of the change it takes
+    back. `account`: whose the machine is, as the bill writes it, where that is told.
     """
 
     id: str
@@ -75,6 +76,9 @@ class Change:
     ended: datetime | None = None
     answered: int = 0
     asked: int = 0
+    restarts: int = 0
+    kept: str = ""
+    account: str = ""
 
     @property
     def wanted(self) -> str:
@@ -140,19 +144,41 @@ class Overtaken(Conflict):
     """Another mcml goes on with the change."""
 
 
-def keep(store: Store, change: Change, revision: int, at: datetime, *told: Fact, tell: Tell = journal.append) -> int:
-    """Write a change down, and what is told of it, as one; return its revision. Raises Overtaken when somebody else has written since."""
+class OtherName(Conflict):
+    """The machine's changes are kept under the name that it has on another target."""
+
+
+def keep(
+    store: Store, change: Change, revision: int, at: datetime, *told: Fact, tell: Tell = journal.append, twins: Collection[str] = ()
+) -> int:
+    """Write a change down, and what is told of it, as one; return its revision.
+
+    `twins` are targets that list the same machines. Raises Overtaken when somebody else has written since, OtherName when the machine
+    has changes under the name that it has on one of them: two names would count its savings twice.
+    """
     step = f"mcml cost rightsize status {change.key}"
     try:
         with store.writing() as connection:
+            _only_name(connection, change, twins, first=not revision)
             if revision:
                 _to_past(connection, change, at)
             kept = documents.put(connection, KIND, change.key, asdict(change), at, after=revision)
             for fact in told:
                 tell(connection, fact)
+    except OtherName:
+        raise
     except Conflict as changed:
         raise Overtaken(f"another mcml goes on with the change of {change.key}", why=changed.why, next_step=step) from changed
     return kept.revision
+
+
+def _only_name(connection: Any, change: Change, twins: Collection[str], *, first: bool) -> None:
+    """Raise OtherName when the machine has changes under another name: it is the `first` under this one, or that is under way."""
+    for target in twins:
+        other = documents.get(connection, KIND, f"{target}/{change.instance}")
+        if other and other.key != change.key and (first or read(other.content).under_way):
+            why = "two targets list it; what was changed, and what that saved, is kept under the name that came first"
+            raise OtherName(f"{change.key} is {other.key}", why=why, next_step=f"mcml cost rightsize apply {other.key}")
 
 
 def _to_past(connection: Any, change: Change, at: datetime) -> None:
@@ -190,6 +216,17 @@ def undoable(store: Store, key: str) -> Change:
     return found
 
 
+def keepable(store: Store, key: str) -> Change:
+    """Return the change of a machine that is watched, on its way back, or stuck. Raises NotFound, Conflict for another."""
+    found = known(store, key)
+    if found.under_way and (found.stage in ("watch", "stuck") or found.reason):
+        return found
+    if found.under_way:
+        raise under_way(found)
+    why, step = f"its last change is {found.stage}", f"mcml cost rightsize status {key}"
+    raise Conflict(f"there is nothing to keep: no change of {key} is under way", why=why, next_step=step)
+
+
 def _can_be_undone(change: Change) -> bool:
     return change.stage in UNDONE and not change.reason
 
@@ -204,8 +241,9 @@ def under_way(change: Change) -> Conflict:
 
 def stuck(change: Change) -> McmlError:
     """Return what to say of a machine that could not be taken back."""
-    why = f"{change.problem}; it was to go back to {change.before} because: {change.reason}"
-    step = f"mcml cost rightsize apply {change.key} tries again"
+    why = f"{change.problem}; {'it is kept' if change.kept else f'it was to go back to {change.before}'}"
+    why += f" because: {change.reason}" if change.reason else ""
+    step = f"mcml cost rightsize apply {change.key} tries again, mcml cost rightsize keep {change.key} starts it as it is"
     return McmlError(f"{change.key} is stuck, and may not run: this needs a person", why=why, next_step=step)
 
 

@@ -109,6 +109,8 @@ def _item(change: Change) -> dict[str, object]:
         "ended_at": change.ended,
         "signals_answered": change.answered,
         "signals": change.asked,
+        "restarts": change.restarts,
+        "kept": change.kept or None,
         "disks": list(change.disks),
         "snapshots": [asdict(one) for one in change.taken],
     }
@@ -127,13 +129,17 @@ def _shown(change: Change, now: datetime) -> dict[str, object]:
 def _said(change: Change) -> str:
     """Say what a table cannot; empty for what went well."""
     again = f"mcml cost rightsize apply {change.key}"
+    if change.stage == "done" and change.kept:
+        return f"{change.key} was kept by hand: {change.kept}; mcml cost rightsize undo {change.key} takes it back"
     if change.stage == "done":
         signals = f"watched: {change.answered} of {change.asked} signals answered" if change.asked else "it was stopped, and not watched"
         return f"{change.key}: {signals}; mcml cost rightsize undo {change.key} takes it back"
     if change.stage == "rolled back":
         return f"{change.key} is {change.before} again: {change.reason}"
     if change.stage == "stuck":
-        return f"{change.key} needs a person: {change.problem}; {again} tries again to go back to {change.before}"
+        to = f"start it as {change.after}" if change.kept else f"go back to {change.before}"
+        leave = f"mcml cost rightsize keep {change.key} leaves it as it is"
+        return f"{change.key} needs a person: {change.problem}; {again} tries again to {to}, {leave}"
     if change.stage == "failed":
         return f"{change.key}: {change.problem}"
     return f"{change.key}: still under way; {again} goes on"

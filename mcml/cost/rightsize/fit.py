@@ -95,6 +95,11 @@ def candidates(present: MachinePrice, catalogue: Iterable[MachinePrice], setting
     return sorted(found, key=lambda type: (type.on_demand or Decimal(0), type.machine))
 
 
+def newly_required(subject: Subject, type: MachinePrice) -> list[str]:
+    """Return the drivers that a type needs and the present one does not: one that runs where they are needed has them."""
+    return [name for name in type.requires if name not in subject.type.requires]
+
+
 def barred(subject: Subject, type: MachinePrice, settings: Rightsizing) -> Reason | None:
     """Return why a type is not proposed though the settings name it: another architecture or GPU model, or CPU that does not last.
 
@@ -104,6 +109,8 @@ def barred(subject: Subject, type: MachinePrice, settings: Rightsizing) -> Reaso
     if type.architecture != runs_on and (not type.architecture or type.architecture not in settings.architectures):
         how = f'allow it with [cost.rightsizing] architectures = ["{type.architecture}"], if its image runs there'
         return Reason("ArchitectureNotAllowed", f"it is {type.architecture or 'unknown'}, not {runs_on or 'unknown'}: {how}")
+    if missing := [name for name in newly_required(subject, type) if name in subject.instance.lacks]:
+        return Reason("DriverMissing", f"it needs the driver {' and '.join(missing)}, which its provider says this machine does not have")
     if any(pattern != EVERY and fnmatchcase(type.machine, pattern) for pattern in settings.machines):
         return None
     how = "allow it by a pattern in [cost.rightsizing] machines"

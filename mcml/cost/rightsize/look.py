@@ -95,15 +95,22 @@ def inspect(
 
 
 def once(looks: Iterable[Sequence[Seen]]) -> list[Seen]:
-    """Put the targets of several looks together: two of one region list the same machines, and each counts once, for the target that its
-    tags name, else for the first."""
-    found: dict[tuple[str, str, str], Seen] = {}
+    """Put the targets of several looks together: two of one region, or one without any, list the same machines, and each counts once, for
+    the target that its tags name, else for the first."""
+    found: list[Seen] = []
     for seen in (each for one in looks for each in one):
         subject = seen.recommendation.subject
-        key = (subject.provider, subject.region, subject.instance.id)
-        if key not in found or tagged(subject.instance.tags, "x_Target") == subject.target:
-            found[key] = seen
-    return list(found.values())
+        twin = next((place for place, one in enumerate(found) if _same(one.recommendation.subject, subject)), None)
+        if twin is None:
+            found.append(seen)
+        elif tagged(subject.instance.tags, "x_Target") == subject.target:
+            found[twin] = seen
+    return found
+
+
+def _same(one: Subject, other: Subject) -> bool:
+    named = (one.provider, one.instance.account, one.instance.id) == (other.provider, other.instance.account, other.instance.id)
+    return named and (one.region == other.region or not (one.region and other.region))
 
 
 @dataclass(frozen=True)
@@ -148,13 +155,14 @@ def _check(settings: Rightsizing) -> None:
 
 
 def _prepare(site: Site, settings: Rightsizing, ledger: Ledger, now: datetime, chosen: Sequence[Instance]) -> _Work:
-    ids = [one.id for one in chosen]
     typed: dict[str, list[Typed]] = {}
-    for seen in machines.typed(ledger, ids, now - duration(settings.window), site.region):
-        typed.setdefault(seen.machine, []).append(seen)
     bills: dict[str, list[MachineBill]] = {}
-    for bill in machines.bills(ledger, ids, now - BILLED, site.region):
-        bills.setdefault(bill.machine, []).append(bill)
+    for account in sorted({one.account for one in chosen}):
+        ids = [one.id for one in chosen if one.account == account]
+        for seen in machines.typed(ledger, ids, now - duration(settings.window), site.region, account):
+            typed.setdefault(seen.machine, []).append(seen)
+        for bill in machines.bills(ledger, ids, now - BILLED, site.region, account):
+            bills.setdefault(bill.machine, []).append(bill)
     catalogue = site.instances.prices()
     known = {price.machine for price in catalogue}
     catalogue += [price for name in sorted({one.machine for one in chosen} - known) for price in _priced(site.instances, name)]

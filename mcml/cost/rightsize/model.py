@@ -74,7 +74,7 @@ class Advice:
     one), and all `resources` as mcml.toml should say them.
 
     `saving` is per month of 730 hours of all its replicas by the price list, negative when it costs more; None where it is not known, and
-    `unsaid` says why.
+    `unsaid` says why. `price` is that of an hour of the `machine`, as its place sells it to endpoints.
     """
 
     running: Running
@@ -87,6 +87,7 @@ class Advice:
     saving: Decimal | None = None
     currency: str = ""
     unsaid: str = ""
+    price: UnitPrice | None = None
 
     @property
     def changes(self) -> bool:

@@ -46,7 +46,8 @@ def look(running: Running, doors: Doors, price_of: PriceOf, rules: Rightsizing, 
         return unknown(found, "UseUnknown", why)
     prices = partial(price_of, running.provider, running.region)
     if found.size.type:
-        return advise_machine(found, use, types, endpoints.machines(), rules, prices, now)
+        hosted = doors.price_of_replica
+        return advise_machine(found, use, types, endpoints.machines(), rules, (lambda sku: hosted(sku).price) if hosted else prices, now)
     return advise(found, use, rules, [prices(sku) for sku in HOUR_OF_A_MACHINE], now)
 
 

@@ -1,7 +1,7 @@
 """Which machine the replicas of a model should have where each has one of its own: as for any machine, by what they use. Pure.
 
-The types are compared by what they cost as plain machines, for few places tell what they cost under an endpoint; what is saved is said only
-where that is known. An endpoint takes some types only: no other is proposed.
+The types are compared by what they cost as plain machines, for no place tells what all of them cost under an endpoint at once; what is
+saved is said at the prices of the endpoint, and only where these are known. An endpoint takes some types only: no other is proposed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ def advise_machine(
     why = f"no price of {running.size.machine} and {machine} is known there"
     saving, currency, unsaid = monthly((Decimal(1), Decimal(-1)), prices, running.size.replicas, now, why)
     advice = Advice(running, found.action, reasons, use, found.proposed.vcpus, found.proposed.memory_gib, machine)
-    return replace(advice, saving=saving, currency=currency, unsaid=unsaid)
+    return replace(advice, saving=saving, currency=currency, unsaid=unsaid, price=prices[1])
 
 
 def _judged(running: Running, use: ReplicaUse, types: Sequence[MachinePrice], rules: Rightsizing) -> Recommendation:

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mcml.core.clock import parse_rfc3339
 from mcml.store import journal
 from mcml.store.db import Store
-from mcml.store.journal import Query
+from mcml.store.journal import Entry, Query
 from mcml.store.ledger.machines import Typed, key
 
 OFF, ON = "cost.turned_off", "cost.turned_on"
@@ -35,11 +36,16 @@ def offs(store: Store, since: datetime, now: datetime) -> dict[str, Offs]:
     """Return when which machines were off because of us, by TARGET/ID. What was off before `since` counts from there."""
     with store.reading() as connection:
         told = [
-            (f"{entry.target}/{entry.facts.get('id')}", entry.kind, entry.at, entry.facts.get("machine"))
+            (f"{entry.target}/{entry.facts.get('id')}", entry.kind, _when(entry), entry.facts.get("machine"))
             for entry in journal.read(connection, Query(since=since, kinds=(OFF, ON)))
             if entry.facts.get("kind") == "instance"
         ]
     return {name: _offs([each for each in told if each[0] == name], since, now) for name in dict.fromkeys(each[0] for each in told)}
+
+
+def _when(entry: Entry) -> datetime:
+    """Return when something was turned off or on: somebody else's doing is told later than it happened (`since`)."""
+    return parse_rfc3339(str(entry.facts["since"])) if entry.kind == ON and entry.facts.get("since") else entry.at
 
 
 def _offs(told: Sequence[tuple[str, str, datetime, object]], since: datetime, now: datetime) -> Offs:

@@ -10,7 +10,7 @@ from mcml.core.plan import Plan, Step
 from mcml.core.schema_cost import Rightsizing
 from mcml.core.when import span
 from mcml.cost.rightsize.change import Change, identified
-from mcml.cost.rightsize.fit import barred, fits
+from mcml.cost.rightsize.fit import barred, fits, newly_required
 from mcml.cost.rightsize.judge import needs
 from mcml.cost.rightsize.look import Seen
 from mcml.cost.rightsize.reasons import misfit
@@ -97,8 +97,12 @@ def planned(seen: Seen, types: Sequence[MachinePrice], wish: Wish, settings: Rig
         list_saving=listed,
         currency=type.currency,
         risk=risk,
+        account=subject.instance.account,
     )
-    return Planned(change, certificate, (*(reason.said for reason in reasons), *([STOPS] if change.ran else [])))
+    notes = [STOPS] if change.ran else []
+    if drivers := newly_required(subject, type):
+        notes.append(f"{type.machine} needs the drivers {' and '.join(drivers)} in its image, which {change.before} does not")
+    return Planned(change, certificate, (*(reason.said for reason in reasons), *notes))
 
 
 def _check(seen: Seen, wish: Wish) -> None:
@@ -132,6 +136,9 @@ def _wished(
     certificate = fits(subject.type, known, type)
     against = [Reason("DoesNotFit", misfit(fit)) for fit in certificate if not fit.fits]
     other = barred(subject, type, settings)
+    if other is not None and other.code == "DriverMissing":
+        step = f"install it, have the provider know of it (EC2: modify-instance-attribute --ena-support), then {_again(subject)}"
+        raise InvalidRequest(f"{subject.key} would not start as {type.machine}", why=other.said, next_step=step)
     if other is not None and other.code == "ArchitectureNotAllowed":
         against.append(other)
     if against and not wish.force:
@@ -165,6 +172,7 @@ def undone(change: Change, machine: Instance, types: Sequence[MachinePrice], wis
         list_saving=_minus(change.list_saving),
         currency=change.currency,
         undoes=change.id,
+        account=machine.account,
     )
     local = here.local_disk_gb if here else None
     lost = f"a stop empties the {local:.0f} GB of disks in the machine itself, and no snapshot holds them" if local else STOPS

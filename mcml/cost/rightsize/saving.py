@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
+from mcml.core.price import STALE_AFTER as STALE_AFTER
 from mcml.cost.rightsize.values import Reason
 from mcml.providers.api.instances import MachinePrice
 from mcml.store.ledger.exact import product, quotient, rounded, tidy, total
@@ -22,8 +23,6 @@ HOURS = 730
 """A month: 8,760 / 12."""
 BILLED = timedelta(days=30)
 """How far back the bill is read for what is paid."""
-STALE_AFTER = timedelta(days=90)
-"""An older price says nothing about what is saved today; the router leaves it out from the same age on."""
 
 
 @dataclass(frozen=True)

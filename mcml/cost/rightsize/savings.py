@@ -71,7 +71,7 @@ def realised(ledger: Ledger, changes: Sequence[Change], region: Callable[[str], 
     found = []
     for change, earlier, later in _neighbours(changes):
         if change.stage == "done":
-            found.append(grade(change, bills[change.target, change.instance], earlier, later))
+            found.append(grade(change, bills[change.target, change.account, change.instance], earlier, later))
         elif change.stage == "rolled back":
             found.append(Realised(change, "rolled back", per_month=Decimal(0), so_far=Decimal(0)))
         elif change.under_way:
@@ -79,14 +79,14 @@ def realised(ledger: Ledger, changes: Sequence[Change], region: Callable[[str], 
     return found
 
 
-def _bills(ledger: Ledger, changes: Sequence[Change], region: Callable[[str], str]) -> dict[tuple[str, str], Billed]:
+def _bills(ledger: Ledger, changes: Sequence[Change], region: Callable[[str], str]) -> dict[tuple[str, str, str], Billed]:
     """Ask for the days of all machines of a target at once."""
-    found: dict[tuple[str, str], Billed] = {}
-    for target in {change.target for change in changes}:
-        mine = [change for change in changes if change.target == target]
+    found: dict[tuple[str, str, str], Billed] = {}
+    for target, account in {(change.target, change.account) for change in changes}:
+        mine = [change for change in changes if (change.target, change.account) == (target, account)]
         since = min(change.started for change in mine) - BEFORE - DAY
-        days = resource_days(ledger, {change.instance for change in mine}, since, region(target))
-        found |= {(target, machine): billed for machine, billed in days.items()}
+        days = resource_days(ledger, {change.instance for change in mine}, since, region(target), account)
+        found |= {(target, account, machine): billed for machine, billed in days.items()}
     return found
 
 

@@ -27,7 +27,8 @@ Kind = Literal["instance", "group"]
 class Thing:
     """A machine or a group on a target: whether it runs, how large it is (1 or 0 for a machine), how small it may be made.
 
-    `hourly` is what one machine costs an hour, None when nobody knows; `idle` what its signals say, None when nobody asked them.
+    `hourly` is what one machine costs an hour, None when nobody knows; `idle` what its signals say, None when nobody asked them; `since`
+    when it was started last, None where that is not told.
     """
 
     target: str
@@ -41,6 +42,7 @@ class Thing:
     currency: str = ""
     spot: bool = False
     idle: Idleness | None = None
+    since: datetime | None = None
 
     @property
     def key(self) -> str:
@@ -53,7 +55,7 @@ class Stopped:
     """What we stopped: its size before and after, when, by which schedule, and what an hour of it cost.
 
     `done` is False while the stop is under way; `idle`: it was stopped within its hours, and stays off until the next ones begin. `by` is
-    who else stopped it: a budget, as `budget:NAME`.
+    who else stopped it: a budget, as `budget:NAME`. `back`: when we saw that somebody had turned it on again, and said so.
     """
 
     key: str
@@ -66,6 +68,7 @@ class Stopped:
     done: bool = True
     idle: bool = False
     by: str = ""
+    back: datetime | None = None
 
     def document(self) -> dict[str, object]:
         """Return it as it is kept."""
@@ -73,6 +76,7 @@ class Stopped:
         return {
             "schedule": self.schedule, "size": self.size, "left": self.left, "at": rfc3339(self.at), "hourly": hourly,
             "currency": self.currency, "done": self.done, "idle": self.idle, "by": self.by,
+            "back": rfc3339(self.back) if self.back else None,
         }  # fmt: skip
 
     @staticmethod
@@ -82,7 +86,7 @@ class Stopped:
         return Stopped(
             key, str(content["schedule"]), int(str(content["size"])), int(str(content["left"])), parse_rfc3339(str(content["at"])),
             None if hourly is None else Decimal(str(hourly)), str(content["currency"]), bool(content["done"]), bool(content["idle"]),
-            str(content.get("by", "")),
+            str(content.get("by", "")), parse_rfc3339(str(content["back"])) if content.get("back") else None,
         )  # fmt: skip
 
 
@@ -148,8 +152,22 @@ def _without(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
     if thing.spot:
         return kept(thing, f"{moment.why}; a spot machine that is stopped may not come back: it is left alone")
     if before and before.done and before.at >= moment.since:
-        return kept(thing, f"{moment.why}; somebody turned it on since we turned it off: left alone until the next hours")
+        said = f"{moment.why}; somebody turned it on since we turned it off: left alone until the next hours"
+        return left_on(thing, before, said, moment.now)
     return change(thing, thing.floor, moment.why)
+
+
+def left_on(thing: Thing, before: Stopped, why: str, now: datetime) -> Step:
+    """Return the step that leaves a thing on which somebody has turned on since we turned it off: that is told once (`back`)."""
+    step = kept(thing, why)
+    if before.back or thing.size <= before.left or _may_be_stopping(thing, before, now):
+        return step
+    return replace(step, values={**step.values, "back": True})
+
+
+def _may_be_stopping(thing: Thing, before: Stopped, now: datetime) -> bool:
+    started = thing.since is not None and thing.since > before.at
+    return thing.kind == "instance" and not started and now - before.at < STOPPING
 
 
 def restored(thing: Thing, before: Stopped | None, why: str, now: datetime) -> Step:
@@ -160,7 +178,7 @@ def restored(thing: Thing, before: Stopped | None, why: str, now: datetime) -> S
     """
     if before is None:
         return kept(thing, f"{why}; we did not turn it off" if thing.size <= thing.floor else why)
-    if thing.kind == "instance" and thing.size > before.left and now - before.at < STOPPING:
+    if thing.size > before.left and _may_be_stopping(thing, before, now):
         said = f"{why}; it was turned off at {before.at:%H:%M} UTC and may be on its way down: the next run looks again"
         return replace(kept(thing, said), values={"key": thing.key, "later": True})
     if thing.size > before.left or thing.size >= before.size:
@@ -217,3 +235,15 @@ def saved(one: Stopped, now: datetime) -> tuple[Decimal, Decimal | None]:
     seconds = max(int((now - one.at).total_seconds()), 0) * (one.size - one.left)
     hours = quotient(Decimal(seconds), 3600, places=4)
     return hours, None if one.hourly is None else quotient(product(one.hourly, seconds), 3600, places=6)
+
+
+def off_until(one: Stopped, thing: Thing | None, now: datetime) -> datetime:
+    """Return until when something was off because of us, as far as anybody knows: what was claimed once is not claimed again.
+
+    `thing` is how it was found (None: it is gone); one that is on by itself was turned on when it says it started, if it says so.
+    """
+    if one.back:
+        return one.at
+    if thing is None or thing.size <= one.left:
+        return now
+    return min(thing.since, now) if thing.since and thing.since > one.at else one.at

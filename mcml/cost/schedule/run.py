@@ -19,7 +19,7 @@ from mcml.core.when import duration
 from mcml.cost.rightsize.saving import STALE_AFTER
 from mcml.cost.schedule.hours import Calendar, check_country, parse, zone_named
 from mcml.cost.schedule.idle import Idleness, Signal, judge
-from mcml.cost.schedule.plan import Keep, Stopped, Thing, saved
+from mcml.cost.schedule.plan import Keep, Stopped, Thing, off_until, saved
 from mcml.providers.api.groups import Groups
 from mcml.providers.api.instances import Instance, Instances, MachinePrice
 from mcml.providers.api.metrics import Metrics, SeriesQuery, Window
@@ -53,14 +53,29 @@ def calendar_of(schedule: Schedule) -> Calendar:
 
 def look(site: Site, schedule: Schedule, now: datetime) -> list[Thing]:
     """Return the machines and groups of a target that a schedule means. Raises what the provider raises."""
-    found: list[Thing] = []
-    if "groups" in schedule.kinds and site.groups is not None:
-        for group in site.groups.list(schedule.match):
-            price = _price(site, group.machine, now)
-            floor = max(group.minimum, 0)
-            thing = Thing(site.target, "group", group.name, group.machine, group.desired, floor, group.tags)
-            found.append(_priced(thing, price))
+    found = groups(site, schedule.match, None, now) if "groups" in schedule.kinds else []
     return found + (machines(site, schedule.match, schedule.idle, now) if "instances" in schedule.kinds else [])
+
+
+def groups(site: Site, match: Mapping[str, str], idle: Idle | None, now: datetime) -> list[Thing]:
+    """Return the groups of a target that carry tags, with what `idle` says of their machines."""
+    known = site.groups.list(match) if site.groups is not None else []
+    members = site.instances.list() if known and idle and site.instances is not None else []
+    found = []
+    for group in known:
+        mine = [one for one in members if one.group == group.name and one.state in ("pending", "running")]
+        said = _all_idle(site, idle, mine, max(group.running, group.desired), now) if idle else None
+        thing = Thing(site.target, "group", group.name, group.machine, group.desired, max(group.minimum, 0), group.tags, idle=said)
+        found.append(_priced(thing, _price(site, group.machine, now)))
+    return found
+
+
+def _all_idle(site: Site, idle: Idle, members: Sequence[Instance], count: int, now: datetime) -> Idleness | None:
+    """Return idle when each of so many machines is; None when nobody can tell."""
+    if len(members) < count:
+        return Idleness(False, f"{len(members)} of its {count} machines are listed: of the others nobody can tell whether they idle")
+    said = [_idleness(site, idle, one.id, now) for one in members]
+    return next((one for one in said if one is None or not one.idle), said[0] if said else None)
 
 
 def machines(site: Site, match: Mapping[str, str], idle: Idle | None, now: datetime) -> list[Thing]:
@@ -73,7 +88,8 @@ def machines(site: Site, match: Mapping[str, str], idle: Idle | None, now: datet
 def _instance(site: Site, idle: Idle | None, one: Instance, now: datetime) -> Thing:
     on = one.state != "stopped"
     said = _idleness(site, idle, one.id, now) if on else None
-    return Thing(site.target, "instance", one.id, one.machine, int(on), 0, one.tags, spot=one.spot, idle=said)
+    since = one.launched if on else None
+    return Thing(site.target, "instance", one.id, one.machine, int(on), 0, one.tags, spot=one.spot, idle=said, since=since)
 
 
 def _priced(thing: Thing, price: MachinePrice | None) -> Thing:
@@ -161,7 +177,7 @@ class Work:
 
     def carry_out(self, plan: Plan) -> list[Done]:
         """Do what a plan says; a step that fails hides no other."""
-        return [self._one(step) for step in plan.steps if step.action == "update" or step.values.get("forget")]
+        return [self._one(step) for step in plan.steps if step.action == "update" or {"forget", "back"} & step.values.keys()]
 
     def forget(self, keys: Iterable[str]) -> None:
         """Forget what is gone: it was deleted while it was off."""
@@ -173,7 +189,7 @@ class Work:
         before = self.stopped.get(key)
         try:
             if step.action == "keep":
-                return self._told(step, before, "it was turned on")
+                return self._told(step, before, "it was turned on", keep=bool(step.values.get("back")))
             if int(str(step.values["to"])) > int(str(step.values["from"])):
                 self._set(step)
                 return self._told(step, before, step.reason)
@@ -186,6 +202,8 @@ class Work:
         thing = self.things[str(step.values["key"])]
         size, left = int(str(step.values["from"])), int(str(step.values["to"]))
         idle = bool(step.values["idle"])
+        if (before := self.stopped.get(thing.key)) and before.done and not before.back:
+            self._ended(before, "it was turned on")  # by somebody, since the last look
         one = Stopped(thing.key, self.schedule, size, left, self.clock(), thing.hourly, thing.currency, done=False, idle=idle, by=self.by)
         self._remember(one)
         self._set(step)
@@ -193,7 +211,7 @@ class Work:
         facts = {"schedule": self.schedule, "kind": thing.kind, "id": thing.id, "from": size, "to": left, "reason": step.reason}
         facts["machine"] = thing.machine
         facts |= {"hourly": hourly, "currency": thing.currency, **({"by": self.by, "undo": step.values["undo"]} if self.by else {})}
-        told = Fact("cost.turned_off", "cost", thing.target, facts=facts)
+        told = Fact("cost.turned_off", "cost", thing.target, facts=facts, at=self.clock())
         self._remember(replace(one, done=True), told)
 
     def _remember(self, one: Stopped, *told: Fact) -> None:
@@ -210,21 +228,28 @@ class Work:
         elif site.instances is not None:
             (site.instances.start if size else site.instances.stop)(thing.id)
 
-    def _told(self, step: Step, before: Stopped | None, why: str) -> Done:
+    def _told(self, step: Step, before: Stopped | None, why: str, *, keep: bool = False) -> Done:
         if before is None:
             return Done(step)
-        hours, money = self._ended(before, why)
+        hours, money = self._ended(before, why, keep=keep)
         return Done(step, hours, money, before.currency)
 
-    def _ended(self, one: Stopped, why: str) -> tuple[Decimal, Decimal | None]:
-        hours, money = saved(one, self.clock())
+    def _ended(self, one: Stopped, why: str, *, keep: bool = False) -> tuple[Decimal, Decimal | None]:
+        """Tell that something is on again, or gone, and what was saved until then; `keep`: remember that we had turned it off."""
+        now = self.clock()
+        until = off_until(one, self.things.get(one.key), now)
+        hours, money = saved(one, until)
         target, kind, identifier = one.key.split("/", 2)
         facts = {"schedule": one.schedule, "kind": kind, "id": identifier, "size": one.size, "reason": why, "machine_hours": str(hours)}
         facts |= {"saved": None if money is None else str(money), "currency": one.currency, **({"by": one.by} if one.by else {})}
         facts |= {"machine": self.things[one.key].machine} if one.key in self.things else {}
+        facts |= {"since": rfc3339(until)} if until < now and not one.back else {}
         with self.store.writing() as connection:
-            documents.remove(connection, STOPPED, one.key)
-            journal.append(connection, Fact("cost.turned_on", "cost", target, facts=facts))
+            if keep:
+                documents.put(connection, STOPPED, one.key, replace(one, back=now).document(), now)
+            else:
+                documents.remove(connection, STOPPED, one.key)
+            journal.append(connection, Fact("cost.turned_on", "cost", target, facts=facts, at=now))
         return hours, money
 
 

@@ -47,7 +47,7 @@ class Site:
             return
         for one in self.instances.list({TAG: name}):
             meant = place.choice == Choice.WAIT or one.spot is (place.choice == Choice.SPOT)
-            if one.id != here and meant and place.instance in ("", one.id) and one.state in THERE:
+            if one.id != here and meant and place.instance in ("", one.id) and (one.state in THERE or self._is_charged(place, one)):
                 self.end(one.id, {TAG: name})
 
     def end(self, instance: str, tags: Mapping[str, str]) -> None:
@@ -55,13 +55,25 @@ class Site:
         try:
             self.instances.stop(instance)
         except InvalidRequest:
-            name = instance.rpartition("/")[2]
-            there = self.inventory.find_by_tag(tags) if self.inventory else []
-            mine = [one for one in there if one.id.rpartition("/")[2] == name]
-            if self.inventory is None or not mine:
+            if not self.delete(instance, tags):
                 raise
-            for one in mine:
-                self.inventory.delete(one)
+
+    def delete(self, instance: str, tags: Mapping[str, str]) -> bool:
+        """Delete the machine of that id with these tags; False where there is no inventory, or it does not list it."""
+        name = instance.rpartition("/")[2]
+        if self.inventory is None:
+            return False
+        mine = [one for one in self.inventory.find_by_tag(tags) if one.id.rpartition("/")[2] == name]
+        for one in mine:
+            self.inventory.delete(one)
+        return bool(mine)
+
+    def _is_charged(self, place: Place, one: Instance) -> bool:
+        """Tell whether a machine may be charged for though it has stopped: on Azure one that shut itself down is, until it is told to.
+
+        https://learn.microsoft.com/azure/virtual-machines/states-billing
+        """
+        return one.id == place.instance and one.state == "stopped"
 
     @property
     def gives_notice(self) -> bool:

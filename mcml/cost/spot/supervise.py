@@ -290,7 +290,7 @@ class Supervisor:
             lost = self._save(replace(counted, place=None))
             self._tell(lost, "interrupted", place=place.name, instance=place.instance)
             return lost
-        ended = self._save(replace(record, place=None, failures=record.failures + 1))
+        ended = self._save(replace(_freed(record), failures=record.failures + 1))
         self.reporter.note(f"the command ended on {place.target}/{place.instance} before it was done")
         return ended
 

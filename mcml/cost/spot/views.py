@@ -8,6 +8,7 @@ from mcml.core.when import span
 from mcml.cost.spot.checkpoint import Interval
 from mcml.cost.spot.contest import Contest
 from mcml.cost.spot.decide import on_demand_cost
+from mcml.cost.spot.disks import Left
 from mcml.cost.spot.market import Memory
 from mcml.cost.spot.order import Planning, Record
 from mcml.cost.spot.watch import Watch
@@ -172,6 +173,24 @@ def _place(name: str, memory: Memory) -> dict[str, object]:
         "prices": [{"at": at, "price": paid} for at, paid in memory.prices],
         "interrupted_at": list(memory.interruptions),
     }
+
+
+LEFT = (
+    Column("name", "Machine"),
+    Column("machine", "Type"),
+    Column("state", "State"),
+    Column("disks", "Disks", "number"),
+    Column("since", "Started", "time"),
+)
+
+
+def left(found: Sequence[Left]) -> Document:
+    """Show the machines of a job that are stopped, or were deleted."""
+    rows = []
+    for one in found:
+        about = {"machine": one.instance.machine, "state": one.instance.state, "disks": len(one.instance.disks)}
+        rows.append({"name": one.name, **about, "since": one.since})
+    return listing("SpotMachinesLeft", LEFT, rows, empty="no stopped machine is left of it")
 
 
 PLAN = (

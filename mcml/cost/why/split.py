@@ -113,7 +113,7 @@ def explain(before: Iterable[Paid], after: Iterable[Paid], *, limit: int = 0) ->
         for side, paid in mine:
             by_key.setdefault(paid.key, []).append((side, paid))
         changes = sorted((_change(key, some) for key, some in by_key.items()), key=lambda change: (-abs(change.delta), str(change.key)))
-        found.append(Why(currency, _together((), changes), tuple(_folded(changes, limit))))
+        found.append(Why(currency, together((), changes), tuple(_folded(changes, limit))))
     return found
 
 
@@ -122,10 +122,11 @@ def _folded(changes: list[Change], limit: int) -> list[Change]:
         return changes
     rest = changes[limit:]
     key = (others(len(rest)), *[None] * (len(rest[0].key) - 1))
-    return [*changes[:limit], replace(_together(key, rest), others=len(rest))]
+    return [*changes[:limit], replace(together(key, rest), others=len(rest))]
 
 
-def _together(key: Key, changes: Sequence[Change]) -> Change:
+def together(key: Key, changes: Sequence[Change]) -> Change:
+    """Add up changes into one of another key, without their SKUs."""
     before, after = (tidy(total(amounts)) for amounts in ([each.before for each in changes], [each.after for each in changes]))
     return Change(key, before, after, _added(change.parts for change in changes))
 

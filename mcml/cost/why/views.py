@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from mcml.core.view import Block, Column, Document, Section, Table
 from mcml.cost.span import Span
 from mcml.cost.views import apart, conditions
-from mcml.cost.why.split import PARTS, Change, Item, Part, Why
+from mcml.cost.why.split import PARTS, Change, Item, Part, Why, together
 
 TITLES: Mapping[Part, str] = {
     "volume": "Volume",
@@ -22,6 +23,8 @@ TITLES: Mapping[Part, str] = {
     "adjustment": "Adjustment",
     "no_quantity": "No quantity",
 }
+NOISE = Decimal("1e-9")
+"""Bills round to ten decimals and more: what moved by less than this did not move."""
 SKUS_SHOWN = 10
 """SKUs a currency on the screen; JSON has all."""
 EMPTY = "no costs in these spans; see what there is with: mcml cost report --by month"
@@ -34,7 +37,7 @@ def why(by: Sequence[str], found: Sequence[Why], before: Span, after: Span, done
     """Show a table of parts a currency, the SKUs that moved most, and what was done in these spans."""
     items = apart([_item(by, each.currency, change) for each in found for change in each.changes])
     blocks: list[Block] = [_currency(by, each, before, after) for each in found]
-    blocks += [_skus(each) for each in found if any(change.items for change in each.changes)]
+    blocks += [_skus(each) for each in found if any(_moved(item.parts) for change in each.changes for item in change.items)]
     if done:
         columns = Column("at", "When", "time"), Column("kind", "Kind"), Column("text", "What")
         rows = [{"at": at, "kind": kind, "text": text} for at, kind, text in done]
@@ -77,8 +80,13 @@ def _sku(item: Item) -> dict[str, object]:
 
 
 def _currency(by: Sequence[str], found: Why, before: Span, after: Span) -> Section:
-    """Show the parts as columns; parts that are nowhere, and lines where nothing changed, are left out."""
-    used = [part for part in PARTS if any(part in change.parts for change in found.changes)]
+    """Show the parts as columns; parts that are nowhere, and lines where nothing changed, are left out.
+
+    Lines where rounding moved, and nothing else, are one; the parts of each are in the JSON.
+    """
+    moved = [change for change in found.changes if _moved(change.parts)]
+    noise = [change for change in found.changes if change.parts and not _moved(change.parts)]
+    used = [part for part in PARTS if any(abs(change.parts.get(part, Decimal(0))) >= NOISE for change in found.changes)]
     columns = (
         *(Column(name, name.capitalize()) for name in by),
         Column("before", "Before", "money"),
@@ -86,11 +94,18 @@ def _currency(by: Sequence[str], found: Why, before: Span, after: Span) -> Secti
         Column("delta", "Change", "money"),
         *(Column(part, TITLES[part], "money") for part in used),
     )
-    rows = [_flat(by, change, used) for change in found.changes if change.parts]
+    rows = [_flat(by, change, used) for change in moved]
+    if noise:
+        lines = "1 line" if len(noise) == 1 else f"{len(noise)} lines"
+        rows.append({**_flat((), together((), noise), used), by[0]: f"rounding ({lines})"})
     if len(rows) > 1 and by:
         rows.append({**_flat((), found.whole, used), by[0]: "all"})
     table = Table(columns, rows, empty="nothing changed")
     return Section(f"Why the effective cost in {found.currency} changed: {after.days} against {before.days}", (table,))
+
+
+def _moved(parts: Mapping[Part, Decimal]) -> bool:
+    return any(abs(amount) >= NOISE for amount in parts.values())
 
 
 def _flat(by: Sequence[str], change: Change, used: Sequence[Part]) -> dict[str, object]:
@@ -109,6 +124,6 @@ def _skus(found: Why) -> Section:
         Column("price_after", "now", "money"),
         Column("delta", "Change", "money"),
     )
-    moved = sorted((item for change in found.changes for item in change.items), key=lambda item: -abs(item.delta))
+    moved = sorted((item for change in found.changes for item in change.items if _moved(item.parts)), key=lambda item: -abs(item.delta))
     rows = [{**_sku(item), "description": item.description or item.sku} for item in moved[:SKUS_SHOWN]]
     return Section(f"SKUs that moved most, in {found.currency}", (Table(columns, rows),))

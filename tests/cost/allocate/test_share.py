@@ -131,7 +131,7 @@ def test_the_first_rule_wins_and_a_map_leaves_what_it_does_not_know() -> None:
 def test_what_scripts_see() -> None:
     rules = (Rule("shared", SHARED, split="proportional"), Rule("teams", by="team"))
     allocated = allocate(rules, [group(("db", None), "10"), group(("web", "a"), "1"), group(("web", "b"), "2")])
-    document = views.allocation(statement(allocated))
+    document = views.allocation(dimensions(rules), statement(allocated), allocated)
     assert document.kind == "CostAllocation"
     assert document.items[1] == {
         "name": "a",
@@ -151,6 +151,8 @@ def test_what_scripts_see() -> None:
                 "rows": 1,
                 "allocated_method_id": None,
                 "allocated_method_details": None,
+                "costs": [{"where": ["service=web", "team=a"], "rows": 1, "effective_cost": Decimal(1)}],
+                "pool": None,
             },
             {
                 "rule": "shared",
@@ -164,9 +166,25 @@ def test_what_scripts_see() -> None:
                         {"AllocatedRatio": Decimal("0.333333333333333333333333"), "UsageUnit": "USD", "UsageQuantity": Decimal(1)},
                     ]
                 },
+                "costs": [],
+                "pool": "shared/USD",
             },
         ],
     }
+    assert document.metadata["pools"] == [
+        {
+            "name": "shared/USD",
+            "rule": "shared",
+            "currency": "USD",
+            "driver": "proportional",
+            "driver_is": views.DRIVERS["proportional"],
+            "driver_unit": "USD",
+            "rows": 1,
+            "billed_cost": Decimal(20),
+            "effective_cost": Decimal(10),
+            "costs": [{"where": ["service=db", "team="], "rows": 1, "effective_cost": Decimal(10)}],
+        }
+    ]
     explained = views.explained(dimensions(rules), statement(allocated), allocated)
     assert explained.kind == "CostAllocationRules"
     assert explained.items[0] == {

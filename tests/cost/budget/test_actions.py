@@ -235,6 +235,8 @@ def taken(at: datetime = NOW, **changes: Any) -> Stopped:
         (replace(BOX, tags={"mcml-keep-until": "2026-10-25"}), None, None, "kept on until 2026-10-26 00:00 UTC by its tag"),
         (BOX, taken(NOW - timedelta(days=1)), None, "somebody turned it on since we turned it off: left alone until the next period"),
         (BOX, taken(NOW - timedelta(days=30)), 0, "idle"),
+        (replace(BOX, kind="group", id="pool", size=5, floor=1), None, 1, "idle for 2h"),
+        (replace(BOX, kind="group", id="pool", size=1, floor=1), None, None, "it is at its minimum of 1"),
         (BOX, taken(NOW - timedelta(days=1), done=False), 0, "idle"),
         (BOX, taken(NOW - timedelta(days=1), by="", schedule="office"), 0, "idle"),
     ],

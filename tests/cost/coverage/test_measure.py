@@ -14,6 +14,7 @@ from mcml.store.ledger.commitments import Commitment, commitments, covered_servi
 from mcml.store.ledger.dimensions import parse
 from mcml.store.ledger.exact import total
 from mcml.store.ledger.intake import Intake
+from mcml.ui import markdown
 from tests.cost.focus import row
 from tests.cost.test_report import group
 
@@ -59,6 +60,15 @@ def test_coverage_is_at_the_price_without_commitments_and_leaves_spot_out(ledger
 def test_a_commitment_that_nobody_used_cost_what_it_cost() -> None:
     idle = Commitment("USD", "AWS", "plan", None, None, None, Decimal(0), Decimal("3.5"), Decimal(0))
     assert (measure.utilisation(idle), measure.saving(idle)) == (Decimal("0.0"), Decimal("-3.5"))
+
+
+def test_what_a_commitment_saved_is_not_told_where_the_bill_charges_it_apart() -> None:
+    """Google's export: what is covered costs nothing, and the fee names no commitment. All that it took off is no saving."""
+    apart = Commitment("USD", "Google Cloud", "cud", None, None, None, Decimal(0), Decimal(0), Decimal("842.64"))
+    assert (measure.utilisation(apart), measure.saving(apart)) == (None, None)
+    document = views.coverage([], [apart], [])
+    assert document.items[0]["saving"] is None
+    assert "its use and saving cannot be told" in markdown.render(document.blocks, level=2)
 
 
 MONEY = st.decimals(min_value=-(10**6), max_value=10**9, places=24)

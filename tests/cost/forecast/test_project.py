@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mcml.core.errors import McmlError
 from mcml.cost.forecast import views
-from mcml.cost.forecast.months import this_month
+from mcml.cost.forecast.months import LATE, late_until, this_month
 from mcml.cost.forecast.project import ENOUGH, Forecast, forecast, past_months, ripe_until, still_to_come
 from mcml.cost.forecast.series import DAY, Series, month_of, read
 from mcml.store.ledger.book import Group
@@ -191,3 +191,43 @@ def test_what_scripts_see_and_which_scopes_are_refused() -> None:
         this_month([], TODAY)
     with pytest.raises(McmlError, match="no recent costs"):
         this_month([group(day - 14 * DAY, "2") for day in days], TODAY)
+
+
+def by_day(provider: str, newest: date, days: int = 70) -> list[Group]:
+    """Ten a day by a provider, up to its newest day."""
+    made = [group(newest - back * DAY, "10", key=provider) for back in range(days)]
+    return [each._replace(key=(provider, each.key[1])) for each in made]
+
+
+def test_a_bill_that_is_later_than_the_others_makes_no_day_cheaper() -> None:
+    """Of the last days that one cloud has, another has nothing yet: half a day's cost would lower every such weekday to come."""
+    newest = {"AWS": TODAY - 2 * DAY, "Azure": TODAY - 5 * DAY}
+    daily = [each for provider, day in newest.items() for each in by_day(provider, day)]
+    assert late_until(daily, TODAY) == TODAY - 4 * DAY
+    groups = [each._replace(key=(each.key[1], "Usage", "Usage-Based")) for each in daily]
+    (early,), (right,) = this_month(groups, TODAY), this_month(groups, TODAY, late_until(daily, TODAY))
+    assert made(right.forecast).total == Decimal(30 * 20)
+    assert made(early.forecast).total < made(right.forecast).total
+    assert made(right.forecast).booked == Decimal(13 * 20)
+
+
+def test_who_has_left_is_not_waited_for() -> None:
+    daily = [*by_day("AWS", TODAY - 2 * DAY), *by_day("gone", TODAY - 2 * DAY - LATE - DAY), *by_day("ahead", TODAY + 3 * DAY)]
+    assert late_until(daily, TODAY) == TODAY - DAY
+    assert late_until([], TODAY) == TODAY
+
+
+@pytest.mark.parametrize("today", [1, 2, 3, 28])
+@pytest.mark.parametrize(("month", "days"), [("2024-02", 29), ("2023-02", 28), ("2026-12", 31), ("2026-01", 31)])
+def test_every_month_has_all_its_days_on_each_day_of_it(month: str, days: int, today: int) -> None:
+    """Leap years, year ends, and the first days of a month, when what is complete is of the month before."""
+    start = date.fromisoformat(f"{month}-01")
+    until = start + (today - 3) * DAY
+    known = series(lambda _: Decimal("3.000000000000000000000001"), end=until, begin=start - 200 * DAY)
+    known.fees["Purchase"] = {month_of(start - back * 28 * DAY)[0]: Decimal(50) for back in range(1, 7)}
+    found = made(forecast(known, start, until))
+    assert found.total == total((Decimal(50), days * Decimal("3.000000000000000000000001")))
+    past = past_months(known, start, until)
+    before = month_of(start - DAY)[0]
+    assert past[0].month == (before if until >= start else month_of(before - DAY)[0])
+    assert past[0].error == Decimal("0.0")

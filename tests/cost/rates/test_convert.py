@@ -13,6 +13,7 @@ from mcml.cli.main import main
 from mcml.core.errors import NotFound
 from mcml.cost.rates.convert import convert
 from mcml.cost.rates.table import Rates, read
+from mcml.cost.rates.views import SET_UP
 from mcml.store.ledger.book import Group
 from mcml.store.ledger.exact import product, tidy, total
 from mcml.store.ledger.intake import Intake
@@ -205,4 +206,16 @@ def test_what_goes_wrong_is_said(
 
 def test_without_a_file_there_are_none(tmp_path: Path) -> None:
     (tmp_path / "mcml.toml").write_text('name = "acme"\n')
-    assert "no rates; name a file" in run(["cost", "rates"], cwd=tmp_path, terminal=True).out
+    for shown in (run(["cost", "rates"], cwd=tmp_path, terminal=terminal) for terminal in (True, False)):
+        assert shown.code == 0
+        for line in ("no exchange rates are set up", "[cost.rates]", 'file = "rates/eurofxref-hist.csv"', "unzip eurofxref-hist.zip"):
+            assert line in shown.out, line
+    assert json.loads(run(["cost", "rates", "-o", "json"], cwd=tmp_path).out)["items"] == []
+
+
+def test_the_toml_that_is_shown_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "mcml.toml").write_text(f'name = "acme"\n{SET_UP}\n')
+    (tmp_path / "rates").mkdir()
+    (tmp_path / "rates/eurofxref-hist.csv").write_text("Date,USD,\n2026-10-05,1.6,\n")
+    (item,) = json.loads(run(["cost", "rates", "--on", "2026-10-06", "-o", "json"], cwd=tmp_path).out)["items"]
+    assert (item["name"], item["rate"], item["source"]) == ("EUR/USD", "1.6", "European Central Bank")

@@ -27,8 +27,20 @@ from mcml.core.errors import (
 from mcml.core.fact import Fact
 from mcml.core.report import Silent
 from mcml.core.schema_cost import HealthSignal
+from mcml.cost.rightsize import copies
 from mcml.cost.rightsize.apply import Site, Work
-from mcml.cost.rightsize.change import Change, Overtaken, every, identified, keep, known, latest, read, undoable, unfinished
+from mcml.cost.rightsize.change import (
+    Change,
+    Overtaken,
+    every,
+    identified,
+    keep,
+    known,
+    latest,
+    read,
+    undoable,
+    unfinished,
+)
 from mcml.cost.rightsize.planned import Planned
 from mcml.store import documents
 from mcml.store.db import Store
@@ -138,7 +150,7 @@ def test_what_cannot_be_taken_back_is_stuck_and_each_run_tries_again(store: Stor
     cloud = Cloud(refuses={"start m2": QuotaExceeded("no capacity"), "start m4": QuotaExceeded("none for m4 either")})
     with pytest.raises(McmlError, match="is stuck, and may not run") as first:
         finished(store, cloud)
-    assert first.value.next_step == f"mcml cost rightsize apply {KEY} tries again"
+    assert first.value.next_step.startswith(f"mcml cost rightsize apply {KEY} tries again, ")
     assert known(store, KEY).stage == "stuck"
     assert facts(store, "stuck")["needs"] == "a person"
     with pytest.raises(McmlError, match="is stuck"):
@@ -382,12 +394,12 @@ def test_snapshots_are_kept_until_they_are_deleted(store: Store) -> None:
     at_work = work(store, cloud)
     watched = at_work.run(at_work.begin(Planned(PLANNED)), wait=False)
     with pytest.raises(Conflict, match="is being changed"):
-        at_work.kept(KEY)
+        copies.kept(store, Disks(cloud), KEY)
     done = at_work.run(watched)
     assert len(cloud.copies) == 2
-    assert [one.snapshot for one in at_work.kept(KEY)] == [one.snapshot for one in done.taken] == ["snap-0", "snap-1"]
-    at_work.clean(KEY)
-    assert (cloud.copies, at_work.kept(KEY), known(store, KEY).taken) == ({}, [], ())
+    assert [one.snapshot for one in copies.kept(store, Disks(cloud), KEY)] == [one.snapshot for one in done.taken] == ["snap-0", "snap-1"]
+    copies.clean(store, Disks(cloud), KEY, cloud.clock)
+    assert (cloud.copies, copies.kept(store, Disks(cloud), KEY), known(store, KEY).taken) == ({}, [], ())
     assert facts(store, "snapshot_deleted") == {"snapshot": "snap-1", "source": "disk/data", "size_bytes": 1000}
 
 

@@ -26,8 +26,8 @@ NEEDS = "import sys, time\nopen('starts', 'a').write('x')\nheld = bytearray(int(
 BUSY, QUIET = "while True: pass", "time.sleep(600)"
 FIELDS = [
     "name", "change", "target", "id", "from", "to", "state", "saving", "list_saving", "currency", "risk", "reason", "problem", "undoes",
-    "started_at", "stopped_at", "resized_at", "watched_since", "watch_seconds", "ended_at", "signals_answered", "signals", "disks",
-    "snapshots",
+    "started_at", "stopped_at", "resized_at", "watched_since", "watch_seconds", "ended_at", "signals_answered", "signals", "restarts",
+    "kept", "disks", "snapshots",
 ]  # fmt: skip
 
 
@@ -108,6 +108,8 @@ def test_a_busy_machine_gets_more_memory_and_runs_again_and_can_be_put_back(proj
 
     left = project.item("apply", project.key, "--to", "local-1x2", "--watch", "1500ms", "--yes", "--no-wait", code=8)
     assert (left["state"], project.now()) == ("watch", ("local-1x2", "running"))
+    asked = project.mcml("keep", project.key)
+    assert (asked.code, f"Keep {project.key} as local-1x2?" in asked.err) == (2, True)
     done = project.item("apply", project.key, "--yes")
     assert list(done) == FIELDS
     assert (done["state"], done["signals"], done["currency"]) == ("done", 1, "USD"), "its CPU is no smaller, so it is not watched"
@@ -193,6 +195,7 @@ def test_what_is_wrong_is_said_with_the_next_command(project: Project) -> None:
         ("apply", project.key, "--to", "local-9x9"): (1, "no machine type named"),
         ("apply", project.key, "--to", "local-1x2"): (2, f"Change {project.key} from local-1x1 to local-1x2?"),
         ("undo", project.key): (5, "no change of a machine named"),
+        ("keep", project.key): (5, "no change of a machine named"),
     }
     for argv, (code, said) in cases.items():
         done = project.mcml(*argv)

@@ -124,3 +124,11 @@ def test_a_machine_that_its_meter_does_not_know_is_unknown(tmp_path: Path) -> No
 
     (found,) = look(site(metrics=Stranger()), DEFAULT, Ledger(tmp_path), NOW)
     assert (found.action, found.reasons[0].code) == ("unknown", "NotMeasured")
+
+
+def test_a_target_without_a_region_lists_the_machines_of_those_that_have_one(tmp_path: Path) -> None:
+    first = site(replace(ONE, id="z/a"))
+    looks = [inspect(each, DEFAULT, Ledger(tmp_path), NOW) for each in (first, replace(first, target="all", region=""))]
+    assert [seen.recommendation.key for seen in once(looks)] == ["eu-1/z/a"]
+    other = [inspect(site(replace(ONE, id="z/a", account="another")), DEFAULT, Ledger(tmp_path), NOW)]
+    assert len(once([*looks, *other])) == 2, "one of the same name in another account is another machine"

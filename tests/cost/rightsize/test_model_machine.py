@@ -17,6 +17,7 @@ from mcml.cost.rightsize.model_machine import advise_machine
 from mcml.cost.rightsize.values import Step
 from mcml.providers.api.billing import UnitPrice
 from mcml.providers.api.endpoint import Endpoint, Variant
+from mcml.providers.api.endpoint_price import PriceOfReplica, ReplicaPrice
 from mcml.providers.api.endpoint_size import ReplicaSeries, ReplicaSize
 from mcml.providers.api.metrics import SeriesQuery
 from tests.cost.rightsize.made import DAY, DEFAULT, EAGER, FAMILY, M2, M4, M8, NOW, Meter
@@ -112,8 +113,12 @@ class Types:
         return list(FAMILY)
 
 
-def seen(place: Place, meter: Meter | None, resources: dict[str, str] | None = None) -> Advice:
-    doors = Doors(instances=Types(), endpoints=place, metrics=meter)  # type: ignore[arg-type]
+def hosted(sku: str) -> ReplicaPrice:
+    return ReplicaPrice(price(sku), "" if price(sku) else f"no hosting of {sku}")
+
+
+def seen(place: Place, meter: Meter | None, resources: dict[str, str] | None = None, hosting: PriceOfReplica | None = None) -> Advice:
+    doors = Doors(instances=Types(), endpoints=place, metrics=meter, price_of_replica=hosting)  # type: ignore[arg-type]
     running = replace(RUNNING, version="", resources=resources or {}, size=ReplicaSize())
     return look(running, doors, lambda *_: None, DEFAULT, NOW)
 
@@ -127,6 +132,15 @@ def test_what_is_measured_is_read_in_the_words_of_the_place() -> None:
     assert {round(step.highest / GIB, 6) for step in found.use.memory} == {6.4}
     assert (found.action, found.machine, found.running.version) == ("shrink", "ml.m.2", "1-abcdef01")
     assert {step for _, _, step in meter.asked} == {timedelta(minutes=5)}
+
+
+def test_what_is_saved_is_said_at_the_prices_of_the_endpoint() -> None:
+    meter = Meter(said=lambda query, _: 150.0 if query.metric == "cpu" else 20.0)
+    found = seen(Place(), meter, hosting=hosted)
+    assert (found.machine, found.saving, found.currency, found.unsaid) == ("ml.m.2", 730 * Decimal("0.38"), "USD", "")
+    assert found.price == price("ml.m.2")
+    without = seen(Place(), meter)  # the catalogue of the plain machines has none of these
+    assert (without.machine, without.saving, without.price) == ("ml.m.2", None, None)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound
 from mcml.cost.rightsize import change_views
+from mcml.cost.rightsize.fit import barred
 from mcml.cost.rightsize.judge import recommend
 from mcml.cost.rightsize.look import Seen
 from mcml.cost.rightsize.planned import Planned, Wish, less_cpu, planned, undone
@@ -128,3 +129,21 @@ def test_undo_goes_back_and_promises_the_opposite() -> None:
     assert (back.id != change.id, back.cpu, back.disks) == (True, False, DISKS)
     with pytest.raises(Conflict, match="another type"):
         undone(change, replace(machine, machine="m.8"), (M2, M4, M8), Wish(), NOW)
+
+
+def test_a_type_that_needs_drivers_the_machine_does_not_have_is_refused_even_by_force() -> None:
+    nitro = replace(M2, machine="n.2", requires=("ENA", "NVMe"))
+    old = subject(lacks=("ENA",))
+    (bar,) = [barred(old, nitro, DEFAULT)]
+    assert bar is not None
+    assert bar.code == "DriverMissing"
+    used = usage({"machine.cpu": 0.1, "machine.memory": 0.2})
+    found = recommend(old, used, [M4, M2, nitro], DEFAULT)
+    assert found.proposed == M2
+    with pytest.raises(InvalidRequest, match=r"would not start as n\.2") as refused:
+        planned(Seen(found, used, LIST), [nitro], Wish("n.2", force=True, copy=False), DEFAULT, NOW)
+    assert "needs the driver ENA" in refused.value.why
+    fine = planned(Seen(replace(found, subject=subject()), used, LIST), [nitro], Wish("n.2", copy=False), DEFAULT, NOW)
+    assert "n.2 needs the drivers ENA and NVMe in its image, which m.4 does not" in fine.notes
+    has = replace(old, type=replace(M4, requires=("ENA",)))
+    assert barred(has, nitro, DEFAULT) is None, "it runs where ENA is needed, so it has it"

@@ -126,6 +126,15 @@ def test_a_training_that_is_taken_away_goes_on_from_its_checkpoint_though_mcml_i
     assert STEPS // 4 <= second_start < STEPS // 2, "it goes on from a checkpoint"
     assert [one.state for one in project.instances.list() if one.state in ("running", "pending")] == []
 
+    tags = {"mcml-spot-job": "train"}
+    kept = [f"eu-1/{one.id}" for one in project.instances.list(tags) if one.state != "terminated"]
+    assert kept
+    assert f"{len(kept)} stopped machine" in done.err
+    assert project.mcml("cost", "spot", "clean", "train").code == 2, "it asks"
+    assert {one["name"] for one in project.items("cost", "spot", "clean", "train", "--yes")} == set(kept)
+    assert [one.id for one in project.instances.list(tags) if one.state != "terminated"] == []
+    assert project.items("cost", "spot", "clean", "train", "--dry-run") == []
+
     places = {place["name"]: place for place in project.items("cost", "spot", "prices")}
     assert list(places) == ["eu-1/local-1x1", "eu-1/local-1x2"]
     assert [place["interruptions"] for place in places.values()] == [1, 0]
@@ -134,7 +143,7 @@ def test_a_training_that_is_taken_away_goes_on_from_its_checkpoint_though_mcml_i
 
     with Store(f"sqlite:///{project.folder / '.mcml' / 'mcml.db'}") as store:
         facts = {entry.kind: entry.facts for entry in store.entries()}
-    assert list(facts) == ["cost.spot_started", "cost.spot_moved", "cost.spot_interrupted", "cost.spot_ended"]
+    assert list(facts) == [f"cost.spot_{event}" for event in ("started", "moved", "interrupted", "ended", "deleted")]
     end = facts["cost.spot_ended"]
     saved, dear, cost = (Decimal(str(end[key])) for key in ("saved", "on_demand_cost", "cost"))
     assert (end["state"], end["interruptions"]) == ("done", 1)

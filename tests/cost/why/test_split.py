@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 
@@ -9,9 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcml.core.view import Section, Table
+from mcml.cost import span as spans
+from mcml.cost.why import views
 from mcml.cost.why.split import Change, Item, Part, explain
 from mcml.store.ledger.exact import total
 from mcml.store.ledger.paid import Kind, Paid
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 def paid(effective: str | Decimal = "1", quantity: str | Decimal = "1", **changes: object) -> Paid:
@@ -160,3 +166,26 @@ def test_units_are_never_added() -> None:
     before = [paid("10", "10"), paid("1", "100", sku="disk", unit="GB")]
     after = [paid("20", "20"), paid("2", "200", sku="disk", unit="GB")]
     assert only(before, after).parts == {"volume": Decimal(11)}
+
+
+def test_what_only_rounding_moved_is_one_line_on_the_screen_and_all_of_it_in_the_json() -> None:
+    before, after = spans.read("2026-09", NOW), spans.read("2026-10", NOW)
+    was = [paid("1", key=("a",)), paid("3", key=("b",)), paid("5", key=("c",), kind="tax"), paid("7", key=("same",))]
+    now = [paid("2", "2", key=("a",)), paid("3.000000000005", key=("b",)), paid("4.999999999999", key=("c",), kind="tax"), was[3]]
+    shown = views.why(("team",), explain(was, now), before, after)
+    assert [(item["team"], item["delta"]) for item in shown.items] == [
+        ("a", Decimal(1)), ("b", Decimal("5E-12")), ("c", Decimal("-1E-12")), ("same", Decimal(0)),
+    ]  # fmt: skip
+    parts, skus = shown.blocks
+    assert isinstance(parts, Section)
+    assert isinstance(skus, Section)
+    (table,), (moved,) = parts.blocks, skus.blocks
+    assert isinstance(table, Table)
+    assert isinstance(moved, Table)
+    assert [(line["team"], line["before"], line["delta"]) for line in table.rows] == [
+        ("a", Decimal(1), Decimal(1)),
+        ("rounding (2 lines)", Decimal(8), Decimal("4E-12")),
+        ("all", Decimal(16), Decimal("1.000000000004")),
+    ]
+    assert "tax" not in [column.key for column in table.columns]
+    assert [line["delta"] for line in moved.rows] == [Decimal(1)]

@@ -2,7 +2,7 @@
 
 import typer
 
-from mcml.cli.cost.rightsize import apply, clean, explain, list_machines, models, savings, status, undo
+from mcml.cli.cost.rightsize import apply, clean, explain, keep, list_machines, models, savings, status, undo
 from mcml.cli.lazy import group
 
 app = group(
@@ -17,7 +17,7 @@ app = group(
         "mcml cost rightsize savings                    # what was promised, and what the bill says came of it",
     ),
 )
-for verb in (list_machines, explain, models, apply, status, undo, clean, savings):
+for verb in (list_machines, explain, models, apply, status, undo, keep, clean, savings):
     verb.register(app)
 
 

@@ -30,7 +30,14 @@ def work(session: Session, target: str) -> "Work":
     metrics = session.open(METRICS, target) if spec.offer(METRICS).support.usable else None
     health = session.settings.cost.rightsizing.health
     site = Site(instances, snapshots, metrics)
-    return Work(session.store, site, health, session.clock, session.reporter, tell=record_within)
+    twins = [name for name in session.settings.targets if name != target and _same_place(session, name, target)]
+    return Work(session.store, site, health, session.clock, session.reporter, tell=record_within, twins=twins)
+
+
+def _same_place(session: Session, one: str, other: str) -> bool:
+    """Tell whether two targets list the same machines: those of one provider, in one region or without any."""
+    here, there = session.settings.targets[one], session.settings.targets[other]
+    return here.provider == there.provider and (here.region == there.region or not (here.region and there.region))
 
 
 def wish(session: Session, at_work: "Work", watch: str, *, no_snapshot: bool, to: str = "", force: bool = False) -> "Wish":

@@ -18,11 +18,11 @@ def register(app: typer.Typer) -> None:
 def clean(session: Session, machine: Key) -> Document:
     """Delete the snapshots that were taken before the changes of a machine that have ended."""
     from mcml.cli.cost.rightsize import changing, sites
-    from mcml.cost.rightsize import change_views
+    from mcml.cost.rightsize import change_views, copies
 
-    at_work = changing.work(session, sites.read_key(machine)[0])
-    kept = at_work.kept(machine)
+    snapshots = changing.work(session, sites.read_key(machine)[0]).site.snapshots
+    kept = copies.kept(session.store, snapshots, machine)
     if kept and not session.dry_run:
         session.confirm(f"Delete {len(kept)} snapshots of {machine}?")
-        at_work.clean(machine)
+        copies.clean(session.store, snapshots, machine, session.clock)
     return change_views.cleaned(machine, kept)

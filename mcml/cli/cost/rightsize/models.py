@@ -64,6 +64,7 @@ def ask(session: Session, model: str, target: str, price_of: "PriceOf") -> "Advi
     from mcml.cost.rightsize.model_look import look
     from mcml.providers import discovery
     from mcml.providers.api import capability
+    from mcml.store.replica_prices import price_of_replica
 
     place, resources = session.settings.targets[target], session.settings.models[model].resources.get(target, {})
     running = Running(model, target, place.provider, place.region, resources=resources)
@@ -74,5 +75,7 @@ def ask(session: Session, model: str, target: str, price_of: "PriceOf") -> "Advi
 
     if not offered(capability.MODEL_ENDPOINT).support.usable:
         return unknown(running, "NotRunning", f"{place.provider} runs no models")
-    doors = Doors(door(capability.INSTANCES), endpoints=door(capability.MODEL_ENDPOINT), metrics=door(capability.METRICS))
+    endpoints = door(capability.MODEL_ENDPOINT)
+    hosted = price_of_replica(session.store, endpoints, place.provider, place.region, session.clock)
+    doors = Doors(door(capability.INSTANCES), endpoints=endpoints, metrics=door(capability.METRICS), price_of_replica=hosted)
     return look(running, doors, price_of, session.settings.cost.rightsizing, session.clock())

@@ -2,7 +2,7 @@
 
 import typer
 
-from mcml.cli.cost.spot import checkpoint, prices, run, simulate, status, stop
+from mcml.cli.cost.spot import checkpoint, clean, prices, run, simulate, status, stop
 from mcml.cli.lazy import group
 
 app = group(
@@ -16,7 +16,7 @@ app = group(
         "mcml cost spot checkpoint --takes 40s --between 6h",
     ),
 )
-for verb in (run, status, stop, prices, simulate, checkpoint):
+for verb in (run, status, stop, clean, prices, simulate, checkpoint):
     verb.register(app)
 
 

@@ -26,6 +26,7 @@ def status(session: Session, name: Annotated[str, typer.Argument(help="One job; 
         kept = [order.read(one.content) for one in documents.every(connection, order.KIND)]
     if name:
         kept = [supervisor.known(session, name)]
+        supervisor.note_left(session, kept[0])
     for left in supervisor.alone(session, kept):
         session.note(f"nobody on this machine looks after {left}: mcml cost spot run {left} --detach")
     return supervisor.shown(session, kept, market.every(session.store))

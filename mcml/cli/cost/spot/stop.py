@@ -34,4 +34,5 @@ def stop(session: Session, name: Annotated[str, typer.Argument(help="A spot job.
         left = ", ".join(f"{one.name} {one.instance}".strip() for one in stopped.leaving)
         why, step = f"its cloud has not stopped {left}", f"mcml cost spot stop {name}"
         raise PartlyDone(f"the spot job {name} has ended, and a machine of it may still run", why=why, next_step=step)
+    supervisor.note_left(session, stopped)
     return supervisor.shown(session, [stopped])

@@ -40,6 +40,7 @@ def foreground(session: Session, at_work: "Supervisor", name: str, fresh: "Order
     with watching(folder(session), name, session.clock()) as stop:
         at_work = replace(at_work, sleep=stop.wait)
         record = at_work.run(at_work.begin(name, fresh) if fresh else at_work.resume(name))
+    note_left(session, record, at_work)
     if record.state == "failed":
         raise failed(record)
     return shown(session, [record])
@@ -69,6 +70,19 @@ def shown(session: Session, records: "Sequence[Record]", places: "Mapping[str, M
 
     watches = {record.name: watcher(folder(session), record.name) for record in records}
     return views.jobs(records, places or {}, watches)
+
+
+def note_left(session: Session, record: "Record", at_work: "Supervisor | None" = None) -> None:
+    """Say which machines of a job that has ended still keep disks; nothing when a cloud does not answer: it is no part of the job."""
+    from contextlib import suppress
+
+    from mcml.cost.spot import disks
+
+    if record.state == "running":
+        return
+    with suppress(McmlError):
+        if told := disks.said(record.name, disks.left(record.name, (at_work or of(session, record.order)).sites)):
+            session.note(told)
 
 
 def alone(session: Session, records: "Sequence[Record]") -> list[str]:

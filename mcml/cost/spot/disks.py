@@ -1,0 +1,70 @@
+"""The machines of a job that has ended: stopped, they cost nothing themselves, but their disks do until the machines are deleted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mcml.core.clock import Clock
+from mcml.core.errors import Conflict, ProviderCannot
+from mcml.core.fact import Fact
+from mcml.cost.spot.order import Record
+from mcml.cost.spot.site import TAG, THERE, Site
+from mcml.providers.api.instances import Instance
+from mcml.store.db import Store
+
+
+@dataclass(frozen=True)
+class Left:
+    """A machine that was asked for by a job, and is not deleted: its target, and what it is now."""
+
+    target: str
+    instance: Instance
+
+    @property
+    def name(self) -> str:
+        """TARGET/ID."""
+        return f"{self.target}/{self.instance.id}"
+
+    @property
+    def since(self) -> datetime:
+        """When it was started last."""
+        return self.instance.launched
+
+
+def left(name: str, sites: Mapping[str, Site]) -> list[Left]:
+    """Return the machines of a job that are stopped, not deleted: two targets of one place list each of them once. Raises what a cloud
+    raises."""
+    found: dict[tuple[str, str, str, str], Left] = {}
+    for target, site in sites.items():
+        for one in site.instances.list({TAG: name}):
+            if one.state not in (*THERE, "terminated"):
+                found.setdefault((site.provider, site.region, one.account, one.id), Left(target, one))
+    return list(found.values())
+
+
+def deletable(record: Record, sites: Mapping[str, Site]) -> list[Left]:
+    """Return those of a job that has ended. Raises Conflict while it runs, or while a machine of it is still to be stopped."""
+    if record.state == "running" or record.leaving:
+        why = "it runs" if record.state == "running" else "a machine of it is still to be stopped"
+        raise Conflict(f"the spot job {record.name!r} is not over", why=why, next_step=f"mcml cost spot stop {record.name}")
+    return left(record.name, sites)
+
+
+def delete(record: Record, found: Iterable[Left], sites: Mapping[str, Site], store: Store, clock: Clock) -> None:
+    """Delete machines with their disks; the journal says of each that it is gone. Raises ProviderCannot where a target has no inventory."""
+    for one in found:
+        if not sites[one.target].delete(one.instance.id, {TAG: record.name}):
+            why, step = "its provider lists no such thing that could be deleted", "delete it with the tools of the cloud"
+            raise ProviderCannot(f"{one.name} cannot be deleted", why=why, next_step=step)
+        told = {"job": record.name, "target": one.target, "id": one.instance.id, "machine": one.instance.machine}
+        store.append(Fact("cost.spot_deleted", "cost", record.name, told, at=clock()))
+
+
+def said(name: str, found: Sequence[Left]) -> str:
+    """Say what is left of a job; empty for nothing."""
+    if not found:
+        return ""
+    disks = sum(len(one.instance.disks) for one in found)
+    many = "s are" if len(found) > 1 else " is"
+    which = "1 disk costs" if disks == 1 else f"{disks} disks cost" if disks else "the disks cost"
+    return f"{len(found)} stopped machine{many} left of {name}, and {which} on: mcml cost spot clean {name} deletes them"
