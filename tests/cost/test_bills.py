@@ -278,6 +278,8 @@ def test_a_record_with_a_value_that_is_none_waits_and_the_others_are_booked(tmp_
     content = found["aws.csv, row 2: the bill says line_item_unblended_cost '1,5': that is no number"][1]
     assert "line_item_unblended_cost" in content
     assert "1,5" in content
+    files = {row.file for row in Ledger(tmp_path / "ledger").quarantined()}
+    assert files == {"aws.csv as FOCUS", "azure.csv as FOCUS", "google.json as FOCUS"}
 
 
 def test_what_a_savings_plan_covers_and_cannot_be_read_does_not_count_twice(tmp_path: Path) -> None:

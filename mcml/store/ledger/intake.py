@@ -83,7 +83,7 @@ class Intake:
         with self._told(), self._scratch() as scratch:
             path = scratch / f"{quote(origin, safe='')[:100]}.csv"
             write_rows(path, rows)
-            return self._book([inspect(path)], source, origin, window)
+            return self._book([replace(inspect(path), label=f"{origin} as FOCUS")], source, origin, window)
 
     def _book(self, sources: Sequence[SourceFile], source: str, origin: str, window: Window | None = None) -> Ingested:
         digest = hashlib.sha256(json.dumps([RULES, source, *sorted(each.sha256 for each in sources)]).encode()).hexdigest()

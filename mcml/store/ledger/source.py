@@ -25,7 +25,10 @@ OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that was read to its end once: `sha256` is of its bytes as they lie there, `header` is empty for Parquet."""
+    """A file that was read to its end once: `sha256` is of its bytes as they lie there, `header` is empty for Parquet.
+
+    `label` is what to call it where its path says nothing: rows that were written for this ingest only.
+    """
 
     path: Path
     format: Format
@@ -33,6 +36,12 @@ class SourceFile:
     stamp: tuple[int, int]
     gzipped: bool = False
     header: tuple[str, ...] = ()
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """What its rows say they come from."""
+        return self.label or self.path.name
 
 
 def inspect(path: Path) -> SourceFile:

@@ -145,7 +145,7 @@ def _as_parquet(connection: Any, source: SourceFile, marks: Marks, scratch: Path
             copy=literal(str(path)),
         )
     )
-    connection.execute(_TORN, [marks.id, source.path.name])
+    connection.execute(_TORN, [marks.id, source.name])
     connection.execute("DROP TABLE torn_line")
     connection.execute("DROP TABLE torn_scan")
     return path
@@ -172,7 +172,7 @@ def _judge(connection: Any, each: Sheet, piece: str, marks: Marks) -> None:
         "x_Source": f"coalesce(told.x_Source, {literal(marks.source)})",
         "x_IngestId": literal(marks.id),
         "x_IngestedAt": f"{literal(marks.at)}::{SQL_TYPE['time']}",
-        "x_File": literal(each.source.path.name),
+        "x_File": literal(each.source.name),
         "x_Row": "told.x_Row",
     }
     chosen = ", ".join(f"{columns[name]} AS {identifier(name)}" for name in COLUMNS)
@@ -191,7 +191,7 @@ def _keep_bad(connection: Any, each: Sheet, piece: str, marks: Marks) -> None:
         sql(
             _BAD,
             id=literal(marks.id),
-            file=literal(each.source.path.name),
+            file=literal(each.source.name),
             billed=each.value("BilledCost"),
             currency=each.text("BillingCurrency"),
             content=content,
