@@ -6,6 +6,9 @@ all questions are asked of hides those that a bill or a meter covers (`store.led
 
 An hour keeps the price it was first estimated at. What tells its start counts from there; a group or a pool, which does not, from the last
 look that saw it, else from the beginning of this hour. What was stopped since the last look keeps the hours that were seen.
+
+A pod's row is a part of its machine's, the row of the machine is the rest: whatever was seen of an hour first, both come to no more than
+the machine's price for it.
 """
 
 import json
@@ -14,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 from mcml.core.errors import Conflict
@@ -22,10 +26,12 @@ from mcml.store.ledger import estimates
 from mcml.store.ledger.book import Ledger
 from mcml.store.ledger.cover import ESTIMATE
 from mcml.store.ledger.estimates import Account, Standing
-from mcml.store.ledger.exact import product, quotient, tidy, total
+from mcml.store.ledger.exact import apportion, product, quotient, tidy, total
 from mcml.store.ledger.intake import Intake
 
 Row = dict[str, object]
+Key = tuple[object, object]
+"""What a row is the estimate of: its ResourceId, and the beginning of its hour."""
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
 QUANTITY_PLACES = 12
@@ -34,8 +40,12 @@ SERVICE = "Virtual machines"
 ENDPOINTS = "Model endpoints"
 _BILL = ("BillingAccountId", "SubAccountId", "ServiceProviderName", "InvoiceIssuerName")
 """What tells which part of the ledger a row is in: a row that says more replaces the earlier one there, whatever was learned since."""
-KINDS = {"machine": "Virtual machine", "group": "Machine group", "pool": "Node pool", "endpoint": "Model endpoint"}
-CATEGORIES = {"endpoint": ("AI and Machine Learning", "Machine Learning")}
+KINDS = {"machine": "Virtual machine", "group": "Machine group", "pool": "Node pool", "endpoint": "Model endpoint", "pod": "Pod"}
+CATEGORIES = {"endpoint": ("AI and Machine Learning", "Machine Learning"), "pod": ("Compute", "Containers")}
+HOST = "x_Host"
+"""In x_Extra of a pod's row: the ResourceId of the machine that it is a part of."""
+COSTS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")
+UNIT_PRICES = ("ListUnitPrice", "ContractedUnitPrice")
 LOCK_SECONDS = 600.0
 
 
@@ -50,7 +60,8 @@ class Amount:
 
 @dataclass(frozen=True)
 class Estimated:
-    """What one look at a provider has written: from when to when, and what runs without a price and so without a row."""
+    """What one look at a provider has written: from when to when, what of it was `priced`, and what runs without a price and so without a
+    row."""
 
     provider: str
     account: str
@@ -58,6 +69,7 @@ class Estimated:
     since: datetime | None
     until: datetime
     unpriced: tuple[Held, ...]
+    priced: tuple[Held, ...] = ()
 
 
 def write(
@@ -78,7 +90,8 @@ def write(
             intake.rows(_joined(kept, new), origin=f"{ESTIMATE}:{provider}", source=ESTIMATE)
     starts = [start for row in new if isinstance(start := row["ChargePeriodStart"], datetime)]
     unpriced = tuple(each for each in held if each.price is None)
-    return Estimated(provider, account, _amounts(new), min(starts, default=None), now, unpriced)
+    priced = tuple(each for each in paid if each.price is not None)
+    return Estimated(provider, account, _amounts(new), min(starts, default=None), now, unpriced, priced)
 
 
 def new_rows(
@@ -90,18 +103,64 @@ def new_rows(
     for resource, start in before:
         if isinstance(start, datetime):
             last[resource] = max(last.get(resource, start), start)
-    found = []
-    for each in held:
+    found: dict[Key, Row] = {}
+    starts: dict[str, datetime] = {}
+    for each in sorted(held, key=lambda each: each.kind == "pod"):  # their machines first
         if each.price is None:
             continue
-        start = max(each.since or last.get(each.name) or _hour(now), begin)
+        start = max(each.since or last.get(each.name) or _hour(now), begin, starts.get(each.host, begin))
+        starts[each.name] = start
         for row in _hours(each, account, standing, start, now):
             earlier = before.get(_key(row))
             if earlier is None:
-                found.append(row)
+                found[_key(row)] = row
             elif _quantity(earlier) < _quantity(row):
-                found.append(row | {name: earlier[name] for name in _BILL})
-    return found
+                found[_key(row)] = row | {name: earlier[name] for name in _BILL}
+    return list((found | _less_pods(before, found)).values())
+
+
+def _less_pods(before: Mapping[Key, Mapping[str, object]], found: Mapping[Key, Row]) -> dict[Key, Row]:
+    """Return the rows of machines without what their pods pay of the same hour. Where pods pay more, they share what the hour costs.
+
+    They can where a price fell within the hour. Of an hour that says no more than before, the whole is what it was with its pods.
+    """
+    earlier, now = _pods_of(before), _pods_of({**before, **found})
+    changed: dict[Key, Row] = {}
+    for key, pods in now.items():
+        machine = found.get(key) or before.get(key)
+        if machine is None:
+            continue
+        whole = _cost(machine) if key in found else total((_cost(machine), *map(_cost, earlier.get(key, {}).values())))
+        paid = total(map(_cost, pods.values()))
+        if paid > whole:
+            costs = apportion([Fraction(_cost(row)) * Fraction(whole) / Fraction(paid) for row in pods.values()])
+            changed |= {pod: _costing(row, cost) for (pod, row), cost in zip(pods.items(), costs, strict=True)}
+        rest = max(total((whole, paid.copy_negate())), Decimal(0))
+        if key in found or rest != _cost(machine):
+            changed[key] = _costing(machine, rest)
+    return changed
+
+
+def _pods_of(rows: Mapping[Key, Mapping[str, object]]) -> dict[Key, dict[Key, Mapping[str, object]]]:
+    """Return the rows of pods by the key of their machine's row."""
+    pods: dict[Key, dict[Key, Mapping[str, object]]] = {}
+    for key, row in rows.items():
+        host = json.loads(str(row.get("x_Extra") or "{}")).get(HOST) if row["ResourceType"] == KINDS["pod"] else None
+        if host:
+            pods.setdefault((host, key[1]), {})[key] = row
+    return pods
+
+
+def _cost(row: Mapping[str, object]) -> Decimal:
+    said = row["EffectiveCost"]
+    return said if isinstance(said, Decimal) else Decimal(0)
+
+
+def _costing(row: Mapping[str, object], cost: Decimal) -> Row:
+    """Return a row at another cost, with the price of its unit that this comes to."""
+    quantity = _quantity(row)
+    unit = quotient(cost, quantity) if quantity else Decimal(0)
+    return {**row, **dict.fromkeys(COSTS, cost), **dict.fromkeys(UNIT_PRICES, unit)}
 
 
 def _joined(kept: Sequence[Mapping[str, object]], new: Sequence[Row]) -> Iterator[Mapping[str, object]]:
@@ -110,7 +169,7 @@ def _joined(kept: Sequence[Mapping[str, object]], new: Sequence[Row]) -> Iterato
     yield from new
 
 
-def _key(row: Mapping[str, object]) -> tuple[object, object]:
+def _key(row: Mapping[str, object]) -> Key:
     return row["ResourceId"], row["ChargePeriodStart"]
 
 
@@ -133,17 +192,18 @@ def _row(held: Held, account: Account, standing: Standing, hour: datetime, used:
         raise ValueError(f"{held.name} has no price")
     quantity = quotient(Decimal((used // MICROSECOND) * held.count), HOUR // MICROSECOND, places=QUANTITY_PLACES)
     cost = quotient(product(quantity, price.price), 1)
+    extra = {"x_Count": held.count, "x_PriceAsOf": price.as_of.isoformat(), "x_PriceSource": price.source}
     return {
         **_when(hour),
         **_who(held, account),
         **_what(held, standing.services.get(account.provider) or SERVICE),
-        **dict.fromkeys(("BilledCost", "EffectiveCost", "ListCost", "ContractedCost"), cost),
-        **dict.fromkeys(("ListUnitPrice", "ContractedUnitPrice"), quotient(price.price, 1)),
+        **dict.fromkeys(COSTS, cost),
+        **dict.fromkeys(UNIT_PRICES, quotient(price.price, 1)),
         **dict.fromkeys(("PricingQuantity", "ConsumedQuantity"), quantity),
         **dict.fromkeys(("PricingUnit", "ConsumedUnit"), "Hours"),
         "BillingCurrency": price.currency,
         "x_Source": ESTIMATE,
-        "x_Extra": json.dumps({"x_Count": held.count, "x_PriceAsOf": price.as_of.isoformat(), "x_PriceSource": price.source}),
+        "x_Extra": json.dumps(extra | ({HOST: held.host} if held.host else {})),
     }
 
 

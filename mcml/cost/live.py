@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal
 
 from mcml.core.errors import McmlError, said
@@ -18,13 +19,14 @@ from mcml.cost.prices import HOUR_OF_A_MACHINE
 from mcml.providers.api.billing import UnitPrice
 from mcml.providers.api.cluster import Cluster
 from mcml.providers.api.endpoint import ModelEndpoint
+from mcml.providers.api.endpoint_price import PriceOfReplica
 from mcml.providers.api.groups import Groups
 from mcml.providers.api.instances import Instances, MachinePrice
 from mcml.providers.api.metrics import Metrics, SeriesQuery, Window
 from mcml.store.ledger.exact import product, tidy, total
 from mcml.store.ledger.schema import DIMENSIONS
 
-Kind = Literal["machine", "group", "pool", "endpoint"]
+Kind = Literal["machine", "group", "pool", "endpoint", "pod"]
 PriceOf = Callable[[str, str, str], UnitPrice | None]
 """Returns the newest price of (provider, region, SKU) in the catalogue, None when there is none."""
 SPOT = " spot"
@@ -46,18 +48,33 @@ class Place:
 
 @dataclass(frozen=True)
 class Doors:
-    """The capabilities of a target that tell what runs there; None where its provider does not offer one."""
+    """The capabilities of a target that tell what runs there; None where its provider does not offer one.
+
+    `price_of_replica` tells what an hour of a replica behind its endpoints costs; None where that is the price of the plain machine.
+    """
 
     instances: Instances | None = None
     groups: Groups | None = None
     cluster: Cluster | None = None
     endpoints: ModelEndpoint | None = None
     metrics: Metrics | None = None
+    price_of_replica: PriceOfReplica | None = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """The `part` of its node that a pod requests, and the machine behind the node as the cluster writes it (`aws:///us-east-1a/i-0abc`)."""
+
+    node: str
+    provider_id: str
+    part: Fraction
 
 
 @dataclass(frozen=True)
 class Held:
-    """Something that is paid for by the hour: `count` machines of a type, or an endpoint. `price` is that of one of them for an hour.
+    """Something that is paid for by the hour: `count` machines of a type, an endpoint, or a pod's part of a machine.
+
+    `price` is that of one of them for an hour; `given` is what pods pay of it, each of which is one of these itself and names it as `host`.
 
     `since` is None where nobody tells it; `target` is empty for what several targets list and no tag assigns; `why` says why there is no
     price; `use` is vCPUs and GiB of an endpoint that is priced by what it uses, `group` the one that a machine is a member of.
@@ -76,6 +93,9 @@ class Held:
     why: str = ""
     use: tuple[Decimal, Decimal] | None = None
     group: str = ""
+    share: Share | None = None
+    host: str = ""
+    given: Decimal = Decimal(0)
 
     @property
     def sku(self) -> str:
@@ -94,8 +114,8 @@ class Held:
 
     @property
     def hourly(self) -> Decimal | None:
-        """What an hour of all of them costs, in the price's currency."""
-        return tidy(product(self.price.price, self.count)) if self.price else None
+        """What an hour of all of them costs, in the price's currency, without what their pods pay."""
+        return tidy(total((product(self.price.price, self.count), self.given.copy_negate()))) if self.price else None
 
 
 def tagged(tags: Mapping[str, str], column: str) -> str:
@@ -119,7 +139,7 @@ def merged(looks: Iterable[Sequence[Held]]) -> list[Held]:
         other = found.get(key)
         found[key] = held if other is None or other.place == held.place else replace(held, place=replace(held.place, target=""))
     everything = [found[key] for key in sorted(found)]
-    return [each for each in _beyond(everything) if each.count > 0]
+    return [each for each in _beyond(everything) if each.count > 0 or each.kind == "pod"]
 
 
 def _beyond(everything: Sequence[Held]) -> list[Held]:
@@ -127,7 +147,7 @@ def _beyond(everything: Sequence[Held]) -> list[Held]:
     shown = {kind: Counter[tuple[str, str, str]]() for kind in ("machine", "group", "pool")}
     alone, members = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
     for each in everything:
-        if each.kind != "endpoint":
+        if each.kind in shown:
             shown[each.kind][_type(each)] += each.count
         if each.kind == "machine":
             (members if each.group else alone)[(*_type(each)[:2], each.group) if each.group else _type(each)] += each.count
@@ -196,20 +216,27 @@ def _priced(held: Held, listed: Mapping[str, MachinePrice], price_of: PriceOf) -
 
 
 def _endpoints(place: Place, doors: Doors, price_of: PriceOf, now: datetime) -> list[Held]:
-    """Price what has machines of its own by these, at the price of the plain machine; all else by its use."""
+    """Price what has machines of its own by these, as their provider sells them to endpoints; all else by its use."""
     described = doors.endpoints.describe() if doors.endpoints else []
     running = [(each, one) for each in described for one in each.variants if one.state in ("ready", "starting")]
-    listed = _listed(doors, sorted({one.machine for _, one in running if one.machine}))
+    plain = set() if doors.price_of_replica else {one.machine for _, one in running if one.machine}
+    listed = _listed(doors, sorted(plain))
     found = []
     for endpoint, variant in running:
         tags = {"target": place.target, "model": endpoint.name, "version": variant.version, **endpoint.tags}
         held = Held(place, "endpoint", f"{endpoint.name}@{place.target}/{variant.version}", tags=tags)
         if variant.machine:
-            held = replace(held, machine=variant.machine, count=max(variant.replicas, 1))
-            found.append(_priced(held, listed, price_of))
+            machine, spot = variant.machine.removesuffix(SPOT), variant.machine.endswith(SPOT)
+            held = replace(held, machine=machine, spot=spot, count=max(variant.replicas, 1))
+            found.append(_hosted(held, doors.price_of_replica) if doors.price_of_replica else _priced(held, listed, price_of))
         else:
             found.append(_used(held, endpoint.name, variant.version, doors.metrics, price_of, now))
     return found
+
+
+def _hosted(held: Held, price_of_replica: PriceOfReplica) -> Held:
+    told = price_of_replica(held.sku)
+    return replace(held, price=told.price, why="" if told.price else told.why)
 
 
 def _used(held: Held, model: str, version: str, metrics: Metrics | None, price_of: PriceOf, now: datetime) -> Held:

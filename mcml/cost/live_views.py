@@ -1,10 +1,12 @@
 """What runs now and its cost an hour, as a document."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 
 from mcml.core.errors import McmlError, said
+from mcml.core.price import STALE_AFTER
 from mcml.core.view import Block, Column, Document, Section, State, Status, Table
 from mcml.cost.live import Held
 from mcml.store.ledger.exact import product, tidy, total
@@ -21,10 +23,10 @@ COLUMNS = (
 )
 
 
-def live(everything: Sequence[Held], failed: Mapping[str, McmlError] = EMPTY) -> Document:
+def live(everything: Sequence[Held], now: datetime, failed: Mapping[str, McmlError] = EMPTY) -> Document:
     """Show the burn by provider, target and model, a table a currency, dearest first. JSON has each thing.
 
-    What has no price is said, and so are the targets that have `failed` to answer.
+    What has no price, or an old one, is said, and so are the targets that have `failed` to answer.
     """
     items = [item(each) for each in everything]
     currencies = sorted({each.price.currency for each in everything if each.price})
@@ -32,7 +34,7 @@ def live(everything: Sequence[Held], failed: Mapping[str, McmlError] = EMPTY) ->
     if not items:
         blocks.append(Table([], [], empty=NOTHING))
     missing = [Status(State("missing", "bad"), f"{target}: {said(error)}") for target, error in failed.items()]
-    return Document("LiveCost", items, (*blocks, *unpriced(everything), *missing))
+    return Document("LiveCost", items, (*blocks, *unpriced(everything), *old_prices(everything, now), *missing))
 
 
 def item(held: Held) -> dict[str, object]:
@@ -63,6 +65,13 @@ def unpriced(everything: Sequence[Held]) -> list[Block]:
         if each.price is None:
             reasons.setdefault(each.why, []).append(each.name)
     return [Status(State("no price", "warn"), f"{', '.join(names)}: {why}") for why, names in reasons.items()]
+
+
+def old_prices(everything: Sequence[Held], now: datetime) -> list[Block]:
+    """Return a line for each price that is older than `STALE_AFTER`, with its day and source; a pod's price is that of its machine."""
+    old = [each.price for each in everything if each.price and each.kind != "pod" and now - each.price.as_of > STALE_AFTER]
+    said = dict.fromkeys(f"{price.sku} in {price.region}: of {price.as_of:%Y-%m-%d} ({price.source})" for price in old)
+    return [Status(State("old price", "warn"), text) for text in said]
 
 
 def _burn(currency: str, everything: Sequence[Held]) -> Section:

@@ -43,7 +43,8 @@ ONE_DAY = timedelta(days=1)
 def group(day: date, cost: str | Decimal, *, currency: str = "USD", source: str = "billed", charge: str = "Usage") -> Group:
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     amount = Decimal(cost)
-    return Group(currency, (source, day.isoformat(), charge, None, "aws"), amount, amount, 1, None, start, start + ONE_DAY, start + 3 * ONE_DAY)
+    key = (source, day.isoformat(), charge, None, "aws")
+    return Group(currency, key, amount, amount, 1, None, start, start + ONE_DAY, start + 3 * ONE_DAY)
 
 
 def daily(cost: str, first: date, days: int) -> list[Group]:
