@@ -1,7 +1,7 @@
 """Bills in a provider's own columns: which of the files are one, by their header, and their rows of FOCUS; the rest is taken for FOCUS."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -24,10 +24,11 @@ class _Place:
 
 @dataclass(frozen=True)
 class Bill:
-    """The files of one format: one delivery, as a month's bill may be in several."""
+    """The files of one format: one delivery, as a month's bill may be in several. `names`: where files were fetched from."""
 
     format: BillFormat
     files: tuple[RecordFile, ...]
+    names: Mapping[Path, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -52,8 +53,11 @@ class Bill:
 
     def _rows(self, place: _Place) -> Iterable[FocusRow]:
         if len(self.files) > 1 and isinstance(self.format, JoiningFormat):
-            return self.format.joined([BillFile(str(file.source.path), partial(_records, (file,), place)) for file in self.files])
+            return self.format.joined([BillFile(self._named(file), partial(_records, (file,), place)) for file in self.files])
         return self.format.rows(_records(self.files, place))
+
+    def _named(self, file: RecordFile) -> str:
+        return self.names.get(file.source.path, str(file.source.path))
 
 
 def _records(files: Sequence[RecordFile], place: _Place) -> Iterator[Record]:
@@ -64,7 +68,9 @@ def _records(files: Sequence[RecordFile], place: _Place) -> Iterator[Record]:
             place.row = 0
 
 
-def native(paths: Sequence[Path], formats: Callable[[], Sequence[BillFormat]]) -> tuple[list[Bill], list[Path]]:
+def native(
+    paths: Sequence[Path], formats: Callable[[], Sequence[BillFormat]], names: Mapping[Path, str] | None = None
+) -> tuple[list[Bill], list[Path]]:
     """Sort files: bills of a known format, one of each format, and all others, which are taken for FOCUS.
 
     `formats` is asked when a file is met that has no column of FOCUS. A file that is given twice counts once. Raises what `look` raises.
@@ -78,7 +84,7 @@ def native(paths: Sequence[Path], formats: Callable[[], Sequence[BillFormat]]) -
         else:
             file = look(path)
             found.setdefault(known.name, (known, {}))[1][file.source.sha256] = file
-    return [Bill(known, tuple(files.values())) for known, files in found.values()], others
+    return [Bill(known, tuple(files.values()), names or {}) for known, files in found.values()], others
 
 
 def _format(header: Sequence[str], formats: Callable[[], Sequence[BillFormat]]) -> BillFormat | None:

@@ -7,9 +7,11 @@ from datetime import timedelta
 
 from mcml.core.clock import parse_rfc3339
 from mcml.core.errors import McmlError
+from mcml.store.ledger.cover import ESTIMATE
 from mcml.store.ledger.intake import Ingested
 from mcml.store.ledger.manifest import Delivery
 
+_MANIFEST = re.compile(r"(?i)(?:metadata/billing_period=|\d{8}-\d{8}/).*manifest\.json$")
 SAMPLE_NAME = "FOCUS sample"
 LATEST = timedelta(days=7)
 """How far back a provider is asked when nobody says."""
@@ -35,5 +37,7 @@ def again(delivery: Delivery, providers: Collection[str]) -> str:
         return f"mcml cost ingest --provider {origin} --since {parse_rfc3339(delivery.at) - LATEST:%Y-%m-%d}"
     if origin == SAMPLE_NAME:
         return "mcml cost ingest --sample"
-    files = [re.sub(r"(?i)metadata/billing_period=.*", "", origin)] if "://" in origin else origin.split(", ")
+    if origin.startswith(f"{ESTIMATE}:"):
+        return f"mcml cost estimate --provider {origin.removeprefix(f'{ESTIMATE}:')}"
+    files = [_MANIFEST.sub("", origin)] if "://" in origin else origin.split(", ")
     return shlex.join(["mcml", "cost", "ingest", *files])

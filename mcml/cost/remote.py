@@ -118,11 +118,17 @@ def _deliveries(place: Place, found: Sequence[ObjectStat]) -> Iterator[tuple[str
     if of_azure:
         _check_apart(of_azure)
         yield place.address, [stat for each in of_azure for stat in _named(each, known)]
-    roots = tuple(f"{each.export}/" if each.export else "" for each in manifests)
+    roots = tuple(map(_root, manifests))
     others = [stat for stat in found if stat.key.lower().endswith(EXPORTS) and not (roots and stat.key.startswith(roots))]
     if others := _newest_runs(others):
         _check_versions(place, others)
         yield place.address, others
+
+
+def _root(manifest: _Manifest) -> str:
+    """Return below what a manifest tells all that counts: of Azure its days only, as older months may be from before there were manifests."""
+    path = "/".join(filter(None, (manifest.export, manifest.days if manifest.is_azure else "")))
+    return f"{path}/" if path else ""
 
 
 def _newest(found: Sequence[ObjectStat]) -> list[tuple[str, str, ObjectStat]]:

@@ -77,7 +77,7 @@ def pair(since: Span, against: str, now: datetime, known: datetime | None = None
     until = min(known or now, now)
     other = since.before if against == "previous" else read(against, now)
     for each in (since, other):
-        if each.start > until:
+        if each.start >= until:
             raise Usage(f"{each} {'had' if until < now else 'has'} not begun", next_step="compare what has been: last-month, 2026-09")
     passed, gone = since.so_far(until), other.so_far(until)
     length = min((each.end - each.start for each, whole in ((passed, since), (gone, other)) if each != whole), default=None)

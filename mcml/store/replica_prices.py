@@ -22,7 +22,11 @@ def price_of_replica(store: Store, endpoints: ModelEndpoint | None, provider: st
     if endpoints is None or not isinstance(endpoints, Priced):
         return None
 
+    unknown: dict[str, ReplicaPrice] = {}
+
     def price(machine: str) -> ReplicaPrice:
+        if machine in unknown:
+            return unknown[machine]
         with store.reading() as connection:
             known = prices.latest(connection, provider, region, machine)
         if known is not None and timedelta(0) <= clock() - known.as_of < FRESH:
@@ -32,7 +36,9 @@ def price_of_replica(store: Store, endpoints: ModelEndpoint | None, provider: st
         except McmlError as failed:
             told = ReplicaPrice(why=said(failed))
         _keep(store, provider, told)
-        return told if told.price is not None or known is None else ReplicaPrice(known, told.why)
+        if told.price is None:
+            told = unknown[machine] = ReplicaPrice(known, told.why, told.elsewhere)
+        return told
 
     return price
 

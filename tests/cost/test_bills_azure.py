@@ -83,9 +83,10 @@ def test_an_older_export_beside_a_newer_one_differs_by_an_adjustment(tmp_path: P
     (whole,) = Ledger(tmp_path / "cost").totals(())
     assert (whole.billed, whole.effective) == (costs(ACTUAL), costs(AMORTIZED) + 3)
     with Ledger(tmp_path / "cost").opened("cannot look") as connection:
-        query = "SELECT EffectiveCost, x_Extra ->> 'x_Diagnostic' FROM cost WHERE x_Extra ->> 'x_Diagnostic' IS NOT NULL"
-        ((effective, why),) = connection.execute(query).fetchall()
-    assert (effective, "exported at different times" in why) == (0, True)
+        told = "x_Extra ->> 'x_Diagnostic'"
+        query = f"SELECT EffectiveCost, PricingCurrency, {told} FROM cost WHERE {told} IS NOT NULL"
+        ((effective, currency, why),) = connection.execute(query).fetchall()
+    assert (effective, currency, "exported at different times" in why) == (0, "EUR", True)
 
 
 def test_exports_in_parts_and_a_part_that_tells_nothing(tmp_path: Path) -> None:
@@ -109,12 +110,39 @@ def test_exports_in_parts_and_a_part_that_tells_nothing(tmp_path: Path) -> None:
 def test_without_commitments_both_are_the_same_and_count_once(tmp_path: Path) -> None:
     lines = [azure("1"), azure("2")]
     same = write(tmp_path / "x.csv", lines), write(tmp_path / "y.csv", lines[::-1])
-    with pytest.raises(InvalidRequest, match="have the same lines") as caught:
+    with pytest.raises(InvalidRequest, match="have lines in common") as caught:
         ingest(tmp_path / "cost", *same)
     assert "x.csv and " in caught.value.message and caught.value.next_step == "ingest one of them"
     ingest(tmp_path / "cost", write(tmp_path / "actual.csv", lines), write(tmp_path / "amortized.csv", lines[::-1]))
     (whole,) = Ledger(tmp_path / "cost").totals(())
     assert (whole.billed, whole.effective, whole.rows) == (Decimal(3), Decimal(3), 2)
+
+
+def test_what_nobody_can_tell_apart_is_refused_and_never_doubled(tmp_path: Path) -> None:
+    """A month of a commitment that was bought earlier: no line of the actual export says what it is."""
+    actual = [azure("2.5"), azure("3"), azure("4"), azure("0", **PLAN)]
+    amortized = [azure("2.5"), azure("3"), azure("4"), azure("1.25", **PLAN)]
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    beside = write(tmp_path / "x.csv", actual), write(tmp_path / "y.csv", amortized)
+    with pytest.raises(InvalidRequest, match="have lines in common"):
+        ingest(tmp_path / "cost", *beside)
+    apart = write(one / "part.csv", actual[:1]), write(other / "part.csv", [*amortized[3:], azure("9")])
+    with pytest.raises(InvalidRequest, match="is of the actual or of the amortized export"):
+        ingest(tmp_path / "cost", *apart)
+    assert amounts(tmp_path / "cost") == {}
+    parts = write(one / "1.csv", actual[:2]), write(one / "2.csv", actual[2:])
+    ingest(tmp_path / "cost", *parts)
+    assert amounts(tmp_path / "cost") == {("EUR", "Usage"): Decimal("9.5")}
+
+
+def test_what_cannot_be_read_on_both_waits_once(tmp_path: Path) -> None:
+    bad = azure("7", quantity="many")
+    (done,) = ingest(tmp_path / "cost", write(tmp_path / "a.csv", [*ACTUAL, bad]), write(tmp_path / "b.csv", [*AMORTIZED, bad]))
+    assert done.delivery.quarantined == 1
+    (whole,) = Ledger(tmp_path / "cost").totals(())
+    assert (whole.billed, whole.effective) == (costs(ACTUAL), costs(AMORTIZED))
 
 
 def test_parts_of_one_export_are_added_up(tmp_path: Path) -> None:

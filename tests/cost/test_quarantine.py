@@ -61,6 +61,8 @@ def test_the_quarantine_names_the_commands_to_look_and_to_come_back(project: Pat
         (SAMPLE_NAME, "mcml cost ingest --sample"),
         ("s3://bills/focus/", "mcml cost ingest s3://bills/focus/"),
         ("s3://bills/e/metadata/BILLING_PERIOD=2026-05/e-Manifest.json", "mcml cost ingest s3://bills/e/"),
+        ("s3://bills/p/r/20260901-20261001/r-Manifest.json", "mcml cost ingest s3://bills/p/r/"),
+        ("estimate:aws", "mcml cost estimate --provider aws"),
     ],
 )
 def test_each_origin_has_its_command(origin: str, command: str) -> None:

@@ -166,6 +166,28 @@ def test_both_costs_of_azure_out_of_a_bucket_are_one_bill(store: Store, tmp_path
     assert (whole.billed, whole.effective, whole.rows) == (Decimal("102.5"), Decimal("3.75"), 3)
 
 
+def test_an_actual_export_that_tells_nothing_is_known_by_the_folder_in_its_bucket(store: Store, tmp_path: Path) -> None:
+    """A commitment that was bought in an earlier month has no purchase in this one: 2.5 + 0 and 2.5 + 1.25 are one bill."""
+    exports = {"cost-actual": [azure("2.5"), azure("0", **PLAN)], "cost-amortized": [azure("2.5"), azure("1.25", **PLAN)]}
+    for export_, lines in exports.items():
+        key = f"{export_}/20260501-20260531/run/part_0_0001.csv"
+        put(store, key, write(tmp_path / "part.csv", lines).read_bytes())
+        named(store, f"{export_}/20260501-20260531/run/manifest.json", "blobs", key)
+    done = run(["cost", "ingest", "local://bills/", "-q"], cwd=tmp_path)
+    assert done.code == 0, done.err
+    (whole,) = Ledger(tmp_path / ".mcml" / "cost").totals(())
+    assert (whole.billed, whole.effective, whole.rows) == (Decimal("2.5"), Decimal("3.75"), 2)
+
+
+def test_months_of_before_the_manifests_count_too(store: Store, tmp_path: Path) -> None:
+    """An export of Azure that was given manifests later: they tell of their own days only."""
+    old = "e/20260801-20260831/e_0a1b2c3d-0000-4000-8000-0123456789ab.csv"
+    put(store, old, b"august")
+    put(store, "e/20260901-20260930/1/part_0.csv", b"september")
+    named(store, "e/20260901-20260930/1/manifest.json", "blobs", "e/20260901-20260930/1/part_0.csv")
+    assert said(store, tmp_path, "e") == [("e", ["september"]), ("e", ["august"])]
+
+
 def test_a_manifest_that_names_what_is_not_there_and_one_that_is_none(store: Store, tmp_path: Path) -> None:
     manifest(store, "2026-10", "data/a.csv")
     with pytest.raises(Conflict, match=r"data/a\.csv, which is not there"):

@@ -100,6 +100,8 @@ def test_what_was_known_then_is_compared_as_far_as_it_had_passed() -> None:
     assert pair(read("this-month", NOW), "previous", NOW, NOW + timedelta(days=3)) == pair(read("this-month", NOW), "previous", NOW)
     with pytest.raises(Usage, match="2026-11 had not begun"):
         pair(october, "2026-11", NOW, then)
+    with pytest.raises(Usage, match="had not begun"):
+        pair(october, "previous", NOW, october.start)
 
 
 @pytest.mark.parametrize(("after", "before"), [("2027-01", "2026-11"), ("2026-11", "2027-01"), ("2026-11-19..2026-12-01", "previous")])

@@ -15,6 +15,8 @@ from mcml.core.errors import Usage
 from mcml.core.fanout import ask_all
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcml.data.address import ObjectAddress
     from mcml.store.ledger.intake import Ingested, Intake
 
@@ -82,11 +84,13 @@ def _files(session: Session, intake: "Intake", files: list[str], *, sample: bool
     return [*done, ingest_sample(intake, session.store, session.reporter)] if sample else done
 
 
-def _here(session: Session, intake: "Intake", files: list[Path], origin: str = "") -> "list[Ingested]":
+def _here(
+    session: Session, intake: "Intake", files: list[Path], origin: str = "", names: "Mapping[Path, str] | None" = None
+) -> "list[Ingested]":
     from mcml.cost.bills import native
     from mcml.cost.ingest import ingest_bill, ingest_files
 
-    bills, focus = native(files, lambda: common.bill_formats(session))
+    bills, focus = native(files, lambda: common.bill_formats(session), names)
     whose = origin if len(bills) + bool(focus) == 1 else ""  # two deliveries of one origin could not be told apart
     done = [ingest_bill(intake, session.store, bill, session.reporter, origin=whose) for bill in bills]
     return done + ([ingest_files(intake, session.store, focus, session.reporter, origin=origin)] if focus else [])
@@ -100,7 +104,7 @@ def _there(session: Session, intake: "Intake", address: "ObjectAddress") -> "lis
     done: list[Ingested] = []
     for each in fetch(place, intake.folder / "fetched", session.reporter):
         with each.told():
-            done += _here(session, intake, list(each.paths), each.origin)
+            done += _here(session, intake, list(each.paths), each.origin, each.addresses)
     return done
 
 

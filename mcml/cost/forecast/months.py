@@ -21,13 +21,15 @@ def late_until(groups: Iterable[Group], today: date) -> date:
     """Return the day up to which every provider that still charges has charged, from groups whose first dimension is the provider and
     whose last is the day: bills of several clouds come at their own pace, and a day that one of them lacks is no cheap day.
     """
-    newest: dict[str | None, date] = {}
+    days: dict[str | None, set[date]] = {}
     for group in groups:
         day = date.fromisoformat(str(group.key[-1]))
         if day < today:
-            newest[group.key[0]] = max(day, newest.get(group.key[0], day))
-    last = max(newest.values(), default=today)
-    return min((day + DAY for day in newest.values() if day + LATE >= last), default=today)
+            days.setdefault(group.key[0], set()).add(day)
+    # one that charges once a month, as for support, is no late one
+    newest = [max(found) for found in days.values() if sum(day > max(found) - LATE for day in found) >= LATE.days - 1]
+    last = max(newest, default=today)
+    return min((day + DAY for day in newest if day + LATE >= last), default=today)
 
 
 def this_month(groups: Iterable[Group], today: date, late: date = date.max) -> list[Scoped]:

@@ -16,7 +16,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from itertools import chain
+from heapq import nsmallest
+from itertools import chain, combinations
 from pathlib import PurePath
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ FEE = ("date", "chargetype", "benefitid", "productname", "metername", "subscript
 WORDS: Mapping[bool, str] = {False: "actual", True: "amortized"}
 STEP = "ingest one of the two; an export of the type FocusCost has both costs in each row"
 SHARED = ("BillingAccountId", "BillingPeriodStart", "BillingCurrency", "ChargePeriodStart")
+SAMPLE = 2048
 KEPT = (
     *SHARED, "BillingAccountName", "BillingAccountType", "BillingPeriodEnd", "ChargePeriodEnd", "InvoiceIssuerName", "ServiceProviderName",
     "HostProviderName", "x_Source", "x_From",
@@ -41,23 +43,39 @@ Key = tuple[Any, ...]
 class _Look:
     """A file that was read once: what tells of which export it is, the months of accounts in it, its commitments' lines that are no usage.
 
-    `mark` is the same for the same lines, in whatever order.
+    `days` are those of its accounts and subscriptions, `lines` a sample of its lines' hashes (the smallest, so that those of two files with
+    the same lines are the same ones).
     """
 
     file: BillFile
     seen: dict[bool, str] = field(default_factory=dict)
     months: set[Key] = field(default_factory=set)
     fees: Counter[Key] = field(default_factory=Counter)
-    mark: int = 0
+    days: set[Key] = field(default_factory=set)
+    lines: set[int] = field(default_factory=set)
 
     @property
     def kind(self) -> bool | None:
         """True for the amortized export, False for the actual one, None where no line and no word in the path tells; or InvalidRequest."""
         if len(self.seen) > 1:
             raise mixed(self.seen)
-        path = "/".join(PurePath(self.file.name.lower()).parts[-4:])  # EXPORT/YYYYMMDD-YYYYMMDD/RUN/part.csv, as Azure writes them
+        path = "/".join(PurePath(self.file.name.lower()).parts[-5:])  # EXPORT/YYYYMMDD-YYYYMMDD[/TIME]/RUN/part.csv, as Azure writes them
         places = {path.rfind(word): kind for kind, word in WORDS.items()}  # the last word is of the file, or the folder nearest to it
         return next(iter(self.seen), places[max(places)] if max(places) >= 0 else None)
+
+
+    def add(self, line: int) -> None:
+        """Take a line's hash into the sample."""
+        self.lines.add(line)
+        if len(self.lines) > 2 * SAMPLE:
+            self.lines = set(nsmallest(SAMPLE, self.lines))
+
+    def is_like(self, other: "_Look") -> bool:
+        """Tell whether most lines of the smaller file are in the other one, too: parts of one export have none in common."""
+        both = [set(nsmallest(SAMPLE, look.lines)) for look in (self, other) if look.months]
+        whole = [max(lines) for lines in both if len(lines) == SAMPLE]  # of a sample, what is above is not known
+        mine, theirs = ({line for line in lines if line <= min(whole)} if whole else lines for lines in both) if len(both) > 1 else ((), ())
+        return 2 * len(set(mine) & set(theirs)) > min(len(mine), len(theirs))
 
 
 def rows(files: Sequence[BillFile], plain: Callable[[Iterable[Record]], Iterator[FocusRow]]) -> Iterator[FocusRow]:
@@ -71,9 +89,12 @@ def rows(files: Sequence[BillFile], plain: Callable[[Iterable[Record]], Iterator
             raise _untold(told[None][0].file.name)
         yield from _Join(told[False], told[True]).rows()
         return
-    marks = Counter(look.mark for look in looks if look.months)
-    if twins := [look.file.name for look in looks if marks[look.mark] > 1]:
-        raise _twins(twins)
+    for one, other in combinations(looks, 2):
+        if one.is_like(other):
+            raise _twins((one.file.name, other.file.name))
+        apart = PurePath(one.file.name).parent != PurePath(other.file.name).parent
+        if apart and None in (one.kind, other.kind) and one.days & other.days:
+            raise _untold((one if one.kind is None else other).file.name)
     yield from plain(_records(looks))
 
 
@@ -93,19 +114,20 @@ def _untold(name: str) -> InvalidRequest:
 
 def _twins(names: Sequence[str]) -> InvalidRequest:
     why = "of a month without reservations and savings plans the actual and the amortized export are the same"
-    return InvalidRequest(f"{' and '.join(names)} have the same lines", why=why, next_step="ingest one of them")
+    return InvalidRequest(f"{' and '.join(names)} have lines in common", why=why, next_step="ingest one of them")
 
 
 def _look(file: BillFile) -> _Look:
     found = _Look(file)
     for record in file.records():
         line = line_of(record)
-        found.mark = (found.mark + hash(frozenset(line.items()))) % 2**64
+        found.add(hash(frozenset(line.items())))
         try:
             kind, month = tells(line), _month(line)
         except NotAValue:
             continue  # it goes to quarantine when it is read again
         found.months.add(month)
+        found.days.add((account_of(line), line.get("subscriptionid"), line["date"]))
         if kind is not None:
             found.seen.setdefault(kind, f"{line['chargetype']} of {line.get('benefitid') or line.get('productname')}")
         if _is_fee(line):
@@ -140,14 +162,18 @@ class _Join:
         self.actual, self.amortized = actual, amortized
         self.both = _months(actual) & _months(amortized)
         self.fees = sum((look.fees for look in amortized), Counter[Key]())
+        self.refused: Counter[Key] = Counter()
         self.open: dict[Key, Decimal] = defaultdict(Decimal)
         self.days: dict[Key, FocusRow] = {}
 
     def rows(self) -> Iterator[FocusRow]:
         """Yield them all."""
         for record in _records(self.amortized):
-            row, is_read = _made(line_of(record), record)
-            if is_read and self._is_shared(row):
+            line = line_of(record)
+            row, is_read = _made(line, record)
+            if not is_read:
+                self.refused[_fee(line)] += 1
+            elif self._is_shared(row):
                 self._count(row, -_amount(row, "BilledCost"))
             yield row
         for record in _records(self.actual):
@@ -159,7 +185,9 @@ class _Join:
     def _of_actual(self, record: Record) -> Iterator[FocusRow]:
         line = line_of(record)
         row, is_read = _made(line, record)
-        if not is_read or not self._is_shared(row):
+        if not is_read and self.refused[_fee(line)]:
+            self.refused[_fee(line)] -= 1  # it waits already, as it is on the amortized one
+        elif not is_read or not self._is_shared(row):
             yield row
         elif _is_fee(line) and not self._is_there(line):
             yield {**row, "EffectiveCost": ZERO}
@@ -199,6 +227,7 @@ def _adjustment(day: FocusRow, amount: Decimal) -> FocusRow:
     return {
         **{name: day[name] for name in KEPT},
         "BilledCost": amount, "EffectiveCost": ZERO, "ListCost": amount, "ContractedCost": amount,
+        "PricingCurrency": day["BillingCurrency"],
         "ChargeCategory": "Adjustment", "ChargeClass": None, "ChargeDescription": "actual beside amortized cost",
         "ChargeFrequency": "One-Time", "PricingCategory": None, "PricingQuantity": None, "PricingUnit": None,
         "ServiceCategory": "Other", "ServiceSubcategory": "Other (Other)", "ServiceName": "Other", "x_Diagnostic": told,

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 from mcml.core.errors import Conflict, InvalidRequest, NotFound
@@ -54,9 +55,9 @@ def inspect(path: Path) -> SourceFile:
     except FileNotFoundError:
         raise NotFound(f"no file {path}", next_step="mcml cost ingest --help") from None
     except IsADirectoryError:
-        raise InvalidRequest(f"{path} is a folder", why="files are ingested", next_step=f"mcml cost ingest {path}/*") from None
+        raise InvalidRequest(f"{path} is a folder", why="files are ingested", next_step=f"mcml cost ingest {quote(str(path))}/*") from None
     except OSError as failed:
-        raise InvalidRequest(f"cannot read {path}", why=failed.strerror or str(failed), next_step=f"ls -l {path}") from failed
+        raise InvalidRequest(f"cannot read {path}", why=failed.strerror or str(failed), next_step=f"ls -l {quote(str(path))}") from failed
     if stamp[0] == 0:
         raise _empty(path)
     if magic == PARQUET:
@@ -123,7 +124,7 @@ def _columns(path: Path, text: str) -> tuple[str, ...]:
         raise _empty(path)
     if text.lstrip().startswith(("[", "{")):
         why = "it is JSON, but no bill that is known here with one object a line"
-        step = f"jq -c {'.[]' if text.lstrip().startswith('[') else '.'} {path} > {path.stem}-lines.json"
+        step = f"jq -c {'.[]' if text.lstrip().startswith('[') else '.'} {quote(str(path))} > {quote(f'{path.stem}-lines.json')}"
         raise InvalidRequest(f"{path} is no cost export", why=why, next_step=step)
     names = tuple(name.strip() for name in header)
     if len(names) < 2:

@@ -217,6 +217,12 @@ def test_who_has_left_is_not_waited_for() -> None:
     assert late_until([], TODAY) == TODAY
 
 
+def test_who_charges_once_a_month_is_not_waited_for() -> None:
+    """A support plan on the 1st says nothing of the days after it."""
+    once = by_day("Support", MONTH, days=1)
+    assert late_until([*by_day("AWS", MONTH + 3 * DAY), *once], MONTH + 5 * DAY) == MONTH + 4 * DAY
+
+
 @pytest.mark.parametrize("today", [1, 2, 3, 28])
 @pytest.mark.parametrize(("month", "days"), [("2024-02", 29), ("2023-02", 28), ("2026-12", 31), ("2026-01", 31)])
 def test_every_month_has_all_its_days_on_each_day_of_it(month: str, days: int, today: int) -> None:
