@@ -126,7 +126,7 @@ def _deliveries(place: Place, found: Sequence[ObjectStat]) -> Iterator[tuple[str
 
 
 def _root(manifest: _Manifest) -> str:
-    """Return below what a manifest tells all that counts: of Azure its days only, as older months may be from before there were manifests."""
+    """Return below what a manifest tells all that counts: of Azure its days only, as older months may be of before the manifests."""
     path = "/".join(filter(None, (manifest.export, manifest.days if manifest.is_azure else "")))
     return f"{path}/" if path else ""
 

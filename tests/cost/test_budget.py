@@ -95,6 +95,19 @@ def test_burn_needs_a_dear_day_and_a_dear_week() -> None:
     assert "burn" not in names(standing(week, Budget(amount=31000, currency="USD", burn=0)))
 
 
+def test_a_bill_that_is_late_hides_no_burn_and_one_in_another_currency_delays_nothing() -> None:
+    """Of four dear days, while the bill of another provider ended five days ago."""
+    usd = [*daily("100", date(2026, 9, 1), 46), *daily("700", date(2026, 10, 17), 4)]
+    plain = standing(usd)
+    assert (plain.fast, "burn" in names(plain)) == (Decimal(7), True)
+    late = [each._replace(key=(*each.key[:-1], "azure")) for each in daily("5", date(2026, 9, 1), 45)]
+    assert plain.slow is not None
+    both = standing(usd + late)
+    assert (both.fast, "burn" in names(both)) == (Decimal(7), True)
+    euros = standing(usd + [each._replace(currency="EUR") for each in late])
+    assert replace(euros, other={}) == plain
+
+
 def test_other_currencies_are_named_and_never_added() -> None:
     groups = [*daily("100", date(2026, 10, 1), 20), group(date(2026, 10, 3), "5000", currency="EUR")]
     found = standing(groups)
@@ -106,6 +119,16 @@ def test_other_currencies_are_named_and_never_added() -> None:
 def test_estimates_count_and_are_said() -> None:
     found = standing([*daily("100", date(2026, 10, 1), 20), group(date(2026, 10, 21), "1100", source="estimate")])
     assert (found.spent, found.estimated, found.level) == (Decimal(3100), Decimal(1100), "over")
+    assert "risk: 35.5 % of what is spent; estimates are not checked by any bill yet" in str(views.budgets([found]).blocks)
+
+
+@pytest.mark.parametrize(("billed", "estimate"), [("-1100", "1100"), ("-2000", "1100"), ("2000", "-100"), ("-10", "-10")])
+def test_an_estimate_that_is_no_share_of_what_is_spent_has_none(billed: str, estimate: str) -> None:
+    day = date(2026, 10, 20)
+    found = standing([group(day, billed, charge="Credit"), group(day, estimate, source="estimate")])
+    said = str(views.budgets([found]).blocks)
+    assert "of what is spent" not in said
+    assert "None" not in said.partition("estimated")[0]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from mcml.core.fanout import Answers, ask_all
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mcml.core.plan import Plan
+    from mcml.core.plan import Plan, Step
     from mcml.core.view import Document
     from mcml.cost.budget.act import Due
     from mcml.cost.budget.standing import Standing
@@ -54,7 +54,7 @@ def check(session: Session, standings: "Sequence[Standing]", *, act: bool) -> Pa
     if session.dry_run:
         return found
     mine = [each for each in due if each.turn.move in ("begin", "hold") and each.turn.budget in acting]
-    count = sum(len(each.machines.changes) for each in mine if not budgets[each.turn.budget].act)
+    count = sum(_count(step) for each in mine if not budgets[each.turn.budget].act for step in each.machines.changes)
     if count:
         session.confirm(f"Stop {count} idle machine{'' if count == 1 else 's'}?")
     settled = acts.settle(session.store, due, session.clock())
@@ -152,12 +152,18 @@ def undo(session: Session, budget: str) -> Pass:
     if session.dry_run:
         return found
     if plan.changes:
-        session.confirm(f"Start {len(plan.changes)} machine{'' if len(plan.changes) == 1 else 's'}?")
+        count = sum(map(_count, plan.changes))
+        session.confirm(f"Start {count} machine{'' if count == 1 else 's'}?")
     acts.lift(session.store, budget, session.clock())
     found.done = _carry_out(session, budget, plan, sites, things)
     gone: Mapping[str, Stopped] = {key: one for key, one in mine.items() if key not in things and _was_asked(key, asked.given, sites)}
     Work("", sites, things, gone, session.store, session.clock).forget(gone)
     return found
+
+
+def _count(step: "Step") -> int:
+    """Return how many machines a step starts or stops: a group is as many as it changes by."""
+    return abs(int(str(step.values["to"])) - int(str(step.values["from"])))
 
 
 def _was_asked(key: str, given: "Mapping[str, object]", sites: "Mapping[str, Site]") -> bool:

@@ -92,9 +92,10 @@ def stand(name: str, budget: Budget, span: tuple[date, date], today: date, group
         for source in sorted({str(group.key[0]) for group in mine_within})
     }
     series = next(iter(read(group._replace(key=group.key[1:-1]) for group in mine).values()), Series())
-    late = late_until((group._replace(key=(group.key[-1], group.key[1])) for group in every), today)
-    until = min(project.ripe_until([series], today), late)
-    fast, slow = (_pace(series, budget, (end - start).days, until, days) for days in (FAST, SLOW))
+    late = late_until((group._replace(key=(group.key[-1], group.key[1])) for group in mine), today)
+    ripe = project.ripe_until([series], today)
+    until = min(ripe, late)  # burn does without `late`: a bill that is not there yet can only make a pace too low
+    fast, slow = (_pace(series, budget, (end - start).days, ripe, days) for days in (FAST, SLOW))
     spent = sums.pop(budget.currency, Decimal(0))
     estimated, ahead = sources.get("estimate", Decimal(0)), _forecast(series, budget, start, end, until, spent)
     found = Standing(name, budget, start, end, spent, estimated, sums, ahead, fast, slow, sources=sources)

@@ -156,7 +156,7 @@ def _estimated(standings: Sequence[Standing], errors: Mapping[str, Decimal]) -> 
     return [
         Status(State("estimated", "idle"), f"{each.name}: {share} % of what is spent; estimates are {off}")
         for each in standings
-        if each.estimated
+        if each.estimated > 0 and each.spent > 0
         for share in [percent(each.estimated, each.spent)]
         for off in [f"usually {errors[each.name]} % off" if each.name in errors else "not checked by any bill yet"]
     ]

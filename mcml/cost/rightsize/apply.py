@@ -51,14 +51,12 @@ from mcml.cost.rightsize.planned import Planned, Wish, undone
 from mcml.providers.api.instances import Instance, Instances, InstanceState
 from mcml.providers.api.metrics import Metrics
 from mcml.providers.api.snapshots import Snapshot, Snapshots
-from mcml.store import documents, journal
+from mcml.store import journal
 from mcml.store.db import Store
 from mcml.store.journal import Query
 
 TAG = "mcml-rightsize"
 """The tag of a snapshot: the id of the change that it was taken before."""
-SCHEDULED = "cost.stopped"
-"""The kind of the documents in which schedules remember what they have stopped."""
 TRIES = 3
 """How often a cloud is asked that does not answer, and how often a machine is stopped that somebody else starts meanwhile."""
 PAUSE = timedelta(seconds=5)
@@ -68,6 +66,8 @@ COPYING = timedelta(hours=2)
 """How long is waited for a snapshot; it goes on by itself."""
 SLOWEST = timedelta(minutes=1)
 """The longest pause between two questions for capacity; each is twice as long as the one before."""
+DOUBLINGS = 8
+"""After so many any first pause has become the longest."""
 RESTARTS = 3
 """How often a watch begins anew because something started the machine again. The next time it goes back, unless we had turned it off."""
 RESTARTED = timedelta(minutes=1)
@@ -101,6 +101,7 @@ class Work:
     twins: Collection[str] = ()
     revision: int = 0
     _tries: int = 0
+    _waits: bool = True
     _scarce: datetime | None = None
     _restarted: int = 0
     _watching: bool = False
@@ -144,7 +145,9 @@ class Work:
             why, step = f"it is {machine.machine} by now", f"mcml cost rightsize apply {change.key}"
             raise Conflict(f"{change.key} is not {change.after}: there is nothing to keep", why=why, next_step=step)
         over = replace(change, kept=change.reason or change.kept or "its watch was ended by hand", reason="", problem="")
-        return self._end(over, "done") if change.stage == "watch" else self._save(replace(over, stage="start"))
+        if change.stage == "watch":
+            return self._end(over, "done")
+        return self._save(replace(over, stage="stop" if change.stage == "stop" else "start"))  # a stop on its way is waited for
 
     def undone(self, change: Change, wish: Wish) -> Planned:
         """Plan what takes a change back that is done. Raises as `planned.undone`, NotFound when its machine is gone."""
@@ -156,6 +159,7 @@ class Work:
 
         Raises McmlError when it is stuck, Conflict when another mcml goes on with it, StillRunning when a schedule has stopped the machine.
         """
+        self._waits = wait
         try:
             while change.under_way:
                 if change.stage == "stuck":
@@ -212,9 +216,11 @@ class Work:
 
     def _asked_again(self, change: Change, scarce: QuotaExceeded) -> Change:
         """Ask again for a machine that runs nowhere else to go: there may be room for it a little later."""
-        now, pause = self.clock(), min(self._pause(change) * 2**self._tries, SLOWEST.total_seconds())
+        now, pause = self.clock(), min(self._pause(change) * 2 ** min(self._tries, DOUBLINGS), SLOWEST.total_seconds())
         self._scarce = self._scarce or now
         last = self._scarce + timedelta(seconds=change.watch)
+        if not self._waits and (change.reason or change.kept):
+            raise PartlyDone(half_done(change), why=said(scarce), next_step=f"mcml cost rightsize apply {change.key}") from scarce
         if not (change.reason or change.kept) or now + timedelta(seconds=pause) > last:
             return self._refused(change, scarce)
         self._tries += 1
@@ -267,7 +273,7 @@ class Work:
         runs = machine.state in ("running", "pending")
         if machine.machine not in (change.before, change.after):
             raise Gone(f"{change.key} has another type", why=f"somebody has made it {machine.machine}")
-        if machine.machine == change.wanted:
+        if machine.machine == change.wanted and not (change.kept and runs):
             return self._save(replace(change, stage="resize"))
         if change.down is None or (runs and not change.ran):
             return self._save(replace(change, down=change.down or self.clock(), ran=runs))  # from here on it is we who stop it
@@ -316,13 +322,13 @@ class Work:
             raise Overtaken(f"another mcml goes on with the change of {change.key}", next_step=step)
         machine, now = self._machine(change), self.clock()
         if machine.state not in ("running", "pending"):
-            self._stopped_by_schedule(change)
+            offs.check_schedule(self.store, change, self._names(change))
             return self._save(*self._bad(change, f"it is {machine.state}"))
         began = change.began or now
         if machine.launched - began > RESTARTED:
             if change.restarts < RESTARTS:
                 change = self._save(replace(change, began=(began := machine.launched), restarts=change.restarts + 1))
-            elif not self._turned_off(change):
+            elif not offs.turned_off(self.store, change, self._names(change)):
                 return self._save(*self._bad(change, f"something started it again {RESTARTS + 1} times within its watch"))
         length = timedelta(seconds=change.watch)
         until = min(now, began + length)
@@ -354,18 +360,8 @@ class Work:
         told = change.fact(stage.replace(" ", "_"), now, **facts)
         return self._save(over, *([watched] if stage == "done" and change.began and not change.kept else []), told)
 
-    def _stopped_by_schedule(self, change: Change) -> None:
-        """Raise StillRunning when a schedule has stopped it: that says nothing about the change."""
-        with self.store.reading() as connection:
-            stopped = documents.get(connection, SCHEDULED, f"{change.target}/instance/{change.instance}")
-        if stopped is not None:
-            why = f"the schedule {stopped.content['schedule']} has stopped it; its watch goes on when it runs again"
-            raise StillRunning(f"{change.key} is off", why=why)
-
-    def _turned_off(self, change: Change) -> bool:
-        """Tell whether a schedule or a budget has turned it off since it was started."""
-        told = self.store.entries(Query(since=change.down or change.began, kinds=(offs.OFF,), target=change.target))
-        return any(entry.facts.get("id") == change.instance for entry in told)
+    def _names(self, change: Change) -> set[str]:
+        return {change.target, *self.twins}
 
     def _machine(self, change: Change) -> Instance:
         """Return the machine as it is. Raises Gone."""
@@ -380,7 +376,7 @@ class Work:
         while (now := self._machine(change).state) != state:
             stopped = stopped + 1 if now in ("stopped", "interrupted") else 0
             if state == "running" and stopped > 1:
-                self._stopped_by_schedule(change)
+                offs.check_schedule(self.store, change, self._names(change))
                 raise McmlError(f"{change.key} stopped by itself", why=f"it was started as {change.wanted}, and is {now} again")
             if self.clock() > end:
                 kind = StillRunning if state == "stopped" else McmlError  # one that does not start is taken back

@@ -98,10 +98,13 @@ def once(looks: Iterable[Sequence[Seen]]) -> list[Seen]:
     """Put the targets of several looks together: two of one region, or one without any, list the same machines, and each counts once, for
     the target that its tags name, else for the first."""
     found: list[Seen] = []
+    places: dict[tuple[str, str, str], list[int]] = {}
     for seen in (each for one in looks for each in one):
         subject = seen.recommendation.subject
-        twin = next((place for place, one in enumerate(found) if _same(one.recommendation.subject, subject)), None)
+        known = places.setdefault((subject.provider, subject.instance.account, subject.instance.id), [])
+        twin = next((place for place in known if _same(found[place].recommendation.subject, subject)), None)
         if twin is None:
+            known.append(len(found))
             found.append(seen)
         elif tagged(subject.instance.tags, "x_Target") == subject.target:
             found[twin] = seen
@@ -109,8 +112,8 @@ def once(looks: Iterable[Sequence[Seen]]) -> list[Seen]:
 
 
 def _same(one: Subject, other: Subject) -> bool:
-    named = (one.provider, one.instance.account, one.instance.id) == (other.provider, other.instance.account, other.instance.id)
-    return named and (one.region == other.region or not (one.region and other.region))
+    """Tell whether two machines of one name are one."""
+    return one.region == other.region or not (one.region and other.region)
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,21 @@ A machine that was turned on again by us with the type it has now was not resize
 was off is no gap in what was measured.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mcml.core.clock import parse_rfc3339
-from mcml.store import journal
+from mcml.core.errors import StillRunning
+from mcml.cost.rightsize.change import Change
+from mcml.store import documents, journal
 from mcml.store.db import Store
 from mcml.store.journal import Entry, Query
 from mcml.store.ledger.machines import Typed, key
 
 OFF, ON = "cost.turned_off", "cost.turned_on"
+SCHEDULED = "cost.stopped"
+"""The kind of the documents in which schedules remember what they have stopped."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,30 @@ def _offs(told: Sequence[tuple[str, str, datetime, object]], since: datetime, no
         if kind == OFF:
             began = at if first or began is None else began
         elif began is not None:
-            spans.append((began, at))
+            spans += [(began, at)] if at > began else []  # on again before we look
             began = None
         first = False
     if began is not None:
         spans.append((began, now))
-    typed = (Typed(key(name), machine, at, at) for name, _, at, machine in told if isinstance(machine, str) and machine)
+    typed = (Typed(key(name.partition("/")[2]), machine, at, at) for name, _, at, machine in told if isinstance(machine, str) and machine)
     return Offs(tuple(spans), tuple(typed))
 
 
 def of(found: Mapping[str, Offs], name: str) -> Offs:
     """Return those of one machine."""
     return found.get(name, NEVER)
+
+
+def check_schedule(store: Store, change: Change, targets: Collection[str]) -> None:
+    """Raise StillRunning when a schedule has stopped a machine, under any of its targets: that says nothing about the change."""
+    with store.reading() as connection:
+        found = [documents.get(connection, SCHEDULED, f"{target}/instance/{change.instance}") for target in sorted(targets)]
+    for stopped in filter(None, found):
+        why = f"the schedule {stopped.content['schedule']} has stopped it; its watch goes on when it runs again"
+        raise StillRunning(f"{change.key} is off", why=why)
+
+
+def turned_off(store: Store, change: Change, targets: Collection[str]) -> bool:
+    """Tell whether a schedule or a budget has turned a machine off, under any of its targets, since its watch began."""
+    told = store.entries(Query(since=change.began or change.down, kinds=(OFF,)))
+    return any(entry.target in targets and entry.facts.get("id") == change.instance for entry in told)

@@ -74,6 +74,8 @@ def _all_idle(site: Site, idle: Idle, members: Sequence[Instance], count: int, n
     """Return idle when each of so many machines is; None when nobody can tell."""
     if len(members) < count:
         return Idleness(False, f"{len(members)} of its {count} machines are listed: of the others nobody can tell whether they idle")
+    if len(members) > count:  # another group of that name, in another zone or resource group, may be the one that idles
+        return Idleness(False, f"{len(members)} machines say they are of it, and it has {count}: which are, nobody can tell")
     said = [_idleness(site, idle, one.id, now) for one in members]
     return next((one for one in said if one is None or not one.idle), said[0] if said else None)
 
@@ -243,7 +245,8 @@ class Work:
         facts = {"schedule": one.schedule, "kind": kind, "id": identifier, "size": one.size, "reason": why, "machine_hours": str(hours)}
         facts |= {"saved": None if money is None else str(money), "currency": one.currency, **({"by": one.by} if one.by else {})}
         facts |= {"machine": self.things[one.key].machine} if one.key in self.things else {}
-        facts |= {"since": rfc3339(until)} if until < now and not one.back else {}
+        since = one.back or until  # told before: it has been on from then, not from now
+        facts |= {"since": rfc3339(since)} if since < now else {}
         with self.store.writing() as connection:
             if keep:
                 documents.put(connection, STOPPED, one.key, replace(one, back=now).document(), now)

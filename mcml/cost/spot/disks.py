@@ -37,7 +37,8 @@ def left(name: str, sites: Mapping[str, Site]) -> list[Left]:
     found: dict[tuple[str, str, str, str], Left] = {}
     for target, site in sites.items():
         for one in site.instances.list({TAG: name}):
-            if one.state not in (*THERE, "terminated"):
+            gone = one.state == "interrupted" and not one.disks  # EC2 lists what it took back for an hour, as it does the terminated
+            if one.state not in (*THERE, "terminated") and not gone:
                 found.setdefault((site.provider, site.region, one.account, one.id), Left(target, one))
     return list(found.values())
 
@@ -51,13 +52,20 @@ def deletable(record: Record, sites: Mapping[str, Site]) -> list[Left]:
 
 
 def delete(record: Record, found: Iterable[Left], sites: Mapping[str, Site], store: Store, clock: Clock) -> None:
-    """Delete machines with their disks; the journal says of each that it is gone. Raises ProviderCannot where a target has no inventory."""
+    """Delete machines with their disks; the journal says of each that it is gone.
+
+    Raises ProviderCannot, when all the others are deleted, for those that their provider's inventory does not list.
+    """
+    kept = []
     for one in found:
         if not sites[one.target].delete(one.instance.id, {TAG: record.name}):
-            why, step = "its provider lists no such thing that could be deleted", "delete it with the tools of the cloud"
-            raise ProviderCannot(f"{one.name} cannot be deleted", why=why, next_step=step)
+            kept.append(one.name)
+            continue
         told = {"job": record.name, "target": one.target, "id": one.instance.id, "machine": one.instance.machine}
         store.append(Fact("cost.spot_deleted", "cost", record.name, told, at=clock()))
+    if kept:
+        why, step = "the provider lists no such thing that could be deleted", "delete it with the tools of the cloud"
+        raise ProviderCannot(f"{', '.join(kept)} cannot be deleted", why=why, next_step=step)
 
 
 def said(name: str, found: Sequence[Left]) -> str:

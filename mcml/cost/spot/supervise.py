@@ -239,7 +239,7 @@ class Supervisor:
             if isinstance(refused, Unavailable) and not listed:
                 kept += (place,)
             return self._save(replace(record, place=before, leaving=kept))
-        switches = record.switches + any(one.instance for one in record.leaving)
+        switches = record.switches + bool(before and before.instance)
         return self._left(self._moved(replace(record, place=replace(place, instance=machine.id), switches=switches)))
 
     def _left(self, record: Record, *, hold: bool = False) -> Record:

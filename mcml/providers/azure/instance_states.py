@@ -63,8 +63,11 @@ def last_change_is_eviction(events: Iterable[tuple[datetime, str]]) -> bool:
     return bool(known) and any(word in max(known)[1] for word in _EVICTION)
 
 
-def to_instance(identity: str, machine: Any, state: InstanceState) -> Instance:
-    """Return an instance from the SDK's VirtualMachine; its architecture is that of its type, on which no other image starts."""
+def to_instance(identity: str, machine: Any, state: InstanceState, ours: str = "") -> Instance:
+    """Return an instance from the SDK's VirtualMachine; its architecture is that of its type, on which no other image starts.
+
+    A scale set is named as Groups does: by its name in the resource group `ours`, by its id elsewhere.
+    """
     said = machine.properties
     zone = (machine.zones or [""])[0]
     size = text(said.hardware_profile.vm_size) if said.hardware_profile else ""
@@ -76,10 +79,15 @@ def to_instance(identity: str, machine: Any, state: InstanceState) -> Instance:
         said.time_created or datetime.fromtimestamp(0, UTC),
         is_spot(machine),
         dict(machine.tags or {}),
-        str(said.virtual_machine_scale_set.id or "").rpartition("/")[2] if said.virtual_machine_scale_set else "",
+        _set_named(str(said.virtual_machine_scale_set.id or ""), ours) if said.virtual_machine_scale_set else "",
         disks_of(said.storage_profile),
         architecture_of(size),
     )
+
+
+def _set_named(identity: str, ours: str) -> str:
+    at = parse_id(identity)
+    return identity if at is None else at.name if at.group == ours.lower() else str(at)
 
 
 def disks_of(storage: Any | None) -> tuple[str, ...]:

@@ -146,7 +146,7 @@ class AzureInstances:
         state = states.state_of(
             machine.properties.provisioning_state or "", power, lambda: states.is_spot(machine) and self._evicted(at, machine)
         )
-        return states.to_instance(str(at), machine, state)
+        return states.to_instance(str(at), machine, state, self.session.settings.resource_group)
 
     def _evicted(self, at: ResourceId, machine: Any) -> bool:
         """Ask the activity log what was done to the machine last. https://learn.microsoft.com/rest/api/monitor/activity-logs/list"""

@@ -2,19 +2,25 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mcml.cli.cost import budget_pass
+from mcml.cli.session import Common, Session
 from mcml.core.clock import midnight
+from mcml.core.errors import Usage
 from mcml.core.schema_cost import Idle, IdleSignal
 from mcml.cost.budget.stop import returns, stops
 from mcml.cost.rightsize.offs import ON, offs
 from mcml.cost.schedule import run
+from mcml.providers.api.capability import GROUPS, INSTANCES, METRICS
 from mcml.providers.api.groups import Group
 from mcml.providers.api.instances import Instance
 from mcml.providers.api.metrics import Point, SeriesQuery, Window
 from mcml.store.db import Store
-from tests.cost.budget.test_actions import NOW, START, Cloud, one_pass
+from tests.cost.budget.test_actions import NOW, START, Cloud, one_pass, standing
 
 
 def backs(store: Store) -> list[tuple[object, ...]]:
@@ -46,7 +52,10 @@ def test_what_somebody_turns_on_saves_nothing_from_then_on(store: Store) -> None
     kept = run.remembered(store)[0]["eu-1/instance/i-1"]
     assert kept.back == NOW + timedelta(hours=6), "and left alone until the next period"
     one_pass(store, cloud, NOW + timedelta(hours=8), back=True)
-    assert sorted(backs(store)[1:], key=str) == [("i-1", "0.0000", None), ("i-2", "8.0000", None)]
+    assert sorted(backs(store)[1:], key=str) == [
+        ("i-1", "0.0000", "2026-10-20T18:00:00.000000Z"),  # when it was told before, not now
+        ("i-2", "8.0000", None),
+    ]
 
 
 def test_what_does_not_say_when_it_was_turned_on_claims_nothing(store: Store) -> None:
@@ -58,13 +67,13 @@ def test_what_does_not_say_when_it_was_turned_on_claims_nothing(store: Store) ->
 
 
 class Pool:
-    """A group of two."""
+    """A group, of two if nothing else is said."""
 
-    def __init__(self) -> None:
-        self.size = 2
+    def __init__(self, size: int = 2) -> None:
+        self.size = size
 
     def list(self, tags: object = None) -> list[Group]:
-        return [Group("pool", "m5.large", self.size, self.size, 0, 4, {"environment": "dev"})]
+        return [Group("pool", "m5.large", self.size, self.size, 0, 20, {"environment": "dev"})]
 
     def resize(self, group: str, desired: int) -> None:
         self.size = desired
@@ -98,6 +107,7 @@ class Dials:
         (2, "", True, "idle for 2h: cpu below 5 and net below 5"),
         (2, "i-1", False, "cpu reached 9"),
         (1, "", False, "1 of its 2 machines are listed"),
+        (3, "", False, "3 machines say they are of it, and it has 2"),
     ],
 )
 def test_a_group_idles_when_each_of_its_machines_does(listed: int, busy: str, idle: bool, why: str) -> None:
@@ -125,3 +135,29 @@ def test_a_group_that_a_budget_stopped_gets_its_size_back(store: Store) -> None:
         members.listed = size
     assert backs(store) == [("pool", "4.0000", None)]
     assert run.remembered(store)[0] == {}
+
+
+class Asked(Session):
+    """A session whose target has a pool of twenty that idles."""
+
+    pool = Pool(20)
+
+    def open(self, capability: object, target: str) -> Any:
+        return {GROUPS: self.pool, INSTANCES: Members(self.pool.size), METRICS: Dials()}[capability]  # type: ignore[index]
+
+
+def test_who_is_asked_is_told_how_many_machines_a_group_is_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    idle = '{ lasts = "2h", signals = [{ metric = "cpu", below = 5 }, { metric = "net", below = 5 }] }'
+    action = f'{{ at = 100, do = "stop-idle", kinds = ["groups"], match = {{ environment = "dev" }}, idle = {idle} }}'
+    settings = 'name = "acme"\n[targets.eu-1]\nprovider = "aws"\nregion = "eu-west-1"\n[cost.budgets.risk]\n'
+    (tmp_path / "mcml.toml").write_text(f'{settings}amount = 20\ncurrency = "USD"\nactions = [{action}]\n')
+    monkeypatch.chdir(tmp_path)
+    session = Asked(Common(quiet=True), clock=lambda: NOW)
+    try:
+        spent = standing(30, amount=20, budget=session.settings.cost.budgets["risk"])
+        with pytest.raises(Usage) as asked:
+            budget_pass.check(session, [spent], act=True)
+        assert "Stop 20 idle machines?" in f"{asked.value} {asked.value.why}"
+        assert (session.pool.size, run.remembered(session.store)[0]) == (20, {})
+    finally:
+        session.close()

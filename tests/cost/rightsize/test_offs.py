@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mcml.core.clock import rfc3339
 from mcml.core.fact import Fact
 from mcml.cost.rightsize.measure import resized
 from mcml.cost.rightsize.offs import NEVER, Offs, offs
@@ -24,8 +25,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def turned(store: Store, word: str, hour: float, machine: str = "m.4", id: str = "i-1", kind: str = "instance") -> None:
+def turned(
+    store: Store, word: str, hour: float, machine: str = "m.4", id: str = "i-1", kind: str = "instance", since: float | None = None
+) -> None:
     about = {"kind": kind, "id": id, "machine": machine}
+    about |= {} if since is None else {"since": rfc3339(MONDAY + since * HOUR)}
     store.append(Fact(f"cost.turned_{word}", "cost", "eu-1", about, at=MONDAY + hour * HOUR))
 
 
@@ -45,6 +49,21 @@ def test_what_was_off_before_we_look_counts_from_there(store: Store) -> None:
     turned(store, "off", -6)
     turned(store, "on", 8)
     assert offs(store, MONDAY, MONDAY + 9 * HOUR)["eu-1/i-1"].spans == ((MONDAY, MONDAY + 8 * HOUR),)
+
+
+def test_what_was_on_again_before_we_look_was_never_off(store: Store) -> None:
+    """Turned on by hand at 10, seen and told at 20, and given back by us at 40: both tell since when it is on."""
+    turned(store, "off", 5)
+    turned(store, "on", 20, since=10)
+    turned(store, "on", 40, since=20)
+    for look, spans in ((0, [(5, 10)]), (15, []), (30, [])):
+        found = offs(store, MONDAY + look * HOUR, MONDAY + 48 * HOUR)["eu-1/i-1"].spans
+        assert [((first - MONDAY) / HOUR, (last - MONDAY) / HOUR) for first, last in found] == spans, look
+
+
+def test_a_type_is_of_the_id_as_a_bill_has_it(store: Store) -> None:
+    turned(store, "off", 5, id="z/Web-1")
+    assert [one.machine for one in offs(store, MONDAY, MONDAY + 9 * HOUR)["eu-1/z/Web-1"].typed] == ["z/web-1"]
 
 
 def test_steps_that_it_was_off_are_no_gap() -> None:

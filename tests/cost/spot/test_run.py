@@ -130,7 +130,8 @@ def test_a_training_that_is_taken_away_goes_on_from_its_checkpoint_though_mcml_i
     kept = [f"eu-1/{one.id}" for one in project.instances.list(tags) if one.state != "terminated"]
     assert kept
     assert f"{len(kept)} stopped machine" in done.err
-    assert project.mcml("cost", "spot", "clean", "train").code == 2, "it asks"
+    asks = project.mcml("cost", "spot", "clean", "train")
+    assert (asks.code, f"Delete {', '.join(kept)}, stopped by train, and what is on the disks?" in asks.err) == (2, True)
     assert {one["name"] for one in project.items("cost", "spot", "clean", "train", "--yes")} == set(kept)
     assert [one.id for one in project.instances.list(tags) if one.state != "terminated"] == []
     assert project.items("cost", "spot", "clean", "train", "--dry-run") == []

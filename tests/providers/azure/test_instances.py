@@ -312,10 +312,12 @@ def test_rows_of_other_units_and_currencies_do_not_count() -> None:
     assert to_price("m", "r", {"vCPUs": "2"}, [row("m", 5.0, currencyCode="EUR")], now).on_demand is None
 
 
-def test_a_machine_of_a_scale_set_says_so() -> None:
-    at = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute"
-    said = {"properties": {"virtualMachineScaleSet": {"id": f"{at}/virtualMachineScaleSets/workers"}}, "location": "westeurope"}
-    assert to_instance("one", VirtualMachine(said), "running").group == "workers"
+def test_a_machine_of_a_scale_set_says_so_as_groups_name_it() -> None:
+    """Sets of one name in two resource groups are two: by its name in ours, by its id elsewhere."""
+    at = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachineScaleSets/workers"
+    said = {"properties": {"virtualMachineScaleSet": {"id": at.replace("/g/", "/G/")}}, "location": "westeurope"}
+    assert to_instance("one", VirtualMachine(said), "running", "G").group == "workers"
+    assert to_instance("one", VirtualMachine(said), "running", "other").group == at
     assert to_instance("one", VirtualMachine({"properties": {}, "location": "x"}), "running").group == ""
 
 

@@ -25,6 +25,6 @@ def clean(session: Session, name: Annotated[str, typer.Argument(help="A spot job
     sites = supervisor.of(session, record.order).sites
     found = disks.deletable(record, sites)
     if found and not session.dry_run:
-        session.confirm(f"Delete {len(found)} stopped machine{'' if len(found) == 1 else 's'} of {name}, and what is on the disks?")
+        session.confirm(f"Delete {', '.join(one.name for one in found)}, stopped by {name}, and what is on the disks?")
         disks.delete(record, found, sites, session.store, session.clock)
     return views.left(found)

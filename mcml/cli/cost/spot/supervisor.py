@@ -3,6 +3,7 @@
 import re
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from mcml.cost.spot.supervise import Supervisor
 
 DETACH_SECONDS = 60.0
+RECENTLY = timedelta(days=7)
+"""How long after its end the clouds of a job are asked what is left of it."""
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
@@ -78,7 +81,7 @@ def note_left(session: Session, record: "Record", at_work: "Supervisor | None" =
 
     from mcml.cost.spot import disks
 
-    if record.state == "running":
+    if record.state == "running" or (record.ended and session.clock() - record.ended > RECENTLY):
         return
     with suppress(McmlError):
         if told := disks.said(record.name, disks.left(record.name, (at_work or of(session, record.order)).sites)):
