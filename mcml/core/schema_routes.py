@@ -195,7 +195,7 @@ class Router(Strict):
     trusted_proxies: Annotated[int, Field(strict=True, ge=0, le=10)] = Field(
         default=0,
         description="Proxies of your own in front of the router, such as a load balancer: so many entries at the end of x-forwarded-for "
-        "are believed, and who came to the first of them is the client in the access log.",
+        "are believed, and their x-forwarded-proto, and who came to the first of them is the client in the access log.",
     )
     cors: tuple[str, ...] = Field(default=(), description="Origins whose pages may call the router.", examples=[["https://app.example.com"]])
     buffer_limit: Megabytes = Field(default=8, description="MiB of a request body that are kept to send it again to another backend.")

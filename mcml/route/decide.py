@@ -266,7 +266,7 @@ def _ceiling(name: str, route: Route, places: Mapping[str, Place], state: State,
 
 def _inputs(name: str, tracked: Tracked, prices: Mapping[str, PriceInfo]) -> Inputs:
     recent = tracked.recent
-    return Inputs(name, tracked.health.place, recent.latency_ms, recent.error_rate, prices.get(name))
+    return Inputs(name, tracked.health.place, recent.answer_ms, recent.error_rate, prices.get(name))
 
 
 def _replaces(before: State, state: State, proposed: Decision, seconds: float) -> bool:

@@ -1,5 +1,6 @@
 """What was measured of a backend: counters that forget (for the score) and a short window (for people); pure values."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -8,6 +9,12 @@ HALF_LIFE = 10.0
 
 ERRORS_PRIOR = 20.0
 """Successful attempts assumed before the first one is seen: one failure among few requests is not a failing backend."""
+
+FORGOTTEN = 1e-100
+"""A count that has become this small, in about an hour, is no longer known."""
+
+FORGIVEN = 0.2
+"""Fewer failures than this say nothing of a backend without a good answer: a single one is forgiven after 23 s."""
 
 WINDOW_SECONDS = 10.0
 Histogram = Mapping[float, tuple[float, int]]
@@ -104,7 +111,18 @@ class Recent:
     @property
     def latency_ms(self) -> float | None:
         """Mean latency of an attempt in milliseconds; None before the first."""
-        return self.latency_sum / self.latency_count if self.latency_count > 1e-100 else None
+        return self.latency_sum / self.latency_count if self.latency_count > FORGOTTEN else None
+
+    @property
+    def answer_ms(self) -> float | None:
+        """Milliseconds that one good answer takes, with the attempts that failed on the way to it; infinite where all failed lately,
+        None before the first.
+
+        By the ratio as it was, not by `error_rate`: that assumes successes, and forgives in silence while the latency stays.
+        """
+        if self.succeeded <= FORGOTTEN:
+            return math.inf if self.failed > FORGIVEN else None
+        return None if self.latency_ms is None else self.latency_ms * (self.succeeded + self.failed) / self.succeeded
 
     @property
     def error_rate(self) -> float | None:

@@ -1,7 +1,8 @@
 """How a backend's latency, price and reliability become its weight; pure arithmetic, the same on every machine.
 
     latency score      (best + 5 ms) / (mine + 5 ms)      5 ms: below that, a difference is noise of the machine, not of the place;
-                       of a good answer: the time of the failed attempts is shared out over those that succeeded, for a refusal is quick
+                       of a good answer: the time of the failed attempts is shared out over those that succeeded, for a refusal is quick;
+                       0 where no attempt succeeds
     cost score         cheapest / mine                    prices of one unit only; a missing or stale price is left out, never zero
     reliability score  1 - 10 x error rate, at least 0    one attempt in ten failing is as bad as all of them
     score              their mean, weighted by the route's settings; a part that is not known is left out and the others carry it
@@ -17,7 +18,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from mcml.core.price import PriceInfo
+from mcml.core.price import STALE_AFTER, PriceInfo
 from mcml.core.schema_routes import Score
 
 TOTAL = 100
@@ -28,12 +29,13 @@ FLOOR = 5
 improve; less when there are many."""
 
 LATENCY_OFFSET_MS = 5.0
+ENDLESS_MS = 3_600_000.0
+"""Where a good answer takes longer than an hour, there is none."""
+
 LEAST_SUCCESS = 0.01
 """A backend whose attempts all fail counts as if one in a hundred succeeded."""
 
 ERROR_FACTOR = 10.0
-STALE_AFTER = timedelta(days=90)
-"""A price older than this is no longer believed; list prices may stand for weeks."""
 
 MIN_CHANGE = 5
 """Points by which a weight must differ before the score alone moves traffic."""
@@ -49,7 +51,8 @@ Place = Literal["up", "trial", "out", "joining"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is known about one backend: latency in milliseconds, the share of failed attempts (0 to 1), the price; None: not known."""
+    """What is known about one backend: latency of a good answer in milliseconds, with the failed attempts on the way to it (infinite:
+    none was good), the share of failed attempts (0 to 1), the price; None: not known."""
 
     backend: str
     place: Place
@@ -61,11 +64,6 @@ class Inputs:
     def success(self) -> float:
         """The share of attempts that succeed, above 0; 1 where none was counted yet."""
         return max(LEAST_SUCCESS, 1.0 - (self.error_rate or 0.0))
-
-    @property
-    def answer_ms(self) -> float | None:
-        """Milliseconds that one good answer takes, with the attempts that failed on the way to it."""
-        return None if self.latency_ms is None else self.latency_ms / self.success
 
 
 @dataclass(frozen=True)
@@ -100,8 +98,7 @@ def weigh(backends: Sequence[Inputs], shares: Score, now: datetime, *, explorati
     Each that is up gets at least `exploration` points (less when there are many); those on trial get just that.
     """
     able = [one for one in backends if one.place in ("up", "trial")]
-    known = [one.answer_ms for one in able if one.answer_ms is not None]
-    best = min(known) if known else None
+    best = min((one.latency_ms for one in able if one.latency_ms is not None), default=None)
     basis, cheapest = _cheapest(able, now)
     parts = {
         one.backend: (
@@ -120,9 +117,11 @@ def weigh(backends: Sequence[Inputs], shares: Score, now: datetime, *, explorati
 
 
 def _latency(one: Inputs, share: float, best: float | None) -> Part:
-    mine = one.answer_ms
+    mine = one.latency_ms
     if mine is None or best is None:
-        return Part(share, None, "no request measured yet: left out")
+        return Part(share, None, "no good answer measured yet: left out")
+    if mine > ENDLESS_MS:
+        return Part(share, 0.0, "no good answer: its attempts fail")
     score = min(1.0, (best + LATENCY_OFFSET_MS) / (mine + LATENCY_OFFSET_MS))
     return Part(share, score, f"{mine:.1f} ms{' a good answer' if one.error_rate else ''}, best {best:.1f} ms")
 

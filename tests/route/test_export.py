@@ -120,11 +120,15 @@ def test_what_gets_lost_is_said() -> None:
     assert not any("this machine" in sentence for sentence in said)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
-def test_a_backend_that_only_this_machine_reaches_is_named(host: str) -> None:
-    here = replace(PLAIN, backends=(EU, replace(US, host=host)))
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [(name, True) for name in ("127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST.", "gpu.localhost")]
+    + [(name, False) for name in ("gpu-localhost", "localhost.example.com", "10.0.0.1")],
+)
+def test_a_backend_that_only_this_machine_reaches_is_named(host: str, here: bool) -> None:
+    route = replace(PLAIN, backends=(EU, replace(US, host=host)))
     sentence = "nobody but this machine reaches fraud@us-1: deploy to a target that the gateway reaches"
-    assert [sentence in lost([here], form) for form in ("gateway-api", "istio", "envoy")] == [True, True, False]
+    assert [sentence in lost([route], form) for form in ("gateway-api", "istio", "envoy")] == [here, here, False]
 
 
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(1, 1000), min_size=1, max_size=9))

@@ -48,7 +48,8 @@ def test_kill_under_load_costs_no_request(rig: Rig) -> None:
     zero = next(at for at, fact in rig.told_of("route.weights") if dict(fact.facts["weights"])["fraud@eu-1"] == 0)  # type: ignore[call-overload]
     assert zero - killed < BUSY * 1.0
     assert sum(rig.weights().values()) == 100
-    late = [sample for sample in samples if sample.began > zero + 0.5]
+    until(lambda: time.monotonic() > zero + 0.5, 2, "time stands still")  # on a quick machine the load has ended before
+    late = rig.load(300)
     assert {sample.backend for sample in late} == {"fraud@eu-2", "fraud@us-1"}
     assert {sample.attempts for sample in late} == {1}
     print(f"down told after {told - killed:.3f} s, weight 0 after {zero - killed:.3f} s, {len(samples)} requests, 0 failed")
@@ -100,19 +101,23 @@ def test_500_and_429_are_tried_elsewhere_and_are_no_outage(rig: Rig) -> None:
 
 
 def test_a_backend_that_says_only_429_loses_its_weight_and_is_no_outage(tmp_path: Path) -> None:
+    """Not by reliability, and not by latency either, where it refuses a hundred times quicker than the other one answers."""
     reliable = Route(score=Score(latency=Decimal(0), cost=Decimal(0), reliability=Decimal(1)))
-    with Rig(tmp_path / "route", [Upstream(target) for target in ("eu-1", "us-1")], routes={"fraud": reliable}) as rig:
-        until(lambda: rig.weights() == {"fraud@eu-1": 50, "fraud@us-1": 50}, 10, "one is missing")
+    routes = {"fraud": reliable, "quick": Route(model="fraud", pattern="latency-first")}
+    with Rig(tmp_path / "route", [Upstream(target) for target in ("eu-1", "us-1")], routes=routes) as rig:
+        until(lambda: rig.weights() == rig.weights("quick") == {"fraud@eu-1": 50, "fraud@us-1": 50}, 10, "one is missing")
+        rig.upstreams["us-1"].mode(delay=0.2)
         hurt(rig, "eu-1", "429")
         samples: list[Sample] = []
 
         def load() -> bool:
-            samples.extend(rig.load(100, concurrency=4))
-            return rig.weights() == {"fraud@eu-1": 5, "fraud@us-1": 95}  # what it keeps for exploration
+            samples.extend(rig.load(100))
+            keeps = {"fraud@eu-1": 5, "fraud@us-1": 95}  # for exploration
+            return rig.weights() == keeps and rig.weights("quick")["fraud@eu-1"] < 50
 
         until(load, 20, "it keeps its weight")
         assert failures(samples) == []
-        hurt(rig, "us-1", "429")  # now nobody can make it good
+        rig.upstreams["us-1"].mode(delay=0.0, status=429)  # now nobody can make it good
         assert {sample.status for sample in rig.load(100, concurrency=4)} == {429}
         until(lambda: rig.status("us-1")["errors"] > 50, 5, "what reached the client is not counted")
         assert rig.blamed() == []
@@ -125,9 +130,9 @@ def test_a_hanging_backend_costs_time_but_no_request(tmp_path: Path) -> None:
         stopped: list[float] = []
         samples = rig.load(2000, halfway=lambda: stopped.append(hurt(rig, "eu-1", "hang")))
         assert failures(samples) == []
-        assert max(sample.seconds for sample in samples) < 2.0
+        assert max(sample.seconds for sample in samples) < BUSY * 2.0
         told, _ = rig.fact("route.backend_down", "eu-1")
-        assert told - stopped[0] < 2.0
+        assert told - stopped[0] < BUSY * 2.0
         rig.upstreams["eu-1"].kill(signal.SIGCONT)
         until(lambda: rig.infer().status == 200 and rig.told_of("route.backend_up", "eu-1"), 20, "it is not up again")
 

@@ -1,5 +1,7 @@
 """What is counted of a backend: nothing invented when Envoy starts counting anew, means between the extremes, a window that slides."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -83,6 +85,20 @@ def test_without_traffic_the_latency_stays_and_errors_are_forgiven() -> None:
     assert recent.latency_ms == pytest.approx(8.0)
     assert recent.error_rate is not None
     assert recent.error_rate < 1e-9
+
+
+def test_a_good_answer_takes_the_time_of_the_failed_attempts_too() -> None:
+    recent = Recent().after(0.0, counted(40, failed=30, latencies={1.0: (0.0, 30), 9.0: (0.0, 10)}))
+    assert recent.latency_ms == pytest.approx(3.0)
+    assert recent.answer_ms == pytest.approx(12.0)  # 30 x 1 + 10 x 9 over 10
+    assert recent.after(600.0, counted(0)).answer_ms == pytest.approx(12.0)  # silence makes it no better
+
+
+@pytest.mark.parametrize(("attempts", "failed", "takes"), [(0, 0, None), (1, 1, math.inf), (100, 100, math.inf), (3, 0, 2.0)])
+def test_what_never_succeeded_takes_forever_until_it_is_forgiven(attempts: int, failed: int, takes: float | None) -> None:
+    recent = Recent().after(0.0, counted(attempts, failed, {2.0: (0.0, attempts)} if attempts else {}))
+    assert recent.answer_ms == takes
+    assert recent.after(120.0, counted(0)).answer_ms == (takes if takes == 2.0 else None)
 
 
 def test_the_window_slides() -> None:

@@ -1,5 +1,6 @@
 """Weights: bounded, adding up, monotone, never starving a healthy backend, and honest about what is not known."""
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -8,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcml.core.price import PriceInfo
+from mcml.core.price import STALE_AFTER, PriceInfo
 from mcml.core.schema_routes import Score
 from mcml.route.measure import Counters, Recent
-from mcml.route.score import FLOOR, MIN_CHANGE, STALE_AFTER, Inputs, Place, Scored, weigh, worth_changing
+from mcml.route.score import FLOOR, MIN_CHANGE, Inputs, Place, Scored, weigh, worth_changing
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 DEFAULT = Score()
@@ -47,7 +48,7 @@ def fleets(draw: st.DrawFn, most: int = 8) -> list[Inputs]:
         Inputs(
             f"m@t{number}",
             draw(st.sampled_from(["up", "up", "up", "trial", "out", "joining"])),
-            draw(st.one_of(st.none(), st.floats(0, 60_000))),
+            draw(st.one_of(st.none(), st.floats(0, 60_000), st.just(math.inf))),
             draw(st.one_of(st.none(), st.floats(0, 1))),
             draw(prices),
         )
@@ -156,11 +157,11 @@ def test_the_order_of_the_backends_does_not_matter(fleet: list[Inputs], wanted: 
 
 
 def test_the_arithmetic_by_hand() -> None:
-    """a: 15 ms, 1 USD, no errors; b: 33.25 ms and 5 % errors, so 35 ms a good answer, 2 USD: 1 and 0.4 x 20/40 + 0.3 x 1/2 + 0.3 x 1/2."""
+    """a: 15 ms, 1 USD, no errors; b: 35 ms a good answer, 5 % errors, 2 USD: 1 and 0.4 x 20/40 + 0.3 x 1/2 + 0.3 x 1/2."""
     scored = weigh(
         (
             backend("m@a", latency_ms=15.0, error_rate=0.0, price=price("1")),
-            backend("m@b", latency_ms=33.25, error_rate=0.05, price=price("2")),
+            backend("m@b", latency_ms=35.0, error_rate=0.05, price=price("2")),
         ),
         DEFAULT,
         NOW,
@@ -171,27 +172,91 @@ def test_the_arithmetic_by_hand() -> None:
     assert scored[1].cost.why == "2 USD/hour (a test, 1 h old), cheapest 1"
 
 
+class Traffic:
+    """So many requests a second over three backends; `m@a` refuses, in a millisecond, what is above its limit."""
+
+    def __init__(self, rate: int, milliseconds: float, shares: Score) -> None:
+        self.rate, self.milliseconds, self.wanted = rate, milliseconds, shares
+        self.recent = dict.fromkeys(("m@a", "m@b", "m@c"), Recent())
+        self.due = {(name, good): 0.0 for name in self.recent for good in (True, False)}
+        self.now = self._proposed()
+        self.second = self.changed = 0
+
+    def share(self) -> float:
+        return self.now[0].weight
+
+    def after(self, seconds: int, *, limit: float = 100.0) -> list[float]:
+        """Let so many seconds pass with a limit in percent of the rate; return the share of `m@a` after each."""
+        return [self._second(limit) for _ in range(seconds)]
+
+    def silent(self, seconds: int) -> list[float]:
+        """Let so many seconds pass without a request; return the share of `m@a` after them."""
+        self.recent = {name: recent.after(seconds, Counters()) for name, recent in self.recent.items()}
+        return [self._decided(seconds)]
+
+    def _second(self, limit: float) -> float:
+        for one in self.now:
+            most = limit if one.backend == "m@a" else 100.0
+            good = self._whole(one.backend, min(one.weight, most), good=True)
+            refused = self._whole(one.backend, max(0.0, one.weight - most), good=False)
+            seen = {self.milliseconds: (0.0, good), 1.0: (0.0, refused)}
+            seen = {value: (width, count) for value, (width, count) in seen.items() if count}
+            added = Counters(good + refused, good, refused, latencies=seen)
+            self.recent[one.backend] = self.recent[one.backend].after(1.0, added)
+        return self._decided(1)
+
+    def _decided(self, seconds: int) -> float:
+        self.second += seconds
+        proposed = self._proposed()
+        if worth_changing(self.now, proposed, self.second - self.changed):
+            self.now, self.changed = proposed, self.second
+        return self.share()
+
+    def _whole(self, name: str, percent: float, *, good: bool) -> int:
+        """Return whole requests; the fraction is kept for the next second."""
+        whole, self.due[name, good] = divmod(self.due[name, good] + self.rate * percent / 100, 1)
+        return int(whole)
+
+    def _proposed(self) -> tuple[Scored, ...]:
+        inputs = [Inputs(name, "up", recent.answer_ms, recent.error_rate) for name, recent in self.recent.items()]
+        return weigh(inputs, self.wanted, NOW)
+
+
+LATENCY_FIRST = Score(latency=Decimal(1), cost=Decimal(0), reliability=Decimal(0))
+
+
 @pytest.mark.parametrize("limit", [0, 5, 10, 20, 30])
 @pytest.mark.parametrize("milliseconds", [2.0, 200.0])
 def test_a_backend_over_its_limit_shrinks_to_about_what_it_takes_and_grows_again(limit: int, milliseconds: float) -> None:
-    """A hundred requests a second over three; one answers 429, in a millisecond, to all above its limit: a refusal is no quick answer."""
-    names = ("m@a", "m@b", "m@c")
-    recent = dict.fromkeys(names, Recent())
-    now: tuple[Scored, ...] = weigh([Inputs(name, "up") for name in names], DEFAULT, NOW)
-    shares, changed = [now[0].weight], 0
-    for second in range(1, 151):
-        for one in now:
-            most = limit if one.backend == "m@a" and 10 <= second < 70 else 100
-            good, refused = min(int(one.weight), most), max(0, int(one.weight) - most)
-            seen = {milliseconds: (0.0, good)} | ({1.0: (0.0, refused)} if refused else {})
-            recent[one.backend] = recent[one.backend].after(1.0, Counters(good + refused, good, refused, latencies=seen))
-        proposed = weigh([Inputs(name, "up", recent[name].latency_ms, recent[name].error_rate) for name in names], DEFAULT, NOW)
-        if worth_changing(now, proposed, second - changed):
-            now, changed = proposed, second
-        shares.append(now[0].weight)
-    assert shares[9] == 34
-    assert all(limit - MIN_CHANGE <= share <= limit + 6 + MIN_CHANGE for share in shares[40:70]), shares  # 6: what exploration comes to
-    assert shares[-1] >= 34 - MIN_CHANGE
+    """A hundred requests a second: a refusal is no quick answer."""
+    traffic = Traffic(100, milliseconds, DEFAULT)
+    assert traffic.after(9)[-1] == 34
+    shares = traffic.after(60, limit=limit)
+    assert all(limit - MIN_CHANGE <= share <= limit + 6 + MIN_CHANGE for share in shares[30:]), shares  # 6: what exploration comes to
+    assert traffic.after(81)[-1] >= 34 - MIN_CHANGE
+
+
+@pytest.mark.parametrize("limit", [0, 20])
+@pytest.mark.parametrize("milliseconds", [2.0, 200.0])
+@pytest.mark.parametrize("rate", [1, 5, 100])
+@pytest.mark.parametrize("wanted", [DEFAULT, LATENCY_FIRST], ids=["default", "latency-first"])
+@pytest.mark.parametrize("good", [0, 10])
+def test_refusals_draw_no_traffic_at_any_rate(limit: int, milliseconds: float, rate: int, wanted: Score, good: int) -> None:
+    """Also of one that never gave a good answer, and after a silence that forgives errors while the latency stays."""
+    traffic = Traffic(rate, milliseconds, wanted)
+    traffic.after(good)
+    equal = traffic.share()
+    shares = traffic.after(60, limit=limit) + traffic.silent(300) + traffic.after(60, limit=limit)
+    assert max(shares) <= equal + MIN_CHANGE, shares
+
+
+def test_one_that_only_fails_has_the_worst_latency_and_one_that_nobody_asked_has_none() -> None:
+    failing = backend("m@a", latency_ms=math.inf, error_rate=0.01)
+    scored = weigh((failing, backend("m@b", latency_ms=9.0), backend("m@c")), LATENCY_FIRST, NOW)
+    assert [one.latency.score for one in scored] == [0.0, 1.0, None]
+    assert [one.latency.why for one in scored][::2] == ["no good answer: its attempts fail", "no good answer measured yet: left out"]
+    assert [one.weight for one in scored] == [5, 73, 22]  # 5 each, then 85 points as 0 to 1 to 0.5 x 0.5
+    assert weights(backend("m@a", latency_ms=math.inf), backend("m@b", latency_ms=math.inf), shares=LATENCY_FIRST) == {"m@a": 50, "m@b": 50}
 
 
 def test_equals_share_equally_and_the_remainder_goes_by_name() -> None:

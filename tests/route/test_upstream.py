@@ -34,6 +34,9 @@ CLIENT = {
     "x_goog_api_key": "client-google-key",
     "api_key": "client-azure-key",
     "ocp_apim_subscription_key": "client-subscription",
+    "x_vertex_ai_triton_redirect": "client-redirect",
+    "x_http_method_override": "client-method",
+    "knative_serving_tag": "client-tag",
 }
 ENDS = 5.0
 """Seconds in which a credential ends, by its own word: short, so that the router asks for the next one every two seconds."""

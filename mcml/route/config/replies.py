@@ -20,6 +20,7 @@ def local_replies(front: Front) -> Json:
             "mcml route keys add NAME",
             **{"www-authenticate": 'Bearer realm="mcml"'},
         ),
+        _mapper(_detail("upgrade_failed"), "this router takes no upgrade of a connection to another protocol but websocket"),
         _mapper(
             _status("EQ", 403), "this API key is not for this model; who runs the router sees what it is for with: mcml route keys list"
         ),
@@ -40,8 +41,13 @@ def local_replies(front: Front) -> Json:
 
 def _said_by_route() -> Json:
     """Match what an entry of the route table answers itself: it has the words already."""
+    return _detail("direct_response")
+
+
+def _detail(name: str) -> Json:
+    """Match errors by Envoy's own name of what happened (%RESPONSE_CODE_DETAILS%)."""
     cel = {"@type": TYPE + "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"}
-    cel["expression"] = "response.code >= 400 && response.code_details == 'direct_response'"
+    cel["expression"] = f"response.code >= 400 && response.code_details == '{name}'"
     return {"extension_filter": named("envoy.access_loggers.extension_filters.cel", cel)}
 
 

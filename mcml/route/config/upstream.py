@@ -17,12 +17,15 @@ ORIGINAL_PATH = "x-mcml-path"
 
 STRIPPED = (
     "authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "ocp-apim-subscription-key", "x-mcml-client", CLUSTER_HEADER,
+    "x-http-method-override", "knative-serving-tag",
 )  # fmt: skip
-"""Request headers that no backend ever gets: what it needs for itself is its own credential and its `headers`."""
+"""Request headers that no backend ever gets: what it needs for itself is its own credential and its `headers`. The last two make another
+method of the request, or choose a revision past its rollout."""
 
-STRIPPED_PREFIXES = ("x-amz", "x-goog-", "azureml-")
+STRIPPED_PREFIXES = ("x-amz", "x-goog-", "azureml-", "x-vertex-ai-")
 """All headers of a signature, those that choose a variant of an endpoint past its rollout (`x-amzn-sagemaker-`, `azureml-model-deployment`)
-and those that name a key, or whom the router's own identity is billed to (`x-goog-user-project`)."""
+or another path behind it (`x-vertex-ai-triton-redirect`: Triton's Vertex AI front end serves that in place of the model), and those that
+name a key, or whom the router's own identity is billed to (`x-goog-user-project`)."""
 
 SIGNED = ("host", "content-type")
 """Headers under a signature, besides those of AWS: all others may change on the way."""

@@ -82,7 +82,8 @@ def is_address(host: str) -> bool:
 
 def _is_loopback(host: str) -> bool:
     """Tell an address or name that means whoever asks (RFC 6761, 6.3); Kubernetes refuses it in an EndpointSlice."""
-    return ipaddress.ip_address(host).is_loopback if is_address(host) else host.removesuffix(".").endswith("localhost")
+    name = host.lower().removesuffix(".")
+    return ipaddress.ip_address(host).is_loopback if is_address(host) else name == "localhost" or name.endswith(".localhost")
 
 
 def duration(seconds: float) -> str:

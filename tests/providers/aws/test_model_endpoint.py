@@ -37,6 +37,7 @@ from mcml.testing.stubs.aws_model import AwsModel
 from mcml.testing.stubs.aws_sagemaker import SageMakerStub
 from mcml.testing.stubs.faults import Answer, Delay, Fault, FaultProxy, HalfBody, Reset
 from tests.providers.aws.conftest import CREDENTIALS, KEY_ID, SECRET, TOKEN, MakeContext, MakeSession, Waits
+from tests.providers.aws.price_list import get_products
 
 ROLE = "arn:aws:iam::123456789012:role/sagemaker"
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/fraud:1"
@@ -47,7 +48,8 @@ Open = Callable[..., SageMakerEndpoint]
 
 @pytest.fixture
 def aws() -> Iterator[AwsModel]:
-    with AwsModel("sagemaker") as served:
+    with AwsModel("sagemaker", "pricing") as served:
+        served.on("pricing", "GetProducts", get_products)
         yield served
 
 
