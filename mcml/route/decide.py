@@ -177,10 +177,12 @@ def _track(state: State, name: str, members: Sequence[Backend], reading: Reading
     if seen is None or not in_place(members, seen):
         return before  # Envoy still has the addresses of before, or none: what they do is no news of this backend
     added = seen.counters.since(before.totals)
+    health = step(before.health, seen, added, reading.now)
+    recent = before.recent.after(reading.now - state.now, added)
     return replace(
         before,
-        health=step(before.health, seen, added, reading.now),
-        recent=before.recent.after(reading.now - state.now, added),
+        health=health,
+        recent=recent.back() if before.health.place == "out" and health.place != "out" else recent,
         window=before.window.with_mark(reading.now, seen.counters),
         totals=seen.counters,
     )

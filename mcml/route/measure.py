@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 HALF_LIFE = 10.0
 """Seconds after which an attempt counts half."""
@@ -90,13 +90,15 @@ def mean(latencies: Histogram) -> float | None:
 class Recent:
     """Attempts with a half-life of ten seconds: an exponentially weighted mean over attempts, not over time.
 
-    A backend without traffic keeps its last latency (for an hour), while its errors are forgiven.
+    A backend without traffic keeps its last latency (for an hour), while its errors are forgiven. `wasted` are the failed attempts since it
+    last came back: those of an outage say nothing of how long a good answer takes now.
     """
 
     latency_sum: float = 0.0
     latency_count: float = 0.0
     succeeded: float = 0.0
     failed: float = 0.0
+    wasted: float = 0.0
 
     def after(self, seconds: float, added: Counters) -> "Recent":
         """Return the state `seconds` later, with what was added in between."""
@@ -105,8 +107,12 @@ class Recent:
         total = (mean(added.latencies) or 0.0) * count
         return Recent(
             self.latency_sum * keep + total, self.latency_count * keep + count, self.succeeded * keep + added.succeeded,
-            self.failed * keep + added.failed,
+            self.failed * keep + added.failed, self.wasted * keep + added.failed,
         )  # fmt: skip
+
+    def back(self) -> "Recent":
+        """Return the state of a backend that has come back from an outage."""
+        return replace(self, wasted=0.0)
 
     @property
     def latency_ms(self) -> float | None:
@@ -121,8 +127,8 @@ class Recent:
         By the ratio as it was, not by `error_rate`: that assumes successes, and forgives in silence while the latency stays.
         """
         if self.succeeded <= FORGOTTEN:
-            return math.inf if self.failed > FORGIVEN else None
-        return None if self.latency_ms is None else self.latency_ms * (self.succeeded + self.failed) / self.succeeded
+            return math.inf if self.wasted > FORGIVEN else None
+        return None if self.latency_ms is None else self.latency_ms * (self.succeeded + self.wasted) / self.succeeded
 
     @property
     def error_rate(self) -> float | None:

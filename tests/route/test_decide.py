@@ -121,6 +121,18 @@ def test_a_backend_goes_out_and_comes_back() -> None:
     assert up.facts[1].facts["weights"] == {"fraud@eu-1": 47, "fraud@us-1": 53}  # the errors are nearly forgotten
 
 
+def test_the_attempts_of_an_outage_are_not_held_against_the_latency_of_later() -> None:
+    """Without traffic nothing would ever show that a good answer is quick again."""
+    loop = Loop(EU, US)
+    loop.turn(BOTH)
+    loop.turn({**BOTH, "fraud@eu-1": seen(failing=True, counters=Counters(9, 0, 9, refused=9))})
+    back = {**BOTH, "fraud@eu-1": seen(counters=Counters(9, 0, 9, refused=9))}
+    for seconds in (5.0, 1.0, 1.5):
+        found = loop.turn(back, after=seconds)
+    eu = next(one for one in found.decisions[0].backends if one.backend == "fraud@eu-1")
+    assert (eu.place, eu.latency.score) == ("up", None)
+
+
 def test_two_routes_share_a_model_and_one_fact() -> None:
     loop = Loop(EU, US, routes={"fraud": Route(), "public": Route(model="fraud")})
     loop.turn(BOTH)

@@ -13,6 +13,7 @@ from mcml.core.price import PriceInfo
 from mcml.core.schema_routes import Route, Score
 from mcml.route.config.values import BUFFER_LIMIT
 from mcml.route.drill.load import Sample
+from mcml.route.score import MIN_CHANGE
 from tests.route.rig import BUSY, Rig, Upstream, ask, until
 
 
@@ -112,8 +113,8 @@ def test_a_backend_that_says_only_429_loses_its_weight_and_is_no_outage(tmp_path
 
         def load() -> bool:
             samples.extend(rig.load(100))
-            keeps = {"fraud@eu-1": 5, "fraud@us-1": 95}  # for exploration
-            return rig.weights() == keeps and rig.weights("quick")["fraud@eu-1"] < 50
+            keeps = rig.weights()["fraud@eu-1"]  # 5 for exploration; what is less than MIN_CHANGE above that stays as it is
+            return keeps < 5 + MIN_CHANGE and rig.weights("quick")["fraud@eu-1"] < 50
 
         until(load, 20, "it keeps its weight")
         assert failures(samples) == []

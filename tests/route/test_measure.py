@@ -92,6 +92,7 @@ def test_a_good_answer_takes_the_time_of_the_failed_attempts_too() -> None:
     assert recent.latency_ms == pytest.approx(3.0)
     assert recent.answer_ms == pytest.approx(12.0)  # 30 x 1 + 10 x 9 over 10
     assert recent.after(600.0, counted(0)).answer_ms == pytest.approx(12.0)  # silence makes it no better
+    assert recent.back().answer_ms == pytest.approx(recent.latency_ms)  # an outage that is over is not held against it
 
 
 @pytest.mark.parametrize(("attempts", "failed", "takes"), [(0, 0, None), (1, 1, math.inf), (100, 100, math.inf), (3, 0, 2.0)])
