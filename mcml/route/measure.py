@@ -16,6 +16,9 @@ FORGOTTEN = 1e-100
 FORGIVEN = 0.2
 """Fewer failures than this say nothing of a backend without a good answer: a single one is forgiven after 23 s."""
 
+RETRY_MS = 5.0
+"""What a failed attempt costs beside its own time: Envoy measures whole milliseconds, and a refusal may take none of them."""
+
 WINDOW_SECONDS = 10.0
 Histogram = Mapping[float, tuple[float, int]]
 """Attempts by latency: lower bound of the bucket in milliseconds -> (its width, how many)."""
@@ -128,7 +131,8 @@ class Recent:
         """
         if self.succeeded <= FORGOTTEN:
             return math.inf if self.wasted > FORGIVEN else None
-        return None if self.latency_ms is None else self.latency_ms * (self.succeeded + self.wasted) / self.succeeded
+        wasted = self.wasted / self.succeeded
+        return None if self.latency_ms is None else self.latency_ms * (1.0 + wasted) + RETRY_MS * wasted
 
     @property
     def error_rate(self) -> float | None:

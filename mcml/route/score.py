@@ -1,7 +1,7 @@
 """How a backend's latency, price and reliability become its weight; pure arithmetic, the same on every machine.
 
     latency score      (best + 5 ms) / (mine + 5 ms)      5 ms: below that, a difference is noise of the machine, not of the place;
-                       of a good answer: the time of the failed attempts is shared out over those that succeeded, for a refusal is quick;
+                       of a good answer: the time of the failed attempts, and 5 ms for each, is shared out over those that succeeded;
                        0 where no attempt succeeds
     cost score         cheapest / mine                    prices of one unit only; a missing or stale price is left out, never zero
     reliability score  1 - 10 x error rate, at least 0    one attempt in ten failing is as bad as all of them

@@ -90,9 +90,15 @@ def test_without_traffic_the_latency_stays_and_errors_are_forgiven() -> None:
 def test_a_good_answer_takes_the_time_of_the_failed_attempts_too() -> None:
     recent = Recent().after(0.0, counted(40, failed=30, latencies={1.0: (0.0, 30), 9.0: (0.0, 10)}))
     assert recent.latency_ms == pytest.approx(3.0)
-    assert recent.answer_ms == pytest.approx(12.0)  # 30 x 1 + 10 x 9 over 10
-    assert recent.after(600.0, counted(0)).answer_ms == pytest.approx(12.0)  # silence makes it no better
+    assert recent.answer_ms == pytest.approx(27.0)  # 30 x (1 + 5) + 10 x 9 over 10
+    assert recent.after(600.0, counted(0)).answer_ms == pytest.approx(27.0)  # silence makes it no better
     assert recent.back().answer_ms == pytest.approx(recent.latency_ms)  # an outage that is over is not held against it
+
+
+def test_a_refusal_within_a_millisecond_is_not_for_nothing() -> None:
+    """Envoy writes 0 ms: a backend with one good answer in a hundred must not be the quickest of all."""
+    recent = Recent().after(0.0, counted(101, failed=100, latencies={0.0: (0.0, 101)}))
+    assert recent.answer_ms == pytest.approx(500.0)
 
 
 @pytest.mark.parametrize(("attempts", "failed", "takes"), [(0, 0, None), (1, 1, math.inf), (100, 100, math.inf), (3, 0, 2.0)])
