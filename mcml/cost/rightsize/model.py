@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 
+from mcml.core.price import STALE_AFTER
 from mcml.core.schema_cost import Rightsizing
 from mcml.core.sizes import size_text
 from mcml.core.when import duration, span
 from mcml.cost.rightsize.judge import percentile
-from mcml.cost.rightsize.saving import HOURS, STALE_AFTER
+from mcml.cost.rightsize.saving import HOURS
 from mcml.cost.rightsize.values import Action, Reason, Step
 from mcml.providers.api.billing import UnitPrice
 from mcml.providers.api.endpoint_size import ReplicaSize

@@ -11,14 +11,13 @@ from datetime import datetime, timedelta
 from mcml.core.clock import parse_rfc3339
 from mcml.core.errors import StillRunning
 from mcml.cost.rightsize.change import Change
+from mcml.cost.schedule.run import STOPPED
 from mcml.store import documents, journal
 from mcml.store.db import Store
 from mcml.store.journal import Entry, Query
 from mcml.store.ledger.machines import Typed, key
 
 OFF, ON = "cost.turned_off", "cost.turned_on"
-SCHEDULED = "cost.stopped"
-"""The kind of the documents in which schedules remember what they have stopped."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def of(found: Mapping[str, Offs], name: str) -> Offs:
 def check_schedule(store: Store, change: Change, targets: Collection[str]) -> None:
     """Raise StillRunning when a schedule has stopped a machine, under any of its targets: that says nothing about the change."""
     with store.reading() as connection:
-        found = [documents.get(connection, SCHEDULED, f"{target}/instance/{change.instance}") for target in sorted(targets)]
+        found = [documents.get(connection, STOPPED, f"{target}/instance/{change.instance}") for target in sorted(targets)]
     for stopped in filter(None, found):
         why = f"the schedule {stopped.content['schedule']} has stopped it; its watch goes on when it runs again"
         raise StillRunning(f"{change.key} is off", why=why)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
-from mcml.core.price import STALE_AFTER as STALE_AFTER
+from mcml.core.price import STALE_AFTER
 from mcml.cost.rightsize.values import Reason
 from mcml.providers.api.instances import MachinePrice
 from mcml.store.ledger.exact import product, quotient, rounded, tidy, total

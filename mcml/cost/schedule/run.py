@@ -14,9 +14,9 @@ from mcml.core.clock import parse_rfc3339, rfc3339
 from mcml.core.errors import InvalidRequest, McmlError, NotFound, ProviderCannot
 from mcml.core.fact import Fact
 from mcml.core.plan import Plan, Step
+from mcml.core.price import STALE_AFTER
 from mcml.core.schema_cost import Idle, Schedule
 from mcml.core.when import duration
-from mcml.cost.rightsize.saving import STALE_AFTER
 from mcml.cost.schedule.hours import Calendar, check_country, parse, zone_named
 from mcml.cost.schedule.idle import Idleness, Signal, judge
 from mcml.cost.schedule.plan import Keep, Stopped, Thing, off_until, saved
