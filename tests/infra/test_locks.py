@@ -132,11 +132,12 @@ def test_a_second_apply_says_who_holds_the_lock(both: Stores, tmp_path: Path, ki
         assert fleet.at_work("unit") == 0
 
 
-def terraforms_in(folder: Path) -> list[psutil.Process]:
+def applies_in(folder: Path) -> list[psutil.Process]:
+    """The `terraform apply` at work in a folder: beside it there may be a question (`terraform show`) that is just ending."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.cwd() == str(folder) and process.name() == "terraform" and process.status() != psutil.STATUS_ZOMBIE:
+            if process.cwd() == str(folder) and process.cmdline()[1:2] == ["apply"] and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
             continue
@@ -150,10 +151,8 @@ def test_the_lock_of_a_terraform_that_was_killed_is_broken_and_the_next_apply_go
     made = stores.project(tmp_path)
     pulled(made, one)
     with applying(made, one, hold_of(made)) as first:
-        working = terraforms_in(made.folders.work(one))  # beside the apply there may be a question that is just ending
-        assert working
-        for terraform in working:
-            terraform.kill()
+        (terraform,) = applies_in(made.folders.work(one))
+        terraform.kill()
         first.wait(40)
     with made.fleet(one) as fleet:
         lock = fleet.at_desk(lambda desk: desk.lock())
@@ -173,7 +172,7 @@ def test_kill_9_of_mcml_saves_the_state_in_the_store_and_gives_the_lock_back(bot
     made, one = stores.project(tmp_path), unit(both.backend("s3"), size=2)
     pulled(made, one)
     with applying(made, one, hold_of(made)) as first:
-        (terraform,) = terraforms_in(made.folders.work(one))
+        (terraform,) = applies_in(made.folders.work(one))
         terraform.suspend()  # so that it is still there when we look
         first.send_signal(signal.SIGKILL)
         first.wait()
@@ -182,7 +181,7 @@ def test_kill_9_of_mcml_saves_the_state_in_the_store_and_gives_the_lock_back(bot
         terraform.resume()
         hold_of(made).unlink()
         end = time.monotonic() + 40
-        while terraforms_in(made.folders.work(one)):
+        while applies_in(made.folders.work(one)):
             assert time.monotonic() < end
             time.sleep(0.05)
     with made.fleet(one) as fleet:
