@@ -25,8 +25,10 @@ $(READY): requirements.lock pyproject.toml CHANGELOG.md
 demo: $(READY)
 	@$(BIN)/mcml demo --folder $(DEMO)
 
+# Thousands of these tests run real processes against real clocks; one that needs a second try does not fail the run,
+# but is named at its end (RERUN): it is a defect, of the test or of mcml, and to be mended.
 test: $(READY)
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal --reruns 1 -r aR
 
 test-fast: $(READY)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist worksteal -m "not slow and not cloud"
