@@ -3,8 +3,9 @@
 The panels are data (ROWS); the JSON model of Grafana 11 is written by Grafana's own library, which needs no network. Data source and
 prices' currencies are no part of it: the first is a variable, the second stand in the legends, as in the labels of the prices.
 
-Burn is what the router's spend ceiling counts (`mcml.route.spend`): attempts times the price of one, where the price is for 1,000 requests;
-the time that attempts took times the price of an hour, where it is for an hour. It is an estimate; the bill is in `mcml cost report`.
+Burn is what the router's spend ceiling counts (`mcml.route.weights.spend`): attempts times the price of one, where the price is for
+1,000 requests; the time that attempts took times the price of an hour, where it is for an hour. It is an estimate; the bill is in
+`mcml cost report`.
 """
 
 import json

@@ -14,17 +14,17 @@ from mcml.core.process import free_port
 from mcml.core.report import Reporter
 from mcml.core.schema_routes import Route
 from mcml.core.secret import Secret
-from mcml.route.asking import Asker
+from mcml.route.aside.asking import Asker
+from mcml.route.aside.helper import Heard, Helper
+from mcml.route.aside.shadow import Comparer, wanted
+from mcml.route.aside.tally import Tally
+from mcml.route.aside.validate import Signatures, SignatureSource, check
 from mcml.route.config.values import Aside, Front, StaticPage
-from mcml.route.decide import ROOM, models_of
 from mcml.route.feeds import Feed
-from mcml.route.helper import Heard, Helper
-from mcml.route.shadow import Comparer, wanted
 from mcml.route.show import openapi
 from mcml.route.show.board import Board
 from mcml.route.show.page import docs
-from mcml.route.tally import Tally
-from mcml.route.validate import Signatures, SignatureSource, check
+from mcml.route.weights.decide import ROOM, models_of
 
 SIGNATURES_SECONDS = 1.0
 

@@ -18,18 +18,18 @@ from mcml.core.override import Override
 from mcml.core.price import PriceInfo
 from mcml.core.report import Reporter
 from mcml.core.schema_routes import Route, Router
+from mcml.route.aside.shadow import shadow_backends
 from mcml.route.config.grpc import speechless
 from mcml.route.config.values import Front
 from mcml.route.credentials import Held
-from mcml.route.decide import ROOM, Outcome, Reading, State, group, turn
-from mcml.route.engine import Desired, Engine
+from mcml.route.engine.seam import Desired, Engine
 from mcml.route.feeds import Courier, to_next_beat
-from mcml.route.observe import Observation
 from mcml.route.records import DecisionLog, write_status
-from mcml.route.shadow import shadow_backends
 from mcml.route.show.board import Board
-from mcml.route.spend import read_spend, write_spend
 from mcml.route.status import status
+from mcml.route.weights.decide import ROOM, Outcome, Reading, State, group, turn
+from mcml.route.weights.observe import Observation
+from mcml.route.weights.spend import read_spend, write_spend
 
 TICK = 0.25
 TICK_LAG = 0.02

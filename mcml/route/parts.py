@@ -18,18 +18,18 @@ from mcml.core.process import reference
 from mcml.core.report import Reporter
 from mcml.core.schema_routes import Route, Router
 from mcml.route.assist import Assistant
-from mcml.route.binary import find_envoy
 from mcml.route.config.upstream import Upstream
 from mcml.route.credentials import Credentials, Held, system_authorities
-from mcml.route.decide import ROOM
 from mcml.route.drill.fault import rerouted
-from mcml.route.envoy import EnvoyEngine
+from mcml.route.engine.binary import find_envoy
+from mcml.route.engine.envoy import EnvoyEngine
 from mcml.route.feeds import Courier, Feed
-from mcml.route.front import FrontSource
+from mcml.route.front.listener import FrontSource
 from mcml.route.loop import Loop, Sources
 from mcml.route.overrides import is_cached, read_cache, write_cache
 from mcml.route.records import Running, forget, read_running, write_running
 from mcml.route.show.control import Control, pages
+from mcml.route.weights.decide import ROOM
 from mcml.store.route_keys import RouteKey
 
 BACKENDS_SECONDS = 0.5

@@ -15,7 +15,7 @@ from mcml.core.process import ProcessRef, is_alive
 from mcml.route.overrides import to_json
 
 if TYPE_CHECKING:
-    from mcml.route.decide import Decision
+    from mcml.route.weights.decide import Decision
 
 KEPT_DECISIONS = 500
 SERVE_FILE = "serve.json"

@@ -12,9 +12,9 @@ from mcml.core.errors import Conflict, McmlError, NotFound, ProviderCannot, Stil
 from mcml.core.process import ProcessRef, is_alive, spawn_detached
 from mcml.core.process import stop as stop_process
 from mcml.core.schema_routes import Router
-from mcml.route.binary import find_envoy
-from mcml.route.envoy_process import EnvoyProcess
-from mcml.route.listening import require_free
+from mcml.route.engine.binary import find_envoy
+from mcml.route.engine.process import EnvoyProcess
+from mcml.route.front.listening import require_free
 from mcml.route.parts import DRAIN_SECONDS, Parts, Setup
 from mcml.route.records import ENGINE_FILE, Running, forget, read_engine, read_json_object, read_running
 

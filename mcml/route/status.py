@@ -10,11 +10,11 @@ from mcml.core.clock import rfc3339
 from mcml.core.price import PriceInfo
 from mcml.core.schema_routes import Route
 from mcml.route.credentials import Held
-from mcml.route.decide import Decision, State, Tracked
-from mcml.route.measure import Counters, quantile
-from mcml.route.observe import Seen
 from mcml.route.overrides import to_json, told
-from mcml.route.score import Scored
+from mcml.route.weights.decide import Decision, State, Tracked
+from mcml.route.weights.measure import Counters, quantile
+from mcml.route.weights.observe import Seen
+from mcml.route.weights.score import Scored
 
 
 def status(

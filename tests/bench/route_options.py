@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 from mcml.core.process import free_port
-from mcml.route.binary import find_envoy
+from mcml.route.engine.binary import find_envoy
 from tests.bench.load import post, run
 from tests.bench.route import CONNECTIONS, Measured, measure, protected
 from tests.bench.route_peers import PATH, Skipped, Subject
@@ -116,7 +116,7 @@ def route_counters(files: dict[str, Json]) -> None:
 
 def read_statistics(files: dict[str, Json]) -> None:
     """Keep only the statistics that the router itself reads."""
-    from mcml.route.observe import STATS_FILTER
+    from mcml.route.weights.observe import STATS_FILTER
 
     matched = {"safe_regex": {"regex": ".*(" + STATS_FILTER.strip("^$") + ")"}}
     files["bootstrap"]["stats_config"] = {"stats_matcher": {"inclusion_list": {"patterns": [matched]}}}

@@ -4,8 +4,8 @@ memory grows.
     python -m tests.bench.route_soak                    # 20 minutes
     python -m tests.bench.route_soak --minutes 60 --rate 300 --seed 7
 
-It is no part of `make bench`; tests/route/test_soak.py runs a short form of it. One backend fails at a time, for a few seconds; then it is
-mended, and the next one waits until it serves again.
+It is no part of `make bench`; tests/route/live/test_soak.py runs a short form of it. One backend fails at a time, for a few
+seconds; then it is mended, and the next one waits until it serves again.
 """
 
 import argparse

@@ -19,11 +19,11 @@ from mcml.core.override import Override
 from mcml.core.price import PriceInfo
 from mcml.core.process import free_port
 from mcml.core.schema_routes import Route, Router
-from mcml.route.decide import FIRST_SIGHT
 from mcml.route.drill.load import Request, Sample, run_load
 from mcml.route.parts import Setup
 from mcml.route.records import Running, read_running, read_status
 from mcml.route.serve import serve
+from mcml.route.weights.decide import FIRST_SIGHT
 
 T = TypeVar("T")
 TARGETS = ("eu-1", "eu-2", "us-1")

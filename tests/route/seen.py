@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mcml.core.clock import rfc3339
+from mcml.route.aside.helper import Helper
 from mcml.route.config.aside import CLUSTER
-from mcml.route.helper import Helper
 from tests.route.rig import Rig
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)

@@ -18,15 +18,15 @@ from mcml.core.errors import Usage
 from mcml.core.process import free_port
 from mcml.core.schema_routes import Limit, Route
 from mcml.core.secret import Secret
-from mcml.route.binary import find_envoy
 from mcml.route.config.values import Front
-from mcml.route.envoy_check import validate
+from mcml.route.engine.binary import find_envoy
+from mcml.route.engine.check import validate
 from mcml.route.export.envoy import envoy
 from mcml.route.export.gateway_api import gateway_api
 from mcml.route.export.istio import istio, shares
 from mcml.route.export.replicas import Replicas, manifests
 from mcml.route.export.values import Exported, duration, lost, object_name
-from mcml.route.keys import KeyFile, digest
+from mcml.route.front.keys import KeyFile, digest
 from mcml.testing.cli import run
 from tests.pinned_environment import CannotInstall, installed
 from tests.route.rig import Upstream, ask, until

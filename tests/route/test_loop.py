@@ -8,10 +8,10 @@ import pytest
 from mcml.core.clock import utc_now
 from mcml.core.errors import InvalidRequest, Unavailable
 from mcml.core.schema_routes import Route, Router
-from mcml.route.engine import Desired
+from mcml.route.engine.seam import Desired
 from mcml.route.feeds import Courier
 from mcml.route.loop import TICKS_A_TURN, Loop, Sources
-from mcml.route.observe import Observation
+from mcml.route.weights.observe import Observation
 from tests.route.rig import Told
 
 

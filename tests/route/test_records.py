@@ -10,8 +10,8 @@ import pytest
 from mcml.core.errors import NotFound
 from mcml.core.process import ProcessRef, reference
 from mcml.route import records
-from mcml.route.decide import Decision
 from mcml.route.records import DecisionLog, Running, read_decisions, read_engine, read_running, read_status, write_running
+from mcml.route.weights.decide import Decision
 
 BEGIN = datetime(2026, 11, 21, 9, tzinfo=UTC)
 

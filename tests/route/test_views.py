@@ -14,13 +14,13 @@ from mcml.core.process import ProcessRef
 from mcml.core.schema_routes import Route
 from mcml.core.view import Document, State, Status, Table, Text
 from mcml.route import views
-from mcml.route.decide import Decision, Tracked
-from mcml.route.decide import State as LoopState
-from mcml.route.health import Health
-from mcml.route.measure import Counters, Window
 from mcml.route.records import Running, decision_json
-from mcml.route.score import Inputs, weigh
 from mcml.route.status import status
+from mcml.route.weights.decide import Decision, Tracked
+from mcml.route.weights.decide import State as LoopState
+from mcml.route.weights.health import Health
+from mcml.route.weights.measure import Counters, Window
+from mcml.route.weights.score import Inputs, weigh
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 PRICE = PriceInfo(Decimal("0.045"), "USD/hour", "USD", "the catalogue", NOW - timedelta(hours=2))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mcml.core.price import PriceInfo
     from mcml.core.schema_routes import Router, Tls
     from mcml.cost.prices import PriceBook
-    from mcml.route.keys import KeyDesk
+    from mcml.route.front.keys import KeyDesk
     from mcml.route.parts import Setup
     from mcml.route.records import Running
     from mcml.store.route_keys import RouteKey
@@ -84,7 +84,7 @@ def keys(session: Session) -> "Callable[[], Sequence[RouteKey]]":
 def key_desk(session: Session) -> "KeyDesk":
     """Return what makes and takes back API keys."""
     from mcml.core.fact import current_actor
-    from mcml.route.keys import KeyDesk
+    from mcml.route.front.keys import KeyDesk
 
     return KeyDesk(session.store, folder(session), session.settings.routes, actor=current_actor(), now=session.clock())
 
@@ -119,7 +119,7 @@ def record(session: Session) -> "Callable[[Fact], object]":
 
     def keep(fact: "Fact") -> None:
         from mcml.incident import desk
-        from mcml.route.decide import FIRST_SIGHT
+        from mcml.route.weights.decide import FIRST_SIGHT
 
         if not fact.facts.get(FIRST_SIGHT) or desk.concerns(session.store, fact):
             desk.record(session.store, fact)

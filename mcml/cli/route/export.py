@@ -75,7 +75,7 @@ def _envoy(session: Session, routes: "list[Exported]") -> Document:
 
     from mcml.route.export.envoy import envoy
     from mcml.route.export.views import configuration
-    from mcml.route.front import build
+    from mcml.route.front.listener import build
 
     front = build(session.settings.router, session.settings.routes, ((), {}), None, session.clock())
     return configuration(envoy(routes, front, software=metadata.version("mcml"), now=session.clock()))

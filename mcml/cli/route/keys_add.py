@@ -39,8 +39,8 @@ def add(
     that runs takes it up within a second; it asks for keys when mcml.toml has `keys = true` under [router].
     """
     from mcml.core.when import duration
-    from mcml.route import keys_views
-    from mcml.route.keys import Wanted, parse_rate
+    from mcml.route.front import keys_views
+    from mcml.route.front.keys import Wanted, parse_rate
 
     wanted = Wanted(name, tuple(model or ()), parse_rate(limit) if limit else None, duration(expires) if expires else None)
     desk = common.key_desk(session)

@@ -20,6 +20,6 @@ def import_keys(session: Session) -> Document:
 
     One a line on standard input, never an argument: arguments can be read by others. Needed where several routers share a store.
     """
-    from mcml.route import keys_views
+    from mcml.route.front import keys_views
 
     return keys_views.taken_in(common.key_desk(session).take_in(session.streams.stdin, dry_run=session.dry_run))

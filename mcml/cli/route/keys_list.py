@@ -21,7 +21,7 @@ def list_keys(session: Session, every: Annotated[bool, typer.Option("--all", hel
     What each is for, how long it holds, and whether its text is on this machine: a router refuses a key that another machine made
     until `mcml route keys import` has given it the text.
     """
-    from mcml.route import keys_views
+    from mcml.route.front import keys_views
 
     desk = common.key_desk(session)
     return keys_views.listing_of(desk.every(), desk.here(), session.clock(), every=every)

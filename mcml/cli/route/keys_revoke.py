@@ -23,7 +23,7 @@ def revoke(session: Session, name: Annotated[str, typer.Argument(help="A key.", 
 
     All texts of this name are refused within a second, on open connections, too; by every router that shares the store.
     """
-    from mcml.route import keys_views
+    from mcml.route.front import keys_views
 
     desk = common.key_desk(session)
     old = desk.require(name)

@@ -29,7 +29,7 @@ def rotate(
     no router has to be started again.
     """
     from mcml.core.when import duration
-    from mcml.route import keys_views
+    from mcml.route.front import keys_views
 
     desk, both = common.key_desk(session), duration(overlap)
     old = desk.require(name)

@@ -55,8 +55,8 @@ def shadow(
 
 
 def _report(session: Session, route: str) -> Document:
-    from mcml.route.shadow import read_tallies
-    from mcml.route.shadow_views import report
+    from mcml.route.aside.shadow import read_tallies
+    from mcml.route.aside.shadow_views import report
 
     found = read_tallies(common.folder(session))
     return report([tally.report() for (name, _), tally in sorted(found.items()) if route in ("", name)], session.clock())
@@ -67,8 +67,8 @@ def _switch(session: Session, route: str, value: dict[str, object] | None, durin
     from mcml.core.fact import current_actor
     from mcml.core.override import Override
     from mcml.core.when import duration
+    from mcml.route.aside.shadow_views import switched
     from mcml.route.records import read_running
-    from mcml.route.shadow_views import switched
 
     _check(session, route, value)
     if value is None and during:

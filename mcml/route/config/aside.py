@@ -1,7 +1,7 @@
 """What stands beside the path of a request: a check before it leaves, copies for a shadow model, our own questions to backends, and pages.
 
-The helper (`mcml.route.helper`) listens on loopback in the router's process and sees checks and copies, never a request on its way: when it
-is away, requests are let through unchecked and copies are lost, and no client notices.
+The helper (`mcml.route.aside.helper`) listens on loopback in the router's process and sees checks and copies, never a request on its
+way: when it is away, requests are let through unchecked and copies are lost, and no client notices.
 """
 
 from mcml.route.config.values import CLUSTER_HEADER, HTTP, TYPE, Aside, Json, StaticPage, address, header, named

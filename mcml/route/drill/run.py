@@ -12,7 +12,6 @@ from mcml.core.clock import Clock, parse_rfc3339
 from mcml.core.errors import unknown
 from mcml.core.fact import Fact
 from mcml.core.report import Reporter
-from mcml.route.decide import ROOM
 from mcml.route.drill.fault import Fault
 from mcml.route.drill.load import Sample, percentile
 from mcml.route.drill.modes import WORDS
@@ -20,6 +19,7 @@ from mcml.route.drill.plan import Drill
 from mcml.route.drill.request import Load, load_for
 from mcml.route.drill.result import DrillResult, Phase
 from mcml.route.records import Running, read_decisions, read_status
+from mcml.route.weights.decide import ROOM
 
 ZERO_SECONDS = 10.0
 """How long to wait for the weight of the failing backend to become zero."""

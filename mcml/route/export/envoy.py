@@ -13,10 +13,10 @@ from mcml.route.config.start import bootstrap, flatten
 from mcml.route.config.upstream import Upstream
 from mcml.route.config.values import Front, Json, RoutePlan
 from mcml.route.config.whole import all_clusters, fitted, whole_table
-from mcml.route.decide import Reading, State, group, turn
 from mcml.route.export.values import Exported
-from mcml.route.measure import Counters
-from mcml.route.observe import Endpoint, Observation, Seen
+from mcml.route.weights.decide import Reading, State, group, turn
+from mcml.route.weights.measure import Counters
+from mcml.route.weights.observe import Endpoint, Observation, Seen
 
 ADMIN_PORT = 9901
 FOLDER = "/etc/mcml"

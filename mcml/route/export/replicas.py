@@ -12,7 +12,7 @@ LABEL = "app.kubernetes.io/name"
 FOLDER = "/project"
 STATE = f"{FOLDER}/.mcml/route"
 KEYS_FILE = "keys.json"
-"""The name of the file of API keys (mcml.route.keys), in a router's folder and in the Secret."""
+"""The name of the file of API keys (mcml.route.front.keys), in a router's folder and in the Secret."""
 
 GRACE_SECONDS = 40
 """Longer than the router takes to drain."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mcml.route.measure import Counters
 from mcml.route.show.history import History
+from mcml.route.weights.measure import Counters
 
 
 class Board:

@@ -21,11 +21,11 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from mcml.core.clock import Clock, parse_rfc3339
 from mcml.core.errors import Conflict, Unavailable
-from mcml.route.admin import Admin
-from mcml.route.observe import read_stats
+from mcml.route.engine.admin import Admin
 from mcml.route.records import read_decisions, read_running
 from mcml.route.show.board import Board
 from mcml.route.show.metrics import CONTENT_TYPE, FRONT_FILTER, Snapshot, render
+from mcml.route.weights.observe import read_stats
 
 OLD_SECONDS = 5.0
 SOCKET_SECONDS = 15.0

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from mcml.core.clock import parse_rfc3339
-from mcml.route.measure import Counters, Histogram
+from mcml.route.weights.measure import Counters, Histogram
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

@@ -9,8 +9,8 @@ from typing import Any
 
 from mcml.core.schema_routes import Route
 from mcml.core.v2 import VARIABLE, zero_request
+from mcml.route.aside.validate import Metadata, Signatures
 from mcml.route.config.table import ANSWER_HEADERS, REGION_HEADER, TARGET_HEADER
-from mcml.route.validate import Metadata, Signatures
 
 Json = dict[str, Any]
 MOST_EXAMPLE = 256

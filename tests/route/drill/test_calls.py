@@ -110,7 +110,7 @@ def test_a_backend_that_speaks_both_is_relayed_for_both(tmp_path: Path, upstream
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["kill", "503", "reset"])  # `stop` of a real server: tests/route/test_grpc_cli.py
+@pytest.mark.parametrize("mode", ["kill", "503", "reset"])  # `stop` of a real server: tests/route/words/test_grpc_cli.py
 def test_no_call_is_lost_and_the_backend_comes_back(rig: Rig, mode: Mode) -> None:
     victim = rig.upstreams["eu-2"].backend
     with through_relay(rig.folder, victim, mode, delay=0.2, protocol="grpc") as fault:

@@ -7,8 +7,8 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from mcml.route.measure import Counters
 from mcml.route.show.metrics import FRONT_FILTER, METRICS, Snapshot, render, table
+from mcml.route.weights.measure import Counters
 from tests.route.seen import NOW, backend, status
 
 TOTALS = Counters(30, 24, 6, refused=2, timed_out=1, latencies={0.0: (0.0, 10), 2.0: (0.1, 8), 40.0: (1.0, 6)})

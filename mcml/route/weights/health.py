@@ -1,0 +1,76 @@
+"""Is a backend up? A small state machine over what Envoy sees, so that one outage is one `down` and one `up`; pure values.
+
+    joining --first good reading--> up <--proved itself-- trial <--Envoy takes it back-- out
+    joining or up --Envoy takes it out--> out          trial --out again--> out (the same outage goes on)
+
+A backend proves itself on the smallest share of traffic: by `TRIAL_SECONDS` without a failed attempt when its health check had failed
+too; by `TRIAL_SUCCESSES` attempts, or a long quiet time, when only its answers were bad (its health check says nothing about those).
+"""
+
+from dataclasses import dataclass, replace
+
+from mcml.route.weights.measure import Counters
+from mcml.route.weights.observe import Seen
+from mcml.route.weights.score import Place
+
+TRIAL_SECONDS = 2.0
+TRIAL_SUCCESSES = 3
+TRIAL_QUIET_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Health:
+    """A backend's place and how it came there; times are monotonic seconds.
+
+    `out_since` and `reason` are of the outage that is going on; `check_failed`: its health check failed in it; `proved`: attempts that
+    succeeded since it came back.
+    """
+
+    place: Place = "joining"
+    since: float = 0.0
+    out_since: float = 0.0
+    reason: str = ""
+    check_failed: bool = False
+    proved: int = 0
+
+
+def step(health: Health, seen: Seen, added: Counters, now: float) -> Health:
+    """Return the health after one more reading; `added` is what was counted since the one before."""
+    if health.place == "joining" and seen.pending:
+        return health
+    if seen.out:
+        return _out(health, seen, added, now)
+    if health.place in ("joining", "up"):
+        return health if health.place == "up" else Health("up", now)
+    if health.place == "out":
+        return replace(health, place="trial", since=now, proved=0)
+    return _trial(health, added, now)
+
+
+def _out(health: Health, seen: Seen, added: Counters, now: float) -> Health:
+    check_failed = health.check_failed or seen.failing
+    if health.place == "out":
+        return replace(health, check_failed=check_failed)
+    if health.place == "trial":
+        return replace(health, place="out", since=now, check_failed=check_failed)
+    return Health("out", now, out_since=now, reason=_reason(seen, added), check_failed=seen.failing)
+
+
+def _trial(health: Health, added: Counters, now: float) -> Health:
+    if added.failed:
+        return replace(health, since=now, proved=0)
+    health = replace(health, proved=health.proved + added.succeeded)
+    waited = now - health.since
+    long_enough = waited >= (TRIAL_SECONDS if health.check_failed else TRIAL_QUIET_SECONDS)
+    if long_enough or (health.proved >= TRIAL_SUCCESSES and waited >= TRIAL_SECONDS):
+        return Health("up", now, out_since=health.out_since, reason=health.reason)
+    return health
+
+
+def _reason(seen: Seen, added: Counters) -> str:
+    bad_answers = max(0, added.failed - added.refused - added.timed_out)
+    causes = {"refused connections": added.refused, "attempts over the time limit": added.timed_out, "failed answers": bad_answers}
+    said = ", ".join(f"{count} {cause}" for cause, count in causes.items() if count)
+    if seen.failing:
+        return f"its health check fails ({said})" if said else "its health check fails"
+    return f"ejected after failures in a row ({said})" if said else "ejected after failures in a row"

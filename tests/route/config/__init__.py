@@ -1,0 +1,1 @@
+"""Tests of the route room: pure parts as values, the rest with a real Envoy and real little servers."""

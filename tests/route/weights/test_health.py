@@ -1,0 +1,110 @@
+"""One outage is one `out` and one `up`, whatever the readings do in between."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcml.route.weights.health import TRIAL_QUIET_SECONDS, TRIAL_SECONDS, Health, step
+from mcml.route.weights.measure import Counters
+from mcml.route.weights.observe import Endpoint, Seen
+
+NOTHING = Counters()
+TICK = 0.2
+
+
+def seen(*, failing: bool = False, ejected: bool = False, pending: bool = False) -> Seen:
+    return Seen((Endpoint("127.0.0.1:1", pending, failing, ejected),), NOTHING)
+
+
+def failed(count: int, *, refused: int = 0, timed_out: int = 0) -> Counters:
+    return Counters(count, 0, count, refused, timed_out)
+
+
+def succeeded(count: int) -> Counters:
+    return Counters(count, count)
+
+
+UP = Health("up", 0.0)
+
+
+def walk(health: Health, readings: list[tuple[Seen, Counters]], begin: float = 10.0) -> list[Health]:
+    found = []
+    for number, (look, added) in enumerate(readings):
+        health = step(health, look, added, begin + number * TICK)
+        found.append(health)
+    return found
+
+
+def test_a_new_backend_joins_when_its_first_check_passed() -> None:
+    assert step(Health(), seen(pending=True), NOTHING, 1.0).place == "joining"
+    assert step(Health(), seen(), NOTHING, 1.0).place == "up"
+
+
+def test_a_backend_that_is_dead_from_the_start_is_out() -> None:
+    health = step(Health(), seen(failing=True), NOTHING, 1.0)
+    assert (health.place, health.reason) == ("out", "its health check fails")
+
+
+def test_failed_answers_alone_do_not_take_it_out() -> None:
+    """One 500, or many: it is Envoy that decides, by failures in a row."""
+    assert step(UP, seen(), failed(50), 1.0) == UP
+
+
+def test_the_reason_names_what_was_seen() -> None:
+    health = step(UP, seen(ejected=True), failed(10, refused=6, timed_out=1), 1.0)
+    assert health.reason == "ejected after failures in a row (6 refused connections, 1 attempts over the time limit, 3 failed answers)"
+    assert step(UP, seen(failing=True, ejected=True), failed(2, refused=2), 1.0).reason == "its health check fails (2 refused connections)"
+    assert step(UP, seen(ejected=True), NOTHING, 1.0).reason == "ejected after failures in a row"
+
+
+def test_a_killed_backend_that_comes_back_is_up_after_a_quiet_trial() -> None:
+    out = step(UP, seen(failing=True, ejected=True), failed(9), 10.0)
+    still = step(out, seen(ejected=True), NOTHING, 14.0)  # its check passes again, the ejection lasts a little longer
+    assert still.place == "out"
+    trial = step(still, seen(), NOTHING, 15.0)
+    assert trial.place == "trial"
+    assert step(trial, seen(), NOTHING, 15.0 + TRIAL_SECONDS - 0.1).place == "trial"
+    up = step(trial, seen(), NOTHING, 15.0 + TRIAL_SECONDS)
+    assert (up.place, up.out_since) == ("up", 10.0)
+
+
+def test_a_backend_with_bad_answers_must_answer_well_before_it_is_up() -> None:
+    """Its health check never failed, so that check proves nothing."""
+    trial = step(step(UP, seen(ejected=True), failed(3), 10.0), seen(), NOTHING, 15.0)
+    assert step(trial, seen(), NOTHING, 15.0 + TRIAL_SECONDS + 1).place == "trial"
+    proved = step(trial, seen(), succeeded(3), 15.0 + TRIAL_SECONDS)
+    assert proved.place == "up"
+    assert step(trial, seen(), NOTHING, 15.0 + TRIAL_QUIET_SECONDS).place == "up"
+
+
+def test_a_failure_on_trial_starts_the_trial_again() -> None:
+    trial = step(step(UP, seen(failing=True), failed(3), 10.0), seen(), NOTHING, 15.0)
+    again = step(trial, seen(), failed(1), 16.9)
+    assert step(again, seen(), NOTHING, 17.1).place == "trial"
+    assert step(again, seen(), NOTHING, 16.9 + TRIAL_SECONDS).place == "up"
+
+
+def test_ejected_again_on_trial_is_the_same_outage() -> None:
+    out = step(UP, seen(ejected=True), failed(3), 10.0)
+    trial = step(out, seen(), NOTHING, 15.0)
+    again = step(trial, seen(ejected=True), failed(3), 15.4)
+    assert (again.place, again.out_since, again.reason) == ("out", 10.0, out.reason)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 3), st.integers(0, 3)), max_size=60))
+def test_downs_and_ups_alternate(readings: list[tuple[bool, bool, int, int]]) -> None:
+    health, events = UP, []
+    for number, (failing, ejected, good, bad) in enumerate(readings):
+        before = health.place
+        health = step(health, seen(failing=failing, ejected=ejected), Counters(good + bad, good, bad), number * TICK)
+        if before in ("joining", "up") and health.place == "out":
+            events.append("down")
+        if before == "trial" and health.place == "up":
+            events.append("up")
+        assert health.place != "joining"
+        assert (health.place in ("out", "trial")) == (events[-1:] == ["down"])
+    assert events == [("down", "up")[number % 2] for number in range(len(events))]
+
+
+def test_with_two_addresses_one_is_enough() -> None:
+    both = Seen((Endpoint("127.0.0.1:1", False, True, False), Endpoint("127.0.0.1:2", False, False, False)), NOTHING)
+    assert step(UP, both, NOTHING, 1.0) == UP
