@@ -55,7 +55,7 @@ def _envoy() -> Check:
 
 
 def _terraform(configured: str, project: Path) -> Check:
-    from mcml.infra.binary import find_binary
+    from mcml.infra.terraform.binary import find_binary
 
     return _tried("terraform", lambda: find_binary(configured, project, os.environ).name)
 

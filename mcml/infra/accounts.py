@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from mcml.core.errors import McmlError
 from mcml.core.fact import Fact
-from mcml.infra.adopt import adoption
-from mcml.infra.drift import Drift, Drifted
 from mcml.infra.fleet import Fleet, combined
-from mcml.infra.residue import Held, cluster_names, questions, unmanaged
-from mcml.infra.schedule import Results
-from mcml.infra.units import Unit
+from mcml.infra.residue.adopt import adoption
+from mcml.infra.residue.drift import Drift, Drifted
+from mcml.infra.residue.residue import Held, cluster_names, questions, unmanaged
+from mcml.infra.units.schedule import Results
+from mcml.infra.units.units import Unit
 from mcml.providers.api.buckets import Buckets
 from mcml.providers.api.inventory import Inventory, Resource
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from mcml.infra import outcome
 from mcml.infra.desk import Desk
-from mcml.infra.units import Unit
+from mcml.infra.units.units import Unit
 
 When = Literal["before", "after"]
 

@@ -15,22 +15,26 @@ from mcml.core.errors import McmlError, Usage
 from mcml.core.fact import Fact
 from mcml.core.files import read_json, write_json
 from mcml.core.report import Reporter
-from mcml.infra import adopt, backends, durations, history, outcome, policy, pricing, wiring, workcopy
-from mcml.infra.binary import Binary
-from mcml.infra.complaints import place_of
-from mcml.infra.drift import Drift, find_changes, find_drift
-from mcml.infra.events import Event, Tally, to_error
-from mcml.infra.keeper import Keeper, not_saved, store_failure
+from mcml.infra import outcome, workcopy
 from mcml.infra.packages import Packages
-from mcml.infra.plan import Applied, Planned, actions_of, gone_or_changed, read_plan
-from mcml.infra.policy import RuleFile
-from mcml.infra.pricing import PriceOf
-from mcml.infra.residue import Held, held_in, kept_at
-from mcml.infra.resources import resources_of
-from mcml.infra.runner import Control, Ended, Runner, environment
-from mcml.infra.state import Lock, State, parse_state, read_document, read_state
-from mcml.infra.units import Folders, Unit
-from mcml.infra.wiring import Value
+from mcml.infra.plans import durations, policy, pricing
+from mcml.infra.plans.plan import Applied, Planned, actions_of, gone_or_changed, read_plan
+from mcml.infra.plans.policy import RuleFile
+from mcml.infra.plans.pricing import PriceOf
+from mcml.infra.plans.resources import resources_of
+from mcml.infra.residue import adopt
+from mcml.infra.residue.drift import Drift, find_changes, find_drift
+from mcml.infra.residue.residue import Held, held_in, kept_at
+from mcml.infra.states import backends, history
+from mcml.infra.states.keeper import Keeper, not_saved, store_failure
+from mcml.infra.states.state import Lock, State, parse_state, read_document, read_state
+from mcml.infra.terraform.binary import Binary
+from mcml.infra.terraform.complaints import place_of
+from mcml.infra.terraform.events import Event, Tally, to_error
+from mcml.infra.terraform.runner import Control, Ended, Runner, environment
+from mcml.infra.units import wiring
+from mcml.infra.units.units import Folders, Unit
+from mcml.infra.units.wiring import Value
 from mcml.providers.api.inventory import Inventory
 
 Record = Callable[[Fact], object]

@@ -12,20 +12,23 @@ from typing import TypeVar
 from mcml.core.errors import Conflict, Interrupted, McmlError, NotFound, PartlyDone, StillRunning, said
 from mcml.core.fact import Fact
 from mcml.core.files import read_json
-from mcml.infra import adopt, chores, outcome, policy, wiring, workcopy
+from mcml.infra import chores, outcome, workcopy
 from mcml.infra.chores import Around
 from mcml.infra.desk import Desk, Tools
-from mcml.infra.drift import Drift
-from mcml.infra.graph import Graph
-from mcml.infra.plan import Applied, Planned
-from mcml.infra.policy import Circumstances, Verdict
-from mcml.infra.pricing import Estimate, merged
-from mcml.infra.residue import Held
-from mcml.infra.runner import Control
-from mcml.infra.schedule import Results, each
-from mcml.infra.state import State
-from mcml.infra.units import Folders, Unit
-from mcml.infra.wiring import Value
+from mcml.infra.plans import policy
+from mcml.infra.plans.plan import Applied, Planned
+from mcml.infra.plans.policy import Circumstances, Verdict
+from mcml.infra.plans.pricing import Estimate, merged
+from mcml.infra.residue import adopt
+from mcml.infra.residue.drift import Drift
+from mcml.infra.residue.residue import Held
+from mcml.infra.states.state import State
+from mcml.infra.terraform.runner import Control
+from mcml.infra.units import wiring
+from mcml.infra.units.graph import Graph
+from mcml.infra.units.schedule import Results, each
+from mcml.infra.units.units import Folders, Unit
+from mcml.infra.units.wiring import Value
 from mcml.providers.api.inventory import Inventory
 
 T = TypeVar("T")

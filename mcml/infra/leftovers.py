@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from mcml.infra.accounts import Place
-from mcml.infra.residue import Held, owners_of
+from mcml.infra.residue.residue import Held, owners_of
 from mcml.providers.api.inventory import Resource
 
 KINDS = (

@@ -5,13 +5,13 @@ from contextlib import contextmanager
 
 from mcml.core.errors import Interrupted, McmlError, PartlyDone, StillRunning
 from mcml.core.report import Expecting, Listening, Reporter
-from mcml.infra.complaints import place_of
-from mcml.infra.durations import kind_of
-from mcml.infra.events import Event, Tally, to_error
-from mcml.infra.plan import Planned
-from mcml.infra.runner import Ended, Reason
+from mcml.infra.plans.durations import kind_of
+from mcml.infra.plans.plan import Planned
 from mcml.infra.stream import handed_on
-from mcml.infra.units import Unit
+from mcml.infra.terraform.complaints import place_of
+from mcml.infra.terraform.events import Event, Tally, to_error
+from mcml.infra.terraform.runner import Ended, Reason
+from mcml.infra.units.units import Unit
 
 DOING = {"create": "creating", "update": "changing", "delete": "destroying", "read": "reading"}
 DID = {"create": "created", "update": "changed", "delete": "destroyed", "read": "read"}

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mcml.core.files import write_atomic
-from mcml.infra.units import Folders, Unit
+from mcml.infra.units.units import Folders, Unit
 from mcml.infra.workcopy import sweep
 
 FOLDER, LOCK, STAGE, MARK = "providers", ".lock", ".stage-", ".h1"

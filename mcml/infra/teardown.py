@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 
 from mcml.core.errors import Conflict, McmlError, NotFound, unknown
 from mcml.core.fact import Fact
-from mcml.infra import residue
 from mcml.infra.accounts import Account, Open, Place, Scope, find, places, survey, unreadable
 from mcml.infra.chores import Chore, When
 from mcml.infra.fleet import Fleet, Plans, combined
-from mcml.infra.guarded import Guarded, Store, guarded_by, only_lifts, stores_of, units_of
 from mcml.infra.leftovers import Made, left_by, now
-from mcml.infra.plan import Applied
-from mcml.infra.residue import CLUSTERS, Held, Remains, cluster_names, remains
-from mcml.infra.schedule import Results
-from mcml.infra.units import Unit
+from mcml.infra.plans.guarded import Guarded, Store, guarded_by, only_lifts, stores_of, units_of
+from mcml.infra.plans.plan import Applied
+from mcml.infra.residue import residue
+from mcml.infra.residue.residue import CLUSTERS, Held, Remains, cluster_names, remains
+from mcml.infra.units.schedule import Results
+from mcml.infra.units.units import Unit
 from mcml.providers.api.inventory import Inventory, Resource
 
 RULE = "deletion-protection"

@@ -18,8 +18,8 @@ from mcml.core.errors import McmlError, NotFound
 from mcml.core.files import write_atomic
 from mcml.core.package import folder_digest
 from mcml.core.process import reference
-from mcml.infra import backends
-from mcml.infra.units import STATES, Folders, Unit
+from mcml.infra.states import backends
+from mcml.infra.units.units import STATES, Folders, Unit
 
 LEFT_OUT = frozenset({"tests", "examples", "README.md"})
 

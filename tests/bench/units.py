@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mcml.infra.binary import find_binary
+from mcml.infra.terraform.binary import find_binary
 
 WAIT = 10
 APART, ALONE = 3, 5

@@ -13,14 +13,14 @@ from mcml.core.fact import Fact
 from mcml.core.paths import shipped
 from mcml.core.schema import Settings
 from mcml.infra import workcopy
-from mcml.infra.binary import Binary, find_binary
 from mcml.infra.desk import Desk, Tools
-from mcml.infra.drift import Drift
 from mcml.infra.fleet import Fleet, open_fleet
-from mcml.infra.graph import Graph
-from mcml.infra.plan import Applied, Planned
-from mcml.infra.runner import Control
-from mcml.infra.units import Folders, Unit, units_of
+from mcml.infra.plans.plan import Applied, Planned
+from mcml.infra.residue.drift import Drift
+from mcml.infra.terraform.binary import Binary, find_binary
+from mcml.infra.terraform.runner import Control
+from mcml.infra.units.graph import Graph
+from mcml.infra.units.units import Folders, Unit, units_of
 from mcml.providers.api.inventory import Inventory
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.local.inventory import LocalInventory, open_inventory

@@ -9,10 +9,10 @@ from mcml.core.errors import McmlError
 from mcml.core.plan import Plan, Step
 from mcml.core.view import Block, Document, Pairs, Section, Status, Table, Text
 from mcml.infra.fleet import Plans
-from mcml.infra.graph import Graph
-from mcml.infra.plan import Planned
-from mcml.infra.schedule import Results
-from mcml.infra.units import Input, Unit
+from mcml.infra.plans.plan import Planned
+from mcml.infra.units.graph import Graph
+from mcml.infra.units.schedule import Results
+from mcml.infra.units.units import Input, Unit
 from mcml.ui import render
 from tests.ui.streams import out_of, streams
 

@@ -14,8 +14,8 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from mcml.infra.backend import Backend
-from mcml.infra.units import Unit
+from mcml.infra.units.backend import Backend
+from mcml.infra.units.units import Unit
 from tests.infra import azure_store
 from tests.infra.azure_store import AzureStore
 from tests.infra.rig import Project, terraform

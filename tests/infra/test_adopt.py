@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mcml.core.errors import McmlError
-from mcml.infra.units import Unit
+from mcml.infra.units.units import Unit
 from tests.infra.rig import Project
 from tests.infra.test_fleet import own, steps
 

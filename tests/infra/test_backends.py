@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from mcml.core.errors import Conflict, NotFound, PartlyDone, Unavailable, Usage
 from mcml.core.schema import Settings
-from mcml.infra import backends, history
-from mcml.infra.backend import SCHEMES, Backend
-from mcml.infra.events import Diagnostic
-from mcml.infra.keeper import fate, store_failure
-from mcml.infra.runner import Ended
-from mcml.infra.settings_file import parse, render
-from mcml.infra.units import Unit, units_of
+from mcml.infra.states import backends, history
+from mcml.infra.states.keeper import fate, store_failure
+from mcml.infra.states.settings_file import parse, render
+from mcml.infra.terraform.events import Diagnostic
+from mcml.infra.terraform.runner import Ended
+from mcml.infra.units.backend import SCHEMES, Backend
+from mcml.infra.units.units import Unit, units_of
 from tests.infra import stores
 from tests.infra.stores import Stores, apply, in_other_environment, pulled, unit, until
 

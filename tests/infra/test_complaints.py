@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core import errors
-from mcml.infra.complaints import Place, readable, recognise
-from mcml.infra.events import Diagnostic, to_error
+from mcml.infra.terraform.complaints import Place, readable, recognise
+from mcml.infra.terraform.events import Diagnostic, to_error
 
 FILES = sorted((Path(__file__).parent / "complaints").glob("*.json"))
 

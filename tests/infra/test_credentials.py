@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mcml.infra.binary import Binary
-from mcml.infra.credentials import NAMES, credentials
-from mcml.infra.runner import environment
-from mcml.infra.units import Unit
+from mcml.infra.terraform.binary import Binary
+from mcml.infra.terraform.credentials import NAMES, credentials
+from mcml.infra.terraform.runner import environment
+from mcml.infra.units.units import Unit
 from tests.infra.rig import Project
 
 OF = {

@@ -15,7 +15,7 @@ import pytest
 from mcml.core.errors import Conflict, McmlError, NotFound, PartlyDone, StillRunning
 from mcml.core.process import reference
 from mcml.infra.accounts import Account, Scope
-from mcml.infra.state import read_outputs, read_state
+from mcml.infra.states.state import read_outputs, read_state
 from mcml.infra.teardown import Wrecker
 from mcml.providers.api.buckets import Buckets
 from mcml.providers.local.target import create_target

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mcml.infra.drift import find_changes, find_drift
-from mcml.infra.units import Unit
+from mcml.infra.residue.drift import find_changes, find_drift
+from mcml.infra.units.units import Unit
 from mcml.providers.api.inventory import Resource
 
 CASES = sorted((Path(__file__).parent / "drifts").glob("*.json"))

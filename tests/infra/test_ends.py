@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mcml.infra.state import read_state
+from mcml.infra.states.state import read_state
 from tests.infra.rig import Project, waiting
 
 MCML = (sys.executable, "-m", "mcml.cli.main", "infra")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.errors import Conflict, McmlError
-from mcml.infra.events import Diagnostic, Event, Tally, parse_line, to_error
+from mcml.infra.terraform.events import Diagnostic, Event, Tally, parse_line, to_error
 
 LOCK_DETAIL = """resource temporarily unavailable
 Lock Info:

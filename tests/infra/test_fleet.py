@@ -12,10 +12,10 @@ import pytest
 from mcml.core.errors import Conflict, NotFound, PartlyDone
 from mcml.core.plan import Step
 from mcml.infra.fleet import Plans, combined
-from mcml.infra.runner import Control
-from mcml.infra.state import State
-from mcml.infra.units import Input, Unit
-from mcml.infra.wiring import UNKNOWN
+from mcml.infra.states.state import State
+from mcml.infra.terraform.runner import Control
+from mcml.infra.units.units import Input, Unit
+from mcml.infra.units.wiring import UNKNOWN
 from tests.infra.rig import Project
 
 NETWORK = """
@@ -276,7 +276,7 @@ def test_the_policies_look_at_all_units_together(project: Project) -> None:
     from decimal import Decimal
 
     from mcml.core.paths import shipped
-    from mcml.infra.policy import read_rules
+    from mcml.infra.plans.policy import read_rules
 
     units = (own(project, "b", NETWORK, size=8), own(project, "c", NETWORK, size=9))
     denied = '{"rule": "named", "address": c.address, "message": "no"}'
@@ -297,7 +297,7 @@ def test_the_policies_look_at_all_units_together(project: Project) -> None:
 
 def test_surprises_are_what_was_not_shown() -> None:
     from mcml.core.plan import Plan
-    from mcml.infra.plan import Planned
+    from mcml.infra.plans.plan import Planned
 
     def planned(*done: Step) -> Planned:
         return Planned(Unit("a", "dev"), Plan("infra", done), Path("x"))

@@ -11,15 +11,15 @@ import pytest
 from mcml.core.errors import Conflict
 from mcml.core.paths import shipped
 from mcml.core.plan import Plan, Step
-from mcml.infra import views
 from mcml.infra.desk import Tools
 from mcml.infra.fleet import Fleet, Plans, open_fleet
-from mcml.infra.graph import Graph
-from mcml.infra.plan import Planned, read_plan
-from mcml.infra.policy import Circumstances, Verdict, evaluate, read_rules
-from mcml.infra.pricing import estimate
-from mcml.infra.resources import resources_of
-from mcml.infra.units import Unit
+from mcml.infra.plans.plan import Planned, read_plan
+from mcml.infra.plans.policy import Circumstances, Verdict, evaluate, read_rules
+from mcml.infra.plans.pricing import estimate
+from mcml.infra.plans.resources import resources_of
+from mcml.infra.units.graph import Graph
+from mcml.infra.units.units import Unit
+from mcml.infra.views import overview as views
 from tests.infra.clouds import FOLDER, VERSIONS, kept
 from tests.infra.rig import Project
 from tests.infra.screens import plans_of, screen

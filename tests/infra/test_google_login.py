@@ -13,9 +13,9 @@ import pytest
 
 from mcml.core.errors import McmlError, NotAuthenticated, StillRunning, Unavailable
 from mcml.core.process import free_port
-from mcml.infra import google_login
-from mcml.infra.backend import Backend
-from mcml.infra.units import Unit
+from mcml.infra.terraform import google_login
+from mcml.infra.units.backend import Backend
+from mcml.infra.units.units import Unit
 from tests.infra import stores
 from tests.infra.rig import Project
 from tests.infra.stores import Stores, pulled

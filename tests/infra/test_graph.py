@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.errors import NotFound, Usage
-from mcml.infra.graph import Graph
-from mcml.infra.units import Input, Unit
+from mcml.infra.units.graph import Graph
+from mcml.infra.units.units import Input, Unit
 
 
 def layer(cloud: str, name: str, *needs: str) -> Unit:

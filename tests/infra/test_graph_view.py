@@ -2,9 +2,9 @@
 
 import re
 
-from mcml.infra.graph import Graph
-from mcml.infra.graph_views import dot, graph_document
-from mcml.infra.units import Unit
+from mcml.infra.units.graph import Graph
+from mcml.infra.units.units import Unit
+from mcml.infra.views.graph_views import dot, graph_document
 from tests.infra.screens import LOCAL, cloud, screen
 from tests.infra.test_command import Typed, mcml  # noqa: F401 - a fixture
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mcml.infra.runner import GUARD
+from mcml.infra.terraform.runner import GUARD
 
 COUNT = """
 import signal, sys, time

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from mcml.core.errors import Conflict, McmlError, NotFound
 from mcml.core.fact import Fact
-from mcml.infra import history
-from mcml.infra.history import Change, Copies, Objects, Version
-from mcml.infra.units import Folders, Unit
+from mcml.infra.states import history
+from mcml.infra.states.history import Change, Copies, Objects, Version
+from mcml.infra.units.units import Folders, Unit
 from mcml.providers.api.spec import ProviderContext
 from mcml.testing.cli import run
 from tests.infra import stores

@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from mcml.core.errors import Conflict
-from mcml.infra.keeper import lock_of, refuse_living
-from mcml.infra.state import Lock
-from mcml.infra.units import Unit
+from mcml.infra.states.keeper import lock_of, refuse_living
+from mcml.infra.states.state import Lock
+from mcml.infra.units.units import Unit
 from mcml.testing.cli import run
 from tests.infra import stores
 from tests.infra.rig import Project
@@ -41,7 +41,7 @@ HERE = os.uname().nodename
 APPLY = """
 import sys
 from pathlib import Path
-from mcml.infra.backend import Backend
+from mcml.infra.units.backend import Backend
 from tests.infra import stores
 from tests.infra.rig import Project, terraform
 folder, modules, kind, settings = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], eval(sys.argv[4])

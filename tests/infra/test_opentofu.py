@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mcml.infra.binary import find_binary
+from mcml.infra.terraform.binary import find_binary
 from tests.infra import stores
 from tests.infra.rig import Project
 from tests.infra.stores import Stores

@@ -11,7 +11,7 @@ import pytest
 
 from mcml.core.errors import McmlError
 from mcml.infra.packages import FOLDER, LOCK, MARK, checksum, names_a_cache
-from mcml.infra.units import Unit
+from mcml.infra.units.units import Unit
 from tests.infra.rig import Project
 from tests.infra.test_baddays import begin, mcml, until, write
 from tests.infra.test_fleet import own

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.errors import McmlError
-from mcml.infra.plan import MOST_CHANGES, SENSITIVE, actions_of, gone_or_changed, read_plan
+from mcml.infra.plans.plan import MOST_CHANGES, SENSITIVE, actions_of, gone_or_changed, read_plan
 
 CASES = sorted((Path(__file__).parent / "plans").glob("*.json"))
 

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from mcml.core.errors import McmlError, NotAuthenticated
 from mcml.core.plan import Action, Step
-from mcml.infra import views
-from mcml.infra.fitting import heights, lines_of
 from mcml.infra.fleet import Plans
-from mcml.infra.plan import Planned
-from mcml.infra.policy import Verdict
-from mcml.infra.pricing import Charge, Estimate, Line
-from mcml.infra.units import Unit
+from mcml.infra.plans.plan import Planned
+from mcml.infra.plans.policy import Verdict
+from mcml.infra.plans.pricing import Charge, Estimate, Line
+from mcml.infra.units.units import Unit
+from mcml.infra.views import overview as views
+from mcml.infra.views.fitting import heights, lines_of
 from tests.infra.screens import LOCAL, cloud, lines, planned, plans_of, screen, unit
 from tests.infra.test_command import Typed, mcml  # noqa: F401 - a fixture
 

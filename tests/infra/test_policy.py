@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from mcml.core.errors import Conflict, NotFound, Usage
 from mcml.core.paths import shipped
-from mcml.infra import policy
-from mcml.infra.policy import Circumstances, RuleFile, Verdict, denied, evaluate, read_rules, refuse
-from mcml.infra.pricing import Charge, Estimate, Line
-from mcml.infra.resources import resources_of
+from mcml.infra.plans import policy
+from mcml.infra.plans.policy import Circumstances, RuleFile, Verdict, denied, evaluate, read_rules, refuse
+from mcml.infra.plans.pricing import Charge, Estimate, Line
+from mcml.infra.plans.resources import resources_of
 from tests.infra.clouds import VERSIONS, kept, planned
 
 SHIPPED = read_rules([shipped("policies")])
@@ -309,7 +309,7 @@ def test_a_public_access_block_through_a_local_is_taken_at_its_word() -> None:
 
 def test_what_is_compiled_is_given_back_in_silence() -> None:
     text = (
-        "from mcml.core.paths import shipped\nfrom mcml.infra.policy import prepare, read_rules\nimport threading\n"
+        "from mcml.core.paths import shipped\nfrom mcml.infra.plans.policy import prepare, read_rules\nimport threading\n"
         "rules = read_rules([shipped('policies')])\nthreading.Thread(target=prepare, args=(rules,)).start()\n"
     )
     ended = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=True)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcml.infra.meters import METERS, parts_of
-from mcml.infra.pricing import Estimate, estimate, merged
-from mcml.infra.resources import Resource, resources_of
+from mcml.infra.plans.meters import METERS, parts_of
+from mcml.infra.plans.pricing import Estimate, estimate, merged
+from mcml.infra.plans.resources import Resource, resources_of
 from mcml.providers.api.billing import UnitPrice
 from mcml.store import catalogue
 from tests.infra.clouds import kept

@@ -4,10 +4,10 @@ import pytest
 
 from mcml.core.errors import Conflict
 from mcml.infra.accounts import Place
-from mcml.infra.adopt import adoption, check
-from mcml.infra.guarded import Guarded, Store, refuse
 from mcml.infra.leftovers import left_by, now
-from mcml.infra.residue import Held, held_in, remains, unmanaged
+from mcml.infra.plans.guarded import Guarded, Store, refuse
+from mcml.infra.residue.adopt import adoption, check
+from mcml.infra.residue.residue import Held, held_in, remains, unmanaged
 from mcml.providers.api.inventory import Resource
 
 DISK = "/subscriptions/S-1/resourceGroups/ML/providers/Microsoft.Compute/disks/D1"

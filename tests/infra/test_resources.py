@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcml.infra.resources import region_name, resources_of
+from mcml.infra.plans.resources import region_name, resources_of
 from tests.infra.clouds import kept
 
 

@@ -13,10 +13,10 @@ from typing import TypeVar
 import pytest
 
 from mcml.core.errors import McmlError
-from mcml.infra import runner as module
-from mcml.infra.binary import Binary
-from mcml.infra.events import Event
-from mcml.infra.runner import Control, Ended, Runner, environment
+from mcml.infra.terraform import runner as module
+from mcml.infra.terraform.binary import Binary
+from mcml.infra.terraform.events import Event
+from mcml.infra.terraform.runner import Control, Ended, Runner, environment
 from tests.infra.rig import Recorder
 
 T = TypeVar("T")

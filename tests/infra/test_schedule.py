@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.errors import Conflict
-from mcml.infra.graph import Graph
-from mcml.infra.schedule import Results, each
-from mcml.infra.units import Unit
+from mcml.infra.units.graph import Graph
+from mcml.infra.units.schedule import Results, each
+from mcml.infra.units.units import Unit
 from tests.infra.test_graph import graphs
 
 

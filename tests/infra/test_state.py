@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mcml.core.errors import McmlError
-from mcml.infra.state import Lock, read_outputs, read_state
-from mcml.infra.units import Folders, Unit
+from mcml.infra.states.state import Lock, read_outputs, read_state
+from mcml.infra.units.units import Folders, Unit
 
 HOLD = """import fcntl, sys
 with open(sys.argv[1], "r+b") as state:

@@ -8,11 +8,11 @@ import pytest
 from mcml.core.errors import Conflict
 from mcml.core.schema import Settings
 from mcml.core.view import Document
-from mcml.infra import state_views
-from mcml.infra.bootstrap import Made, design
-from mcml.infra.history import Change, Version
-from mcml.infra.schedule import Results
-from mcml.infra.state import Lock
+from mcml.infra.states.bootstrap import Made, design
+from mcml.infra.states.history import Change, Version
+from mcml.infra.states.state import Lock
+from mcml.infra.units.schedule import Results
+from mcml.infra.views import state_views
 from mcml.providers.api.buckets import BucketConfig
 from mcml.providers.api.identity import Who
 from mcml.ui import render

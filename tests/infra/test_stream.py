@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.infra import outcome
-from mcml.infra.events import Event, parse_line
 from mcml.infra.stream import handed_on
-from mcml.infra.units import Unit
+from mcml.infra.terraform.events import Event, parse_line
+from mcml.infra.units.units import Unit
 from tests.infra.rig import Project, Recorder
 from tests.infra.screens import LOCAL, unit
 from tests.infra.test_command import Typed, mcml  # noqa: F401 - a fixture

@@ -15,9 +15,9 @@ import pytest
 from mcml.core.errors import PartlyDone, Unavailable
 from mcml.core.schema import Settings
 from mcml.infra.accounts import Account, Place, Scope
-from mcml.infra.policy import denied as denied_of
+from mcml.infra.plans.policy import denied as denied_of
 from mcml.infra.teardown import Wrecker
-from mcml.infra.units import units_of
+from mcml.infra.units.units import units_of
 from mcml.providers.api.buckets import Buckets
 from mcml.providers.api.inventory import Blocker, Resource
 from tests.infra.aws_world import ACCOUNT, REGION, World

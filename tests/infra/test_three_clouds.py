@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mcml.core.schema import Settings
-from mcml.infra.graph import Graph
-from mcml.infra.units import Unit, units_of
+from mcml.infra.units.graph import Graph
+from mcml.infra.units.units import Unit, units_of
 from tests.infra.rig import Project
 from tests.terraform.roots import PERSON, PROVIDERS, SECRET, SUBSCRIPTION, merged_schemas
 from tests.terraform.stub_provider import mirror

@@ -8,7 +8,7 @@ import pytest
 
 from mcml.core.errors import McmlError, Usage
 from mcml.core.schema import Settings
-from mcml.infra.units import Folders, Input, Unit, units_of
+from mcml.infra.units.units import Folders, Input, Unit, units_of
 
 PROJECT, STATE = Path("/srv/acme"), Path("/srv/acme/.mcml")
 

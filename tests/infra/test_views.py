@@ -10,14 +10,14 @@ from mcml.core.errors import McmlError
 from mcml.core.plan import Step
 from mcml.core.schema import Target
 from mcml.core.view import Document
-from mcml.infra import views
-from mcml.infra.backend import Backend
 from mcml.infra.fleet import Plans
-from mcml.infra.graph import Graph
-from mcml.infra.plan import Applied, Planned, read_plan
-from mcml.infra.schedule import Results
-from mcml.infra.state import Lock, State
-from mcml.infra.units import Folders, Unit
+from mcml.infra.plans.plan import Applied, Planned, read_plan
+from mcml.infra.states.state import Lock, State
+from mcml.infra.units.backend import Backend
+from mcml.infra.units.graph import Graph
+from mcml.infra.units.schedule import Results
+from mcml.infra.units.units import Folders, Unit
+from mcml.infra.views import overview as views
 from tests.infra.rig import Project
 from tests.infra.screens import LOCAL, cloud, lines, planned, plans_of, screen
 

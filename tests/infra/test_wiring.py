@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.errors import McmlError, NotFound
-from mcml.infra import wiring
-from mcml.infra.units import Input
-from mcml.infra.wiring import UNKNOWN
+from mcml.infra.units import wiring
+from mcml.infra.units.units import Input
+from mcml.infra.units.wiring import UNKNOWN
 
 KNOWN = "${jsondecode(terraform_data.mcml_unknown.id)}"
 

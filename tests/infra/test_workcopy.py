@@ -9,7 +9,7 @@ import pytest
 
 from mcml.core.errors import McmlError
 from mcml.infra import workcopy
-from mcml.infra.units import Folders, Unit
+from mcml.infra.units.units import Folders, Unit
 
 UNIT = Unit("local", "dev", ("eu",), {"targets": {"eu": {}}})
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mcml.core.paths import shipped
-from mcml.infra.runner import environment
+from mcml.infra.terraform.runner import environment
 from tests.infra.rig import terraform
 from tests.terraform.stub_provider import attached, mirror
 from tests.terraform.stub_provider.provider import read

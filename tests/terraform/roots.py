@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mcml.core.paths import shipped
-from mcml.infra import clouds
-from mcml.infra.wiring import UNKNOWN, stand_ins, without_stand_in
+from mcml.infra.units import clouds
+from mcml.infra.units.wiring import UNKNOWN, stand_ins, without_stand_in
 from tests.terraform.modules import SCHEMAS, Cloud, Module, copied, surroundings
 
 PROVIDERS = {

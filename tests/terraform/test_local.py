@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mcml.core.paths import shipped
-from mcml.infra.runner import environment
+from mcml.infra.terraform.runner import environment
 from tests.infra.rig import terraform
 from tests.terraform import docs
 

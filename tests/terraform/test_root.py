@@ -11,8 +11,8 @@ import pytest
 
 from mcml.core.paths import shipped
 from mcml.core.schema import Settings
-from mcml.infra import clouds
-from mcml.infra.wiring import promised
+from mcml.infra.units import clouds
+from mcml.infra.units.wiring import promised
 from tests.providers.aws import moto_server
 from tests.terraform import docs
 from tests.terraform.modules import Cloud, Module, check_the_format

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcml.infra.runner import environment
+from mcml.infra.terraform.runner import environment
 from tests.infra.rig import terraform
 from tests.terraform.stub_provider import mirror, schema
 from tests.terraform.stub_provider.subset import cut, used

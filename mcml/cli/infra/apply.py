@@ -19,8 +19,8 @@ def register(app: typer.Typer) -> None:
 
 def apply(session: Session, unit: common.Filters = None, accept: common.Accept = None) -> Document:
     """Make the targets and units as mcml.toml says: plan, show, ask, and apply exactly that plan. A target that is gone is made again."""
-    from mcml.infra import views
     from mcml.infra.fleet import combined
+    from mcml.infra.views import overview as views
 
     with common.fleet(session, unit, writes=True) as fleet:
         plans = fleet.plan(lock=not session.dry_run)

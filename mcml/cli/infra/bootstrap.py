@@ -14,8 +14,8 @@ from mcml.core.view import Document
 
 if TYPE_CHECKING:
     from mcml.core.fact import Fact
-    from mcml.infra.bootstrap import Store
-    from mcml.infra.schedule import Results
+    from mcml.infra.states.bootstrap import Store
+    from mcml.infra.units.schedule import Results
 
 EXAMPLES = ("mcml infra bootstrap --dry-run", "mcml infra bootstrap", "mcml infra bootstrap aws --yes")
 AGAIN = "mcml infra bootstrap"
@@ -32,9 +32,9 @@ def bootstrap(session: Session, cloud: Clouds = None) -> Document:
 
     A second run changes nothing.
     """
-    from mcml.infra import bootstrap as room
-    from mcml.infra import state_views
     from mcml.infra.fleet import combined
+    from mcml.infra.states import bootstrap as room
+    from mcml.infra.views import state_views
     from mcml.providers.api.capability import BUCKETS
 
     stores = _designed(session, cloud or ())
@@ -48,8 +48,8 @@ def bootstrap(session: Session, cloud: Clouds = None) -> Document:
 
 
 def _designed(session: Session, wanted: Sequence[str]) -> "Results[Store]":
-    from mcml.infra import bootstrap as room
-    from mcml.infra.units import units_of
+    from mcml.infra.states import bootstrap as room
+    from mcml.infra.units.units import units_of
     from mcml.providers.api.capability import IDENTITY
 
     settings, project = session.settings, session.config.project

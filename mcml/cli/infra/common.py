@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from mcml.core.errors import McmlError
     from mcml.core.fact import Fact
     from mcml.core.view import Document
-    from mcml.infra.binary import Binary
     from mcml.infra.fleet import Fleet, Plans
-    from mcml.infra.graph import Graph
-    from mcml.infra.policy import RuleFile
-    from mcml.infra.pricing import PriceOf
-    from mcml.infra.schedule import Results
-    from mcml.infra.state import AppliedTarget, State
-    from mcml.infra.units import Folders
+    from mcml.infra.plans.policy import RuleFile
+    from mcml.infra.plans.pricing import PriceOf
+    from mcml.infra.states.state import AppliedTarget, State
+    from mcml.infra.terraform.binary import Binary
+    from mcml.infra.units.graph import Graph
+    from mcml.infra.units.schedule import Results
+    from mcml.infra.units.units import Folders
     from mcml.providers.api.inventory import Inventory
 
 Accept = Annotated[
@@ -50,9 +50,9 @@ LATER = ("mcml.store.db", "mcml.incident.desk")
 
 def whole(session: Session) -> tuple["Graph", "Folders"]:
     """Return the graph of all units of the environment in force, and where they live. Raises Usage, NotFound for a wrong mcml.toml."""
-    from mcml.infra.backends import with_backends
-    from mcml.infra.graph import Graph
-    from mcml.infra.units import Folders, units_of
+    from mcml.infra.states.backends import with_backends
+    from mcml.infra.units.graph import Graph
+    from mcml.infra.units.units import Folders, units_of
     from mcml.infra.workcopy import python_name
 
     _, python = python_name()
@@ -65,7 +65,7 @@ def whole(session: Session) -> tuple["Graph", "Folders"]:
 
 def applied_targets(session: Session) -> dict[str, "AppliedTarget"]:
     """Return the targets that are applied, by name, from the outputs of the last apply of those on this machine."""
-    from mcml.infra.state import read_outputs
+    from mcml.infra.states.state import read_outputs
 
     graph, folders = whole(session)
     return {name: target for unit in graph.units if unit.healed_by for name, target in read_outputs(unit, folders).items()}
@@ -73,7 +73,7 @@ def applied_targets(session: Session) -> dict[str, "AppliedTarget"]:
 
 def binary(session: Session) -> "Binary":
     """Return the Terraform to use. Raises NotFound, McmlError."""
-    from mcml.infra.binary import find_binary
+    from mcml.infra.terraform.binary import find_binary
 
     return find_binary(session.settings.infra.binary, session.config.project, os.environ, session.config.state / "terraform.json")
 
@@ -97,7 +97,7 @@ def fleet(
         keep(session.store, fact)
 
     def soon() -> None:
-        from mcml.infra.policy import prepare
+        from mcml.infra.plans.policy import prepare
 
         prepare(tools.rules)
         for module in LATER if writes else ():
@@ -126,7 +126,7 @@ def _say_what_is_not_made(session: Session) -> None:
 
 def gated(session: Session, opened: "Fleet", plans: "Plans", accept: Sequence[str] | None) -> "Plans":
     """Show the plans to a person, check that the journal can be written, and pass the gate. Raises Conflict when a policy denies it."""
-    from mcml.infra import views
+    from mcml.infra.views import overview as views
 
     plans.raise_failures(opened.tools.command("destroy" if plans.destroys else "apply"))
     if not plans.changing:
@@ -147,8 +147,8 @@ def ended(session: Session, document: "Document", error: "McmlError | None", *, 
 def states(session: Session, filters: Sequence[str] | None = None) -> tuple["Graph", "Results[State]"]:
     """Return the units that the filters mean and their states; Terraform is needed only for those that are not files of ours."""
     from mcml.core.errors import McmlError
-    from mcml.infra.schedule import Results
-    from mcml.infra.state import read_state
+    from mcml.infra.states.state import read_state
+    from mcml.infra.units.schedule import Results
 
     graph, folders = whole(session)
     selected = graph.select(filters or ())
@@ -180,7 +180,7 @@ def prices(session: Session) -> "PriceOf":
 def rules(session: Session) -> tuple["RuleFile", ...]:
     """Read the policies: the shipped ones and those of `infra.policies`. Raises NotFound, Usage."""
     from mcml.core.paths import shipped
-    from mcml.infra.policy import read_rules
+    from mcml.infra.plans.policy import read_rules
 
     own = session.settings.infra.policies
     return read_rules([shipped("policies"), *([session.config.project / Path(own).expanduser()] if own else [])])

@@ -17,8 +17,8 @@ def register(app: typer.Typer) -> None:
 
 def cost(session: Session, unit: common.Filters = None) -> Document:
     """Show what the plan would cost a month, resource by resource, and what it adds. What has no price is named, not taken for free."""
-    from mcml.infra import views
     from mcml.infra.fleet import combined
+    from mcml.infra.views import overview as views
 
     with common.fleet(session, unit) as fleet:
         plans = fleet.plan(lock=False)

@@ -40,9 +40,9 @@ def destroy(
 
     A target on which a model runs is refused, and so are, before anything is touched, what is protected and buckets that are not empty.
     """
-    from mcml.infra import residue_views
-    from mcml.infra.guarded import refuse
+    from mcml.infra.plans.guarded import refuse
     from mcml.infra.teardown import Wrecker
+    from mcml.infra.views import residue_views
 
     with accounts.fleet(session, unit, writes=True) as fleet:
         wrecker = Wrecker(fleet, accounts.scope(session), accounts.opener(session))
@@ -57,7 +57,7 @@ def destroy(
 
 def _agreed(session: Session, wrecker: "Wrecker", found: "Teardown", accept: Sequence[str]) -> "Teardown":
     """Show what will be destroyed, ask, and lift the protection; return what is to be done with what was accepted."""
-    from mcml.infra.residue_views import teardown_document
+    from mcml.infra.views.residue_views import teardown_document
 
     if not found.changes:
         return found
@@ -73,9 +73,9 @@ def _agreed(session: Session, wrecker: "Wrecker", found: "Teardown", accept: Seq
 
 
 def _destroyed(session: Session, wrecker: "Wrecker", found: "Teardown") -> Document:
-    from mcml.infra import views
     from mcml.infra.fleet import combined
-    from mcml.infra.residue_views import destroyed_document
+    from mcml.infra.views import overview as views
+    from mcml.infra.views.residue_views import destroyed_document
 
     results = wrecker.destroy(found)
     if failed := combined(results, "destroyed", wrecker.fleet.tools.command("destroy")):
@@ -87,7 +87,7 @@ def _destroyed(session: Session, wrecker: "Wrecker", found: "Teardown") -> Docum
 
 
 def _destroy_unmanaged(session: Session, wrecker: "Wrecker", name: str) -> Document:
-    from mcml.infra.residue_views import removed_document
+    from mcml.infra.views.residue_views import removed_document
 
     account, resource = wrecker.stray(name)
     if not session.dry_run:

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 def drift(session: Session, unit: common.Filters = None, detailed_exitcode: common.DetailedExitCode = False) -> Document:
     """Compare the states with what is really there: missing, changed and unmanaged, each with the command that mends it."""
     from mcml.infra.accounts import looked_at, strays
-    from mcml.infra.residue_views import drift_document
+    from mcml.infra.views.residue_views import drift_document
 
     with accounts.fleet(session, unit) as fleet:
         local = common.inventory(session, "local") if any(one.healed_by for one in fleet.graph.units) else None

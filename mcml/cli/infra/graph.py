@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def graph(session: Session, unit: common.Filters = None, dot: Dot = False) -> Document | None:
     """Show the units, what each needs, and so in which order they are applied. Reads mcml.toml and nothing else."""
-    from mcml.infra import graph_views
+    from mcml.infra.views import graph_views
 
     whole, _ = common.whole(session)
     selected = whole.select(unit or ())

@@ -27,8 +27,8 @@ def register(app: typer.Typer) -> None:
 
 def adopt(session: Session, unit: UnitName, address: Address, identifier: Identifier, accept: common.Accept = None) -> Document:
     """Adopt what is there into the state of a unit: plan, show, ask, and apply that plan. The configuration must have the address."""
-    from mcml.infra import views
     from mcml.infra.fleet import combined
+    from mcml.infra.views import overview as views
 
     names = [one.name for one in common.whole(session)[0].units]
     if unit not in names:

@@ -17,8 +17,8 @@ def register(app: typer.Typer) -> None:
 
 def prepare(session: Session, unit: common.Filters = None) -> Document:
     """Prepare the working copies of the Terraform roots. Optional: plan and apply do it when it is needed."""
-    from mcml.infra import views
     from mcml.infra.fleet import combined
+    from mcml.infra.views import overview as views
 
     with common.fleet(session, unit) as fleet:
         results = fleet.init()

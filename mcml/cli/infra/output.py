@@ -20,8 +20,8 @@ def output(session: Session, unit: common.Filters = None) -> Document:
 
     A sensitive one is named and never shown.
     """
-    from mcml.infra import views
     from mcml.infra.fleet import combined
+    from mcml.infra.views import overview as views
 
     graph, states = common.states(session, unit)
     document = views.output_document(graph, states)

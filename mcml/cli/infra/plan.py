@@ -18,8 +18,8 @@ def register(app: typer.Typer) -> None:
 
 def plan(session: Session, unit: common.Filters = None, detailed_exitcode: common.DetailedExitCode = False) -> Document:
     """Show what an apply would change, what loses data first, what it costs and what the policies say. Changes nothing."""
-    from mcml.infra import views
     from mcml.infra.fleet import combined
+    from mcml.infra.views import overview as views
 
     with common.fleet(session, unit) as fleet:
         plans = fleet.plan(lock=False)

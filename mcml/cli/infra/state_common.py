@@ -12,8 +12,8 @@ from mcml.cli.session import Session
 
 if TYPE_CHECKING:
     from mcml.infra.fleet import Fleet
-    from mcml.infra.history import Document, Versions
-    from mcml.infra.units import Folders, Unit
+    from mcml.infra.states.history import Document, Versions
+    from mcml.infra.units.units import Folders, Unit
     from mcml.providers.api.capability import Capability
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def open_in(session: Session, capability: "Capability[T]", provider: str, region
 def versions_of(session: Session, name: str) -> tuple["Versions", str]:
     """Return the versions of a unit's state, and where they are. Raises ProviderCannot for a backend that mcml does not know."""
     from mcml.core.errors import ProviderCannot
-    from mcml.infra import history
+    from mcml.infra.states import history
     from mcml.providers.api.capability import BUCKETS, OBJECT_STORE
 
     unit, folders = unit_of(session, name)
@@ -71,6 +71,6 @@ def versions_of(session: Session, name: str) -> tuple["Versions", str]:
 
 def content_of(session: Session, name: str, version: str) -> "Document":
     """Return what a version holds. Raises NotFound."""
-    from mcml.infra import history
+    from mcml.infra.states import history
 
     return history.find(versions_of(session, name)[0], version, name)

@@ -20,7 +20,8 @@ def register(app: typer.Typer) -> None:
 
 def diff(session: Session, unit: state_common.UnitName, version: state_common.VersionName, other: Other = "") -> Document:
     """Show what differs between two versions of a state: resources by address and attributes by name, never a value."""
-    from mcml.infra import history, state_views
+    from mcml.infra.states import history
+    from mcml.infra.views import state_views
 
     old = state_common.content_of(session, unit, version)
     if other:

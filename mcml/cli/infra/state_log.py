@@ -21,7 +21,8 @@ def register(app: typer.Typer) -> None:
 
 def log(session: Session, unit: state_common.UnitName, limit: Most = 20) -> Document:
     """List the versions of a unit's state, newest first: when, by whose apply, its serial, and how much is in it."""
-    from mcml.infra import history, state_views
+    from mcml.infra.states import history
+    from mcml.infra.views import state_views
     from mcml.store.journal import Query
 
     versions, place = state_common.versions_of(session, unit)

@@ -17,7 +17,8 @@ def register(app: typer.Typer) -> None:
 
 def restore(session: Session, unit: state_common.UnitName, version: state_common.VersionName) -> Document:
     """Make an old version of a unit's state the newest again; asks for the unit's name. What is really there is not touched."""
-    from mcml.infra import history, state_views
+    from mcml.infra.states import history
+    from mcml.infra.views import state_views
 
     old = state_common.content_of(session, unit, version)
     with state_common.fleet(session, unit) as fleet:

@@ -20,8 +20,8 @@ def status(session: Session, unit: common.Filters = None) -> Document:
 
     States on this machine are read as files; one in a cloud, or of a root of your own, is asked of Terraform.
     """
-    from mcml.infra import views
     from mcml.infra.fleet import combined
+    from mcml.infra.views import overview as views
 
     graph, states = common.states(session, unit)
     wanted = {} if unit and not any(one.healed_by for one in graph.units) else session.settings.targets

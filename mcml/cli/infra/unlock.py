@@ -10,7 +10,7 @@ from mcml.cli.session import Session
 from mcml.core.view import Document
 
 if TYPE_CHECKING:
-    from mcml.infra.state import Lock
+    from mcml.infra.states.state import Lock
 
 EXAMPLES = ("mcml infra unlock aws-data --dry-run", "mcml infra unlock aws-data")
 LockId = Annotated[str, typer.Argument(metavar="[LOCK-ID]", help="Only this lock, not another one by then.", show_default=False)]
@@ -23,8 +23,8 @@ def register(app: typer.Typer) -> None:
 
 def unlock(session: Session, unit: state_common.UnitName, lock_id: LockId = "") -> Document:
     """Show who holds the lock of a unit's state and since when; then break it, if its holder is no more. Asks first."""
-    from mcml.infra import state_views
-    from mcml.infra.keeper import refuse_living
+    from mcml.infra.states.keeper import refuse_living
+    from mcml.infra.views import state_views
 
     with state_common.fleet(session, unit) as fleet:
         environment = session.settings.infra.environment

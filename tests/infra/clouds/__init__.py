@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mcml.infra.runner import environment
+from mcml.infra.terraform.runner import environment
 from tests.infra.rig import terraform
 from tests.terraform.stub_provider import mirror
 

@@ -1,0 +1,1 @@
+"""The screens of this room: pure functions from its values to documents."""
