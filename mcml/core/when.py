@@ -9,6 +9,9 @@ from mcml.core.errors import Usage
 UNITS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 """Seconds in each unit that a duration may have; a month has no fixed length, so there is none."""
 
+LONGEST = 1000 * 365 * UNITS["d"]
+"""Seconds of the longest span: any moment of ours, and one so much before or after it, is in the calendar of datetime."""
+
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[wdhms])")
 _ADVICE = "write a span like 30m, 2h or 7d, or a time like today, 2026-11-21 or 2026-11-21T09:00:00Z"
 
@@ -19,10 +22,10 @@ def duration(text: str) -> timedelta:
     parts = _PART.findall(compact)
     if not parts or "".join(number + unit for number, unit in parts) != compact:
         raise Usage(f"{text!r} is no span of time", next_step=_ADVICE)
-    try:
-        return timedelta(seconds=sum(float(number) * UNITS[unit] for number, unit in parts))
-    except OverflowError:
-        raise Usage(f"{text!r} is too long a span of time", next_step=_ADVICE) from None
+    seconds = sum(float(number) * UNITS[unit] for number, unit in parts)
+    if seconds > LONGEST:
+        raise Usage(f"{text!r} is too long a span of time", next_step=_ADVICE)
+    return timedelta(seconds=seconds)
 
 
 def moment(text: str, now: datetime) -> datetime:
@@ -52,6 +55,14 @@ def _before(now: datetime, span_text: str) -> datetime:
         return now - length
     except OverflowError:
         raise Usage(f"{span_text!r} is too long a span of time", next_step=_ADVICE) from None
+
+
+def later(now: datetime, text: str) -> datetime:
+    """Return the moment a span (`30m`) after `now`. Raises Usage, also for a span of nothing (`0d`)."""
+    length = duration(text)
+    if not length:
+        raise Usage(f"{text!r} would be over at once", next_step="write a span like 30m, 2h or 7d")
+    return now + length
 
 
 def span(seconds: float) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -66,15 +67,16 @@ def _older(log: Path) -> list[tuple[int, Path]]:
 
 def read(log: Path, wanted: Wanted) -> Iterator[dict[str, Any]]:
     """Yield the wanted lines, the oldest first. A line that was cut short (a full disk) is left out."""
-    for path in [path for _, path in _older(log)] + [log]:
-        with suppress(FileNotFoundError), path.open("rb") as source:
-            yield from _chosen(source, wanted)
+    yield from _aside(log, wanted)
+    with suppress(FileNotFoundError), log.open("rb") as source:
+        yield from _chosen(source, wanted)
 
 
-def follow(log: Path, wanted: Wanted, stopped: Callable[[], bool] = lambda: False) -> Iterator[dict[str, Any]]:
-    """Yield wanted lines as they are written, from now on, also when the log is set aside meanwhile."""
-    source = _at_end(log)
+def follow(log: Path, wanted: Wanted, most: int, stopped: Callable[[], bool] = lambda: False) -> Iterator[dict[str, Any]]:
+    """Yield the last wanted lines (`most`, or all where it is 0), then others as they are written, also when the log is set aside."""
+    source = _open(log)
     try:
+        yield from deque(chain(_aside(log, wanted), _chosen(source, wanted) if source else ()), maxlen=most or None)
         while not stopped():
             if source is not None:
                 yield from _chosen(source, wanted)
@@ -98,11 +100,11 @@ def _open(log: Path) -> BinaryIO | None:
     return None
 
 
-def _at_end(log: Path) -> BinaryIO | None:
-    source = _open(log)
-    if source is not None:
-        source.seek(0, 2)
-    return source
+def _aside(log: Path, wanted: Wanted) -> Iterator[dict[str, Any]]:
+    """Yield the wanted lines of the parts that were set aside, the oldest first."""
+    for _, path in _older(log):
+        with suppress(FileNotFoundError), path.open("rb") as source:
+            yield from _chosen(source, wanted)
 
 
 def _replaced(source: BinaryIO, log: Path) -> bool:
@@ -124,6 +126,8 @@ def _chosen(source: BinaryIO, wanted: Wanted) -> Iterator[dict[str, Any]]:
         with suppress(ValueError, KeyError, TypeError):
             entry = json.loads(line)
             if isinstance(entry, dict) and wanted.takes(entry):
+                if entry.get("attempts") == 0 and entry.get("backend"):
+                    entry["backend"] = None  # one was chosen, but who sent it was refused before it was asked
                 yield entry
 
 

@@ -31,13 +31,21 @@ def changed(override: Override, before: Override | None, *, dry_run: bool = Fals
     """Show that an override is in force, or would be, and the one that it replaces."""
     words = {"drain": "drained", "pin": "pinned", "set": "set", "split": "split", "shadow": "shadowed"}
     word = f"would be {words[override.kind]}" if dry_run else words[override.kind]
-    text = f"{subject(override)}{_value(override)}" + (f" until {override.until:%H:%M:%S} UTC" if override.until else "")
+    text = f"{subject(override)}{_value(override)}" + _until(override)
     blocks: list[Any] = [Status(State(word, "idle" if dry_run else "ok"), text)]
     if override.kind == "drain":
         blocks.append(Text("new requests go elsewhere, those under way end"))
     if before:
         blocks.append(Text(f"instead of: {told(before, override.at)}{_value(before)}"))
     return Document("RouteOverride", [{**_item(override), "in_force": not dry_run}], tuple(blocks))
+
+
+def _until(override: Override) -> str:
+    """Say when it ends, with the day where that is another one."""
+    if override.until is None:
+        return ""
+    day = "" if override.until.date() == override.at.date() else f"{override.until:%Y-%m-%d} "
+    return f" until {day}{override.until:%H:%M:%S} UTC"
 
 
 def undone(override: Override, now: datetime, *, dry_run: bool = False) -> Document:

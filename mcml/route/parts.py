@@ -189,7 +189,8 @@ class Parts:
         facts = {"routes": list(running.routes), "listen": running.url, "backends": names, "took_over": self._proxy.adopted}
         self._courier.post(Fact("route.started", ROOM, "", facts, self._setup.clock()))
         also = " (took over the running proxy)" if self._proxy.adopted else ""
-        self._setup.reporter.note(f"serving {', '.join(running.routes)} on {running.url}{also}")
+        page = f"; status page {running.control_url}" if running.control_url else ""
+        self._setup.reporter.note(f"serving {', '.join(running.routes)} on {running.url}{also}{page}")
 
     def _write_running(self, routes: Mapping[str, Route]) -> Running:
         me = reference(os.getpid())

@@ -68,10 +68,14 @@ def runs_already(running: Running | None) -> Conflict:
 
 @contextmanager
 def until_signalled(stop: threading.Event, *, after: float | None = None) -> Iterator[threading.Event]:
-    """Let SIGTERM, Ctrl-C, or `after` seconds set `stop` while the block runs; a second signal interrupts."""
+    """Let SIGTERM, Ctrl-C, or `after` seconds set `stop` while the block runs.
 
-    def ask(_: int, __: FrameType | None) -> None:
-        if stop.is_set():
+    Ctrl-C interrupts what has been told to stop; one more SIGTERM does not: `mcml route stop` twice, or beside a service manager, would
+    break off the requests that the first one lets end.
+    """
+
+    def ask(number: int, _: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.set()
 

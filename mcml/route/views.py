@@ -39,7 +39,7 @@ def status(told: Mapping[str, Any], running: "Running | None", proxy: "ProcessRe
     )
     blocks: list[Block] = [_headline(told, running, proxy, now), Table(columns, rows, empty="no route has a backend yet")]
     blocks += _changes(told, now)
-    idle = [route["model"] for route in told["routes"] if not route["backends"]]
+    idle = dict.fromkeys(route["model"] for route in told["routes"] if not route["backends"])
     blocks += [Text(f"no backend serves {model}; next: mcml deploy model {model}") for model in idle]
     return Document("RouteStatus", rows, blocks)
 
@@ -173,6 +173,7 @@ def _why(decision: Mapping[str, Any], now: datetime) -> Iterator[Block]:
     if any(backend.get("held") for backend in decision["backends"]):
         columns.append(Column("held", "Why it waits"))
     yield Table(columns, [_scored(backend) for backend in decision["backends"]], empty="no backend")
+    yield Text("weight: `exploration` for each that is up, the rest by the square of the score times the share of attempts that succeeded")
 
 
 def _share(decision: Mapping[str, Any], part: str) -> str:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.errors import Usage
-from mcml.core.when import duration, moment, offset, span
+from mcml.core.when import duration, later, moment, offset, span
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 
@@ -49,6 +49,17 @@ def test_what_is_no_moment_says_what_is(text: str) -> None:
     with pytest.raises(Usage) as refused:
         moment(text, NOW)
     assert "2026-11-21" in refused.value.next_step
+
+
+def test_a_span_ends_later() -> None:
+    assert later(NOW, "1h30m") == NOW + timedelta(minutes=90)
+    assert later(NOW, "365000d").year > 3000
+
+
+@pytest.mark.parametrize("text", ["0d", "0s", "0.0h", "99999999d", "soon", ""])
+def test_what_never_ends_or_is_over_at_once_is_refused(text: str) -> None:
+    with pytest.raises(Usage):
+        later(NOW, text)
 
 
 @pytest.mark.parametrize(

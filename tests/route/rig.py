@@ -209,6 +209,15 @@ class Rig:
         found = [one for route in read_status(self.folder)["routes"] for one in route["backends"] if one["target"] == target]
         return dict(found[0])
 
+    def obeyed(self) -> None:
+        """Wait until Envoy says that it obeys the newest of what was written."""
+
+        def same() -> bool:
+            config = read_status(self.folder)["config"]
+            return all(one["written"] == one["in_force"] for one in config.values())
+
+        until(same, 10, "what was written is not in force")
+
 
 def until(look: Callable[[], T | None], seconds: float, otherwise: str) -> T:
     """Wait until `look` returns something; fail with a sentence when it does not in `seconds` of a machine that has little else to do."""

@@ -3,6 +3,7 @@
 import json
 import threading
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -62,12 +63,30 @@ def test_without_a_log_somebody_says_so(tmp_path: Path) -> None:
         newest(tmp_path / "access.log", Wanted(), 10)
 
 
-def test_it_is_followed_from_its_end_and_when_it_is_set_aside(tmp_path: Path) -> None:
+def test_its_last_lines_come_before_those_that_are_followed(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    (tmp_path / "access.log.1").write_text(line(0) + line(1))
+    log.write_text(line(2) + line(3, key="other") + line(4) + '{"at": "half a li')
+    found = follow(log, Wanted(key="web"), 3)
+    assert [next(found)["number"] for _ in range(3)] == [1, 2, 4]
+    with log.open("a") as writer:
+        writer.write('ne"}\n' + line(5))
+    assert next(found)["number"] == 5
+    assert numbers(islice(follow(log, Wanted(since=NOW + timedelta(seconds=2)), 0), 4)) == [2, 3, 4, 5]
+
+
+def test_a_request_that_was_refused_names_no_backend(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    log.write_text(line(0, attempts=0, status=429, backend="fraud@eu-1") + line(1, attempts=1, backend="fraud@eu-1"))
+    assert [entry["backend"] for entry in read(log, Wanted())] == [None, "fraud@eu-1"]
+
+
+def test_it_is_followed_from_its_last_line_and_when_it_is_set_aside(tmp_path: Path) -> None:
     log, seen, stop = tmp_path / "access.log", [], threading.Event()
-    log.write_text(line(0))
+    log.write_text(line(-1) + line(0))
 
     def run() -> None:
-        for entry in follow(log, Wanted(), stop.is_set):
+        for entry in follow(log, Wanted(), 1, stop.is_set):
             seen.append(entry["number"])
 
     thread = threading.Thread(target=run)
@@ -87,7 +106,7 @@ def test_it_is_followed_from_its_end_and_when_it_is_set_aside(tmp_path: Path) ->
     finally:
         stop.set()
         thread.join()
-    assert 0 not in seen
+    assert -1 not in seen
 
 
 def _written(writer: object, text: str, seen: list[int]) -> bool:
@@ -95,4 +114,4 @@ def _written(writer: object, text: str, seen: list[int]) -> bool:
     writer.write(text)  # type: ignore[attr-defined]
     writer.flush()  # type: ignore[attr-defined]
     threading.Event().wait(0.3)
-    return bool(seen)
+    return 1 in seen

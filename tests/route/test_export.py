@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from mcml.core.backend import Backend
 from mcml.core.errors import Usage
 from mcml.core.process import free_port
-from mcml.core.schema_routes import Limit, Route
+from mcml.core.schema_routes import Limit, Route, Router, Shadow, Tls
 from mcml.core.secret import Secret
 from mcml.route.config.values import Front
 from mcml.route.engine.binary import find_envoy
@@ -42,6 +42,7 @@ RESIDENT = Route(model="fraud", pattern="residency", regions={"eu": ("eu-1",), "
 HOME = Exported("kept", "fraud", RESIDENT, PLAIN.backends, {})
 ALL = (PLAIN, ALIAS, HOME)
 STORE = "postgresql+psycopg://mcml@db/mcml"
+MUTUAL = Tls(certificate="tls/router.pem", key="tls/router.key", client_ca="tls/clients.pem")
 ROUTER = Replicas("registry.example/mcml:1", 3, 'name = "acme"\n', STORE, 8080, secret="router", annotations={"a": "b"})
 
 
@@ -57,6 +58,7 @@ def test_kubernetes_and_istio_take_every_manifest(tmp_path: Path) -> None:
     except CannotInstall as why:
         pytest.skip(str(why))
     good = [*gateway_api(ALL, namespace="ml", gateway="mcml"), *istio(ALL, namespace="ml", gateway="mesh/public"), *manifests(ROUTER)]
+    good += manifests(replace(ROUTER, tls=MUTUAL, certificates="router-tls", name="other"))
     broken = json.loads(json.dumps(good))
     of(broken, "Deployment", "mcml-router")["spec"]["template"]["spec"]["containers"][0]["imagePullPolice"] = "Always"
     of(broken, "VirtualService", "fraud")["spec"]["http"][0]["retrys"] = {}
@@ -120,6 +122,53 @@ def test_what_gets_lost_is_said() -> None:
     assert not any("this machine" in sentence for sentence in said)
 
 
+@pytest.mark.parametrize("form", ["gateway-api", "istio"])
+def test_what_no_gateway_does_is_said_of_every_route(form: str) -> None:
+    tiers = Route(pattern="active-passive", tiers=(("eu-1",), ("us-1",)), sticky="x-user-id", validate_requests=True, protocol="both")
+    split = Route(split={"fraud": 90, "next": 10}, shadow=Shadow(model="third"))
+    routes = [
+        Exported("fraud", "fraud", tiers, (EU, US), {}),
+        Exported("mixed", "fraud", split, (EU, replace(US, model="next")), {}),
+    ]
+    router = Router(keys=True, tls=Tls(certificate="c", key="k", client_ca="a"))
+    said = lost(routes, form, router)
+    for sentence in (
+        "nobody asks for API keys: whoever reaches the gateway reaches the models",
+        "the listener is the gateway's: its TLS, client certificates too",
+        "fraud: active-passive becomes fixed weights: when the tier that serves now fails, nothing goes to the next",
+        "fraud: requests of one x-user-id are not kept together",
+        "fraud: no request is checked against the model's signature",
+        "fraud: no gRPC, HTTP alone",
+        "mixed: next is asked for by the name fraud, which it may not know",
+        "mixed: third is given no copies",
+    ):
+        assert sentence in said
+    assert [one for one in said if one.startswith("a request that fails")] == [
+        "a request that fails is not sent to another backend: retries are not in the standard channel"
+        if form == "gateway-api"
+        else "a request that fails is tried again at the same backend, not at another"
+    ]
+    assert not [one for one in lost([PLAIN], form) if "keys" in one or "TLS" in one or one.startswith("fraud: ")]
+
+
+@pytest.mark.parametrize("form", ["gateway-api", "istio"])
+def test_a_region_that_is_out_now_is_not_left_out_for_good(form: str) -> None:
+    one = replace(HOME, weights={"fraud@eu-1": 0, "fraud@us-1": 3, "fraud@aws-use1": 1})
+    if form == "gateway-api":
+        rules = of(gateway_api([one], namespace="ml", gateway="mcml"), "HTTPRoute", "kept")["spec"]["rules"]
+        assert [[ref["weight"] for ref in rule["backendRefs"]] for rule in rules] == [[1], [3, 1], [1]]
+    else:
+        http = of(istio([one], namespace="ml", gateway="mcml"), "VirtualService", "kept")["spec"]["http"]
+        assert [[to["weight"] for to in rule["route"]] for rule in http] == [[100], [75, 25], [100]]
+
+
+def test_istio_is_given_no_rule_without_a_destination() -> None:
+    """Istio refuses one with neither a route nor a direct response (https://istio.io/latest/docs/reference/config/networking/)."""
+    (rule,) = of(istio([replace(PLAIN, backends=())], namespace="ml", gateway="mcml"), "VirtualService", "fraud")["spec"]["http"]
+    assert sorted(rule) == ["directResponse", "match"]
+    assert rule["directResponse"] == {"status": 503}
+
+
 @pytest.mark.parametrize(
     ("host", "here"),
     [(name, True) for name in ("127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST.", "gpu.localhost")]
@@ -147,6 +196,55 @@ def test_names_are_such_that_kubernetes_takes_them(text: str) -> None:
 
 def test_durations() -> None:
     assert [duration(seconds) for seconds in (30.0, 1.5, 0.25, 2)] == ["30s", "1500ms", "250ms", "2s"]
+
+
+def test_a_certificate_comes_as_a_secret_and_lies_where_the_settings_say(tmp_path: Path) -> None:
+    wanted = replace(ROUTER, tls=MUTUAL, certificates="router-tls", profile="a b")
+    pod = _pod(wanted)
+    assert {"name": "certificates", "secret": {"secretName": "router-tls", "defaultMode": 0o440}} in pod["volumes"]
+    (container,) = pod["containers"]
+    assert {"name": "certificates", "mountPath": "/certificates", "readOnly": True} in container["volumeMounts"]
+    setting_up, serves = container["command"][2].split("exec ")
+    assert serves.endswith("--port 8080 --profile 'a b'")
+    for name in ("project", "certificates", "config"):
+        (tmp_path / name).mkdir()
+        setting_up = setting_up.replace(f"/{name}", f"{tmp_path}/{name}")
+    for name in ("router.pem", "router.key", "clients.pem"):
+        (tmp_path / "certificates" / name).write_text(name)
+    subprocess.run(["/bin/sh", "-c", setting_up + "true"], check=True)
+    for path in (MUTUAL.certificate, MUTUAL.key, MUTUAL.client_ca):
+        assert (tmp_path / "project" / path).read_text() == Path(path).name
+    service = next(one for one in manifests(wanted) if one["kind"] == "Service")
+    assert service["spec"]["ports"] == [{"name": "https", "port": 443, "targetPort": "http", "protocol": "TCP"}]
+
+
+@pytest.mark.parametrize(
+    ("tls", "asks"),
+    [
+        (None, {"httpGet": {"path": "/v2/health/ready", "port": "http"}}),
+        (MUTUAL.model_copy(update={"client_ca": ""}), {"httpGet": {"path": "/v2/health/ready", "port": "http", "scheme": "HTTPS"}}),
+        (MUTUAL, {"tcpSocket": {"port": "http"}}),
+    ],
+    ids=["plain", "tls", "mutual"],
+)
+def test_the_kubelet_asks_over_what_the_listener_speaks(tls: Tls | None, asks: dict[str, Any]) -> None:
+    (container,) = _pod(replace(ROUTER, tls=tls, certificates="s" if tls else ""))["containers"]
+    assert {key: value for key, value in container["readinessProbe"].items() if key in ("httpGet", "tcpSocket")} == asks
+
+
+@pytest.mark.parametrize(
+    ("path", "secret", "says"),
+    [
+        ("tls/router.pem", "", "does not find its certificate"),
+        ("/etc/router.pem", "s", "outside of the project"),
+        ("../router.pem", "s", "outside of the project"),
+    ],
+)
+def test_a_certificate_that_the_container_would_not_find_is_refused(path: str, secret: str, says: str) -> None:
+    with pytest.raises(Usage) as refused:
+        manifests(replace(ROUTER, tls=Tls(certificate=path, key="tls/router.key"), certificates=secret))
+    assert says in refused.value.message
+    assert secret or "--from-file=tls/router.pem --from-file=tls/router.key" in refused.value.next_step
 
 
 @pytest.mark.parametrize(("url", "says"), [("", "a store that they share"), ("postgresql://u:secret@db/x", "a password in it")])

@@ -94,13 +94,16 @@ def test_the_headline_of_the_status(running: Running | None, proxy: ProcessRef |
 def test_a_route_without_a_backend_names_the_next_step() -> None:
     empty = told()
     empty["routes"][0]["backends"] = []
-    assert first(views.status(empty, RUNNING, None, NOW), Text).text == "no backend serves fraud; next: mcml deploy model fraud"
+    empty["routes"].append({**empty["routes"][0], "route": "public"})
+    said = [block.text for block in views.status(empty, RUNNING, None, NOW).blocks if isinstance(block, Text)]
+    assert said == ["no backend serves fraud; next: mcml deploy model fraud"]
 
 
 def test_an_explanation_names_every_part_and_what_is_missing() -> None:
     document = views.explain([decision_json(decision())], NOW + timedelta(seconds=90))
     section = document.blocks[0]
-    text, table = section.blocks  # type: ignore[union-attr]
+    text, table, how = section.blocks  # type: ignore[union-attr]
+    assert "square of the score" in how.text  # type: ignore[union-attr]
     assert text.text == "fraud@us-1 is out (90 s ago): fraud@eu-1 50 -> 100, fraud@us-1 50 -> 0"  # type: ignore[union-attr]
     assert [column.title for column in table.columns] == [  # type: ignore[union-attr]
         "Backend",

@@ -14,7 +14,7 @@ METADATA = {"name": "fraud", "versions": ["1"], "inputs": [{"name": "x", "dataty
 class Server(asyncio.Protocol):
     """One connection; the mode is shared by all."""
 
-    mode: dict[str, Any] = {"status": 200, "delay": 0.0, "ready": 200}  # noqa: RUF012 - shared on purpose
+    mode: dict[str, Any] = {"status": 200, "delay": 0.0, "ready": 200, "headers": {}, "cut": False}  # noqa: RUF012 - shared on purpose
     name = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -41,8 +41,14 @@ class Server(asyncio.Protocol):
             head, body = await self.queue.get()
             status, answer = await self.answer(head, body)
             content = json.dumps(answer).encode()
-            said = f"HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
-            self.transport.write(said.encode() + content)  # type: ignore[attr-defined]
+            infer = head.split(" ")[1].endswith("/infer")
+            more = "".join(f"{name}: {value}\r\n" for name, value in self.mode["headers"].items()) if infer else ""
+            said = f"HTTP/1.1 {status} Said\r\n{more}content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+            cut = infer and self.mode["cut"]
+            self.transport.write(said.encode() + (content[:-9] if cut else content))  # type: ignore[attr-defined]
+            if cut:
+                self.transport.close()
+                return
 
     async def answer(self, head: str, body: bytes) -> tuple[int, object]:
         path = head.split(" ")[1]

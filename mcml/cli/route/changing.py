@@ -1,5 +1,6 @@
 """What the verbs share that change a route at run time: which routes and targets there are, and the way into the store and the journal."""
 
+import unicodedata
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 Reason = Annotated[str, typer.Option("--reason", help="Why: shown in status and explain, and kept in the journal.", show_default=False)]
 For = Annotated[str, typer.Option("--for", help="Ends by itself after this span: 30m, 2h.", show_default=False)]
 Force = Annotated[bool, typer.Option("--force", help="Also when it leaves a route without a backend.")]
+
+
+def one_line(reason: str) -> str:
+    """Return a reason that others can read where they look. Raises Usage for line ends and what steers a terminal."""
+    if any(unicodedata.category(each) == "Cc" for each in reason):
+        raise Usage("a reason is one line of text", why="this one has a line end, or steers a terminal", next_step="write it as one line")
+    return reason
 
 
 def known_route(session: Session, name: str) -> "Route":
@@ -44,10 +52,10 @@ def made(
     """Return the override that a command asks for, made by whoever asks."""
     from mcml.core.fact import current_actor
     from mcml.core.override import Override
-    from mcml.core.when import duration
+    from mcml.core.when import later
 
     now = session.clock()
-    return Override(kind, route, target, current_actor(), now, value or {}, reason, now + duration(lasts) if lasts else None)
+    return Override(kind, route, target, current_actor(), now, value or {}, one_line(reason), later(now, lasts) if lasts else None)
 
 
 def in_force(session: Session) -> "list[Override]":
@@ -59,33 +67,30 @@ def in_force(session: Session) -> "list[Override]":
 
 
 def begin(session: Session, override: "Override", *, force: bool = False) -> "Document":
-    """Put an override in force and journal it. Raises Conflict when it leaves a route without a backend, unless `force`."""
+    """Put an override in force and journal it. Raises Conflict when it leaves a route without a backend, unless `force`.
+
+    It replaces the one for the same; a route has one pin, so that of another target ends.
+    """
     from mcml.route import override_views
     from mcml.route.overrides import begun, require_backends
     from mcml.store import overrides as table
 
     now = in_force(session)
-    after = [one for one in now if one.key != override.key] + [override]
+    same = slice(2) if override.kind == "pin" else slice(3)
+    replaced = [one for one in now if one.key[same] == override.key[same]]
+    after = [one for one in now if one not in replaced] + [override]
     if not force:
         require_backends(session.settings.routes, serving(session), now, after, override.at)
-    before = next((one for one in now if one.key == override.key), None)
+    before = next(iter(replaced), None)
     if session.dry_run:
         return override_views.changed(override, before, dry_run=True)
     with session.store.writing() as connection:
+        for one in replaced:
+            table.remove(connection, one)
         table.put(connection, override)
     common.record(session)(begun(override, model_of(session, override.route)))
     note_if_alone(session)
     return override_views.changed(override, before)
-
-
-def begin_pin(session: Session, pin: "Override", before: "Override | None") -> "Document":
-    """Pin a route; a route has one pin, so one to another target ends."""
-    from mcml.store import overrides as table
-
-    if before and before.target != pin.target and not session.dry_run:
-        with session.store.writing() as connection:
-            table.remove(connection, before)
-    return begin(session, pin)
 
 
 def require_fit(route: "Route", value: dict[str, object], verb: str = "set") -> None:
@@ -110,6 +115,7 @@ def end(session: Session, kind: "Kind", route: str, target: str, reason: str) ->
     from mcml.route.overrides import ended
     from mcml.store import overrides as table
 
+    reason = one_line(reason)
     found = next((one for one in in_force(session) if one.key == (kind, route, target)), None)
     if found is None:
         raise none_in_force(session, kind, route, target)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mcml.core.override import Override
     from mcml.core.price import PriceInfo
     from mcml.core.schema_routes import Router, Tls
-    from mcml.cost.prices import PriceBook
+    from mcml.cost.meter.prices import PriceBook
     from mcml.route.front.keys import KeyDesk
     from mcml.route.parts import Setup
     from mcml.route.records import Running
@@ -172,7 +172,7 @@ class Prices:
         return self._book(backend)
 
     def _open(self) -> "PriceBook":
-        from mcml.cost.prices import PriceBook
+        from mcml.cost.meter.prices import PriceBook
         from mcml.store.ledger.book import Ledger
 
         session = self._session

@@ -39,8 +39,11 @@ def explain(
     if route and route not in session.settings.routes:
         raise unknown("route", route, session.settings.routes, next_step="mcml config show")
     until = moment(at, session.clock()) if at else None
-    newest = {decision["route"]: decision for decision in records.read_decisions(common.folder(session), route=route, until=until)}
-    missing = {route} - newest.keys() if route else session.settings.routes.keys() - newest.keys()
+    known = session.settings.routes
+    # one that is in mcml.toml no more was there at another moment, and is not now
+    read = records.read_decisions(common.folder(session), route=route, until=until)
+    newest = {decision["route"]: decision for decision in read if until or decision["route"] in known}
+    missing = {route} - newest.keys() if route else known.keys() - newest.keys()
     newest |= _from_journal(session, set(missing), until)
     return views.explain([newest[name] for name in sorted(newest)], session.clock(), until)
 

@@ -19,6 +19,7 @@ EXAMPLES = (
     "mcml route export --to envoy > envoy.json && envoy -c envoy.json",
     "mcml route export --to kubernetes --image registry.example.com/mcml:1 --secret mcml-router | kubectl apply -f -   # the router itself",
     "kubectl create secret generic router-keys --from-file=.mcml/route/keys.json   # for: --keys-secret router-keys",
+    "kubectl create secret generic router-tls --from-file=tls/router.pem --from-file=tls/router.key   # for: --tls-secret router-tls",
 )
 FORMATS = ("gateway-api", "istio", "envoy", "kubernetes")
 
@@ -41,6 +42,9 @@ def export(
     keys_secret: Annotated[
         str, typer.Option("--keys-secret", help="For kubernetes: Secret that holds .mcml/route/keys.json.", show_default=False)
     ] = "",
+    tls_secret: Annotated[
+        str, typer.Option("--tls-secret", help="For kubernetes: Secret that holds the files of [router.tls].", show_default=False)
+    ] = "",
 ) -> Document:
     """Write the routes for somebody else's gateway, or the router for Kubernetes.
 
@@ -51,7 +55,7 @@ def export(
     if to not in FORMATS:
         raise Usage(f"no format named {to!r}", why=f"formats: {', '.join(FORMATS)}", next_step="mcml route export --help")
     if to == "kubernetes":
-        return _replicas(session, image, replicas, namespace, secret, keys_secret)
+        return _replicas(session, image, replicas, namespace, secret, keys_secret, tls_secret)
     return _routes(session, to, namespace, gateway)
 
 
@@ -62,7 +66,7 @@ def _routes(session: Session, to: str, namespace: str, gateway: str) -> Document
     from mcml.route.export.views import manifests
 
     routes = _exported(session)
-    for sentence in lost(routes, to):
+    for sentence in lost(routes, to, session.settings.router):
         session.note(f"not exported: {sentence}")
     if to == "envoy":
         return _envoy(session, routes)
@@ -81,7 +85,7 @@ def _envoy(session: Session, routes: "list[Exported]") -> Document:
     return configuration(envoy(routes, front, software=metadata.version("mcml"), now=session.clock()))
 
 
-def _replicas(session: Session, image: str, replicas: int, namespace: str, secret: str, keys: str) -> Document:
+def _replicas(session: Session, image: str, replicas: int, namespace: str, secret: str, keys: str, certificates: str) -> Document:
     from mcml.core.paths import CONFIG_NAME
     from mcml.route.export import views
     from mcml.route.export.replicas import Replicas, manifests
@@ -91,7 +95,12 @@ def _replicas(session: Session, image: str, replicas: int, namespace: str, secre
         raise Usage("which image?", why=why, next_step="mcml route export --to kubernetes --image IMAGE")
     text = (session.config.project / CONFIG_NAME).read_text(encoding="utf-8")
     settings = session.settings
-    wanted = Replicas(image, replicas, text, settings.store.url, settings.router.port or 8080, namespace, secret=secret, keys=keys)
+    if settings.router.keys and not keys:
+        session.note("these routers let nobody in: they have no text of a key; next: --keys-secret NAME")
+    wanted = Replicas(
+        image, replicas, text, settings.store.url, settings.router.port or 8080, namespace,
+        secret=secret, keys=keys, profile=session.config.profile, tls=settings.router.tls, certificates=certificates,
+    )
     return views.manifests(manifests(wanted))
 
 

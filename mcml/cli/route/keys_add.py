@@ -38,11 +38,12 @@ def add(
     Its text is written once, to stdout, and is nowhere else to be read but in files of the router that only you can open. A router
     that runs takes it up within a second; it asks for keys when mcml.toml has `keys = true` under [router].
     """
-    from mcml.core.when import duration
+    from mcml.core.when import later
     from mcml.route.front import keys_views
     from mcml.route.front.keys import Wanted, parse_rate
 
-    wanted = Wanted(name, tuple(model or ()), parse_rate(limit) if limit else None, duration(expires) if expires else None)
+    ends = later(session.clock(), expires) if expires else None
+    wanted = Wanted(name, tuple(model or ()), parse_rate(limit) if limit else None, ends)
     desk = common.key_desk(session)
     desk.check(wanted)
     if session.dry_run:

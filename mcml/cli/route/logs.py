@@ -8,7 +8,7 @@ from mcml.cli.completion import complete_key, complete_route
 from mcml.cli.options import command
 from mcml.cli.route import common
 from mcml.cli.session import Session
-from mcml.core.errors import unknown
+from mcml.core.errors import Usage, unknown
 from mcml.core.view import Document
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def logs(
 ) -> Document | None:
     """Show the router's access log.
 
-    One line a request: which key and route, which backend answered after how many attempts, how long it took. With -f a line for each
-    request as it ends (with -o json as JSON), until Ctrl-C or --timeout.
+    One line a request: which key and route, which backend answered after how many attempts, how long it took. With -f the last lines,
+    then one for each request as it ends (with -o json as JSON), until Ctrl-C or --timeout.
     """
     from mcml.core.when import moment
     from mcml.route.access_log import ACCESS_LOG, Wanted, newest
@@ -57,21 +57,24 @@ def logs(
     if not follow:
         found = newest(log, wanted, lines)
         return evidence_views.evidence(found) if evidence else log_views.requests(found)
-    _follow(session, wanted, log)
+    _follow(session, wanted, log, lines)
     return None
 
 
-def _follow(session: Session, wanted: "Wanted", log: "Path") -> None:
+def _follow(session: Session, wanted: "Wanted", log: "Path", lines: int) -> None:
     """Write a line for each request, until --timeout is over; Ctrl-C ends it, too, and is no failure."""
     import json
 
     from mcml.route.access_log import ACCESS_LOG, follow
     from mcml.route.show import log_views
 
+    if session.common.output not in ("table", "json"):
+        why = f"as {session.common.output} it is whole only at its end"
+        raise Usage("what is followed has no end", why=why, next_step="mcml route logs -f -o json")
     as_json = session.common.output == "json" or log.name != ACCESS_LOG
     common.running(session)
     try:
-        for entry in follow(log, wanted, lambda: session.timeout == 0):
+        for entry in follow(log, wanted, lines, lambda: session.timeout == 0):
             session.stdout_write((json.dumps(entry) if as_json else log_views.line(entry)) + "\n")
     except KeyboardInterrupt:
         return

@@ -37,5 +37,4 @@ def pin(
     if drained:
         name = f"{drained[0].route}@{target}" if drained[0].route else target
         raise Conflict(f"{target} is drained", why=f"by {drained[0].actor}", next_step=f"mcml route undrain {name}")
-    found = next((one for one in changing.in_force(session) if one.kind == "pin" and one.route == route), None)
-    return changing.begin_pin(session, changing.made(session, "pin", route, target, reason=reason, lasts=lasts), found)
+    return changing.begin(session, changing.made(session, "pin", route, target, reason=reason, lasts=lasts))

@@ -6,7 +6,7 @@ import typer
 
 from mcml.cli.completion import complete_model, complete_route
 from mcml.cli.options import command
-from mcml.cli.route import common
+from mcml.cli.route import changing, common
 from mcml.cli.session import Session
 from mcml.core.errors import Usage, unknown
 from mcml.core.view import Document
@@ -66,7 +66,7 @@ def _switch(session: Session, route: str, value: dict[str, object] | None, durin
     from mcml.core.clock import rfc3339
     from mcml.core.fact import current_actor
     from mcml.core.override import Override
-    from mcml.core.when import duration
+    from mcml.core.when import later
     from mcml.route.aside.shadow_views import switched
     from mcml.route.records import read_running
 
@@ -74,8 +74,8 @@ def _switch(session: Session, route: str, value: dict[str, object] | None, durin
     if value is None and during:
         raise Usage("--off ends it at once", why="--for is for a shadow that begins", next_step=f"mcml route shadow {route} --off")
     now = session.clock()
-    until = now + duration(during) if during else None
-    wanted = Override("shadow", route, "", current_actor(), now, {"shadow": value}, reason, until)
+    until = later(now, during) if during else None
+    wanted = Override("shadow", route, "", current_actor(), now, {"shadow": value}, changing.one_line(reason), until)
     if not session.dry_run:
         _store(session, wanted)
     running = read_running(common.folder(session)) is not None

@@ -54,6 +54,10 @@ def _cluster(name: str, members: Sequence[Backend], upstream: Upstream) -> Json:
         },
         **({"health_checks": [_health_check(first)]} if probed(first) else {}),
         "outlier_detection": _outlier_detection(),
+        # by default one address that is well gets no more than its share once most of the others are out; with none well, all are tried
+        "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
+        # a firewall that forgets a quiet connection says nothing: the next request on it would hang
+        "upstream_connection_options": {"tcp_keepalive": {"keepalive_time": 30, "keepalive_interval": 10, "keepalive_probes": 3}},
     }
 
 

@@ -33,8 +33,8 @@ NAME_FIELDS = {"ModelInfer": "model_name", "ModelReady": "name", "ModelMetadata"
 READABLE = "16 MiB"
 """Envoy reads a whole message to find a field in it, and keeps this much of an HTTP/2 stream."""
 
-RETRY_ON = ",cancelled,unavailable,internal"
-"""Added to what an attempt over HTTP is repeated for: the statuses that stand for 503 and 500, and that of a server which ends."""
+RETRY_ON = ",cancelled,unavailable,internal,resource-exhausted"
+"""Added to what an attempt over HTTP is repeated for: the statuses that stand for 503, 500 and 429, and that of a server which ends."""
 
 STATUSES = {400: 3, 401: 16, 403: 7, 404: 5, 408: 4, 413: 8, 429: 8, 431: 8, 503: 14, 504: 4, 507: 14}
 """gRPC's status for what Envoy itself answers; its own table makes 404 'unimplemented' and 413 'unknown'."""

@@ -8,16 +8,28 @@ from mcml.route.config.grpc import grpc_filters
 from mcml.route.config.replies import local_replies
 from mcml.route.config.table import overflow_filter
 from mcml.route.config.upstream import ORIGINAL_PATH
-from mcml.route.config.values import HTTP, ROUTES_NAME, TYPE, Front, Identity, Json, Spans, address, named, watched
+from mcml.route.config.values import (
+    BACKEND_STATS,
+    BROKEN_OFF,
+    HTTP,
+    IDLE_SECONDS,
+    ROUTES_NAME,
+    TYPE,
+    Front,
+    Identity,
+    Json,
+    Spans,
+    address,
+    named,
+    seconds,
+    watched,
+)
 
 HEADERS_SECONDS = 10
 """How long a client may take to send the headers of a request, and its part of a TLS handshake."""
 
 REQUEST_SECONDS = 120
 """How long it may take to send the whole request; over once an answer has begun, so a stream may go on."""
-
-IDLE_SECONDS = 300
-"""How long a connection without a request is kept, and a request on which nothing moves."""
 
 ACCEPTED_AT_ONCE = 16
 """New connections that a worker takes before it looks after those that it has; the others wait in the kernel's queue."""
@@ -89,9 +101,9 @@ def _connection_manager(front: Front, folder: str) -> Json:
         "max_request_headers_kb": 60,
         "request_headers_timeout": f"{HEADERS_SECONDS}s",
         "request_timeout": f"{REQUEST_SECONDS}s",
-        "stream_idle_timeout": f"{IDLE_SECONDS}s",
+        "stream_idle_timeout": seconds(IDLE_SECONDS),
         "common_http_protocol_options": {
-            "idle_timeout": f"{IDLE_SECONDS}s",
+            "idle_timeout": seconds(IDLE_SECONDS),
             "max_headers_count": 100,
             "headers_with_underscores_action": "REJECT_REQUEST",
         },
@@ -101,6 +113,7 @@ def _connection_manager(front: Front, folder: str) -> Json:
         "local_reply_config": local_replies(front),
         "access_log": [
             _access_log(front.access_log),
+            _broken_off(),
             *([evidence_log(front.evidence)] if front.evidence else []),
             *([_key_counts()] if front.clients is not None else []),
         ],
@@ -161,6 +174,26 @@ def _key_counts() -> Json:
         "counters": [{"stat": {"name": "requests", "tags": tags}, "value_fixed": 1}],
     }
     return named("envoy.access_loggers.stats", typed)
+
+
+def _broken_off() -> Json:
+    """Count answers that a backend began and did not end: to Envoy's own counters they are a success from their first byte on.
+
+    Nobody can make them good, but their backend must not keep its weight. The flags are looked at first, for they cost nothing.
+    """
+    after = {"@type": TYPE + "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"}
+    after["expression"] = "response.code >= 200 && response.code_details.startsWith('upstream_reset_after_response_started')"
+    filters = [
+        {"response_flag_filter": {"flags": ["UC", "UR", "UPE"]}},
+        {"extension_filter": named("envoy.access_loggers.extension_filters.cel", after)},
+    ]
+    counter = {"name": BROKEN_OFF, "tags": [{"name": "backend", "value_format": "%UPSTREAM_CLUSTER%"}]}
+    typed = {
+        "@type": TYPE + "envoy.extensions.access_loggers.stats.v3.Config",
+        "stat_prefix": BACKEND_STATS,
+        "counters": [{"stat": counter, "value_fixed": 1}],
+    }
+    return {**named("envoy.access_loggers.stats", typed), "filter": {"and_filter": {"filters": filters}}}
 
 
 def _access_log(path: str) -> Json:

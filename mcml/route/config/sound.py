@@ -23,7 +23,8 @@ OWN_ANSWER = 4096
 _DURATION = re.compile(r"\d{1,9}(\.\d{1,9})?s")
 _HEADER = re.compile(r":?[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _DURATIONS = (
-    "timeout", "per_try_timeout", "connect_timeout", "interval", "base_interval", "max_interval", "base_ejection_time", "max_ejection_time",
+    "timeout", "idle_timeout", "per_try_timeout", "connect_timeout", "interval", "base_interval", "max_interval", "base_ejection_time",
+    "max_ejection_time",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from mcml.route.config.upstream import ORIGINAL_PATH
 from mcml.route.config.values import (
     BUFFER_LIMIT,
     HTTP,
+    IDLE_SECONDS,
     ROUTES_NAME,
     TYPE,
     Attempt,
@@ -45,6 +46,10 @@ OVERFLOW = "mcml.overflow"
 
 _FILTER_STATE = TYPE + f"{HTTP}.set_filter_state.v3.Config"
 _SPECIFIERS = "envoy.router.cluster_specifier_plugin"
+_NEW_HOST = named(
+    "envoy.retry_host_predicates.previous_hosts",
+    {"@type": TYPE + "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
+)
 
 
 def routes(
@@ -219,6 +224,8 @@ def _entry(plan: RoutePlan, match: Json, choice: Choice) -> Json:
     if not choice.weights:
         return _refused(plan, match, 503, choice.empty or f"no backend serves the model {plan.model}")
     action: Json = {**_destination(choice, plan.sticky), "timeout": seconds(plan.timeout), "retry_policy": _retries(plan, choice)}
+    if plan.timeout > IDLE_SECONDS:
+        action["idle_timeout"] = seconds(plan.timeout)  # a model may think for so long without a word
     if plan.sticky:
         action["hash_policy"] = [{"header": {"header_name": plan.sticky}}]
     if plan.name != plan.model:
@@ -246,13 +253,17 @@ def _in_order(attempts: Sequence[Attempt], hashed: Json) -> Json:
 def _retries(plan: RoutePlan, choice: Choice) -> Json:
     able = len(choice.attempts) if choice.attempts else len(choice.weights)
     policy: Json = {
-        "retry_on": "reset,connect-failure,refused-stream,gateway-error,retriable-status-codes",
+        # without the last, a 429 that a backend's own Envoy says (`x-envoy-ratelimited`) would never be tried elsewhere
+        "retry_on": "reset,connect-failure,refused-stream,gateway-error,retriable-status-codes,envoy-ratelimited",
         "retriable_status_codes": [429, 500],
         "num_retries": min(MAX_ATTEMPTS, max(2, able)) - 1,
-        "per_try_timeout": seconds(min(plan.per_try_timeout, 0.5) if choice.hurried else plan.per_try_timeout),
+        "per_try_timeout": seconds(min(plan.per_try_timeout, plan.hurry) if choice.hurried else plan.per_try_timeout),
         "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},
         # each attempt goes to a backend that this request has not tried yet
         "refresh_cluster_on_retry": True,
+        # and where there is only one, to another address of it
+        "retry_host_predicate": [_NEW_HOST],
+        "host_selection_retry_max_attempts": 5,
     }
     if not plan.idempotent:
         # once a backend has any of it, it may have acted on it: then a second attempt would act twice

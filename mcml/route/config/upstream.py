@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mcml.core.backend import Backend
-from mcml.route.config.values import CLUSTER_HEADER, HTTP, TYPE, Json, header, named, watched
+from mcml.route.config.values import CLUSTER_HEADER, HTTP, TYPE, Json, header, named, seconds, watched
 
 ORIGINAL_PATH = "x-mcml-path"
 """The request header that holds the path which the client asked for."""
@@ -32,6 +32,10 @@ SIGNED = ("host", "content-type")
 
 BEARER_FILE = "bearer.json"
 KEYS_FILE = "keys"
+
+POOLED_SECONDS = 50.0
+"""How long a connection to a backend is kept for the next request: less than the 60 s after which load balancers close a quiet one, for a
+request that meets that moment is lost where it may not be sent again."""
 
 _PLAIN = """\
   local asked = headers:get("{original}") or headers:get(":path")
@@ -90,7 +94,8 @@ def protocol(members: Sequence[Backend], own_headers: Iterable[str], upstream: U
     http1: Json = {"http_protocol_options": {}}
     # over TLS the backend itself says whether it speaks HTTP/2
     speaks: Json = {"auto_config": {**http1, "http2_protocol_options": {}}} if one.tls else {"explicit_http_config": http1}
-    options = {"@type": TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions", **speaks}
+    kept = {"common_http_protocol_options": {"idle_timeout": seconds(POOLED_SECONDS)}}
+    options = {"@type": TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions", **kept, **speaks}
     filters = [_headers(members, own_headers)]
     if rewriting:
         filters.append(_script(one))

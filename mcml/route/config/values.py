@@ -11,7 +11,13 @@ Json = dict[str, Any]
 BUFFER_LIMIT = 8 * 1024 * 1024
 """Bytes of a request body that are kept for a retry unless mcml.toml says otherwise; Envoy's own default keeps 1 MiB."""
 
+IDLE_SECONDS = 300.0
+"""How long a connection without a request is kept, and a request on which nothing moves, unless its route gives it longer."""
+
 ROUTES_NAME = "mcml"
+BACKEND_STATS, BROKEN_OFF = "mcml_backend", "broken_off"
+"""Our own counter of answers that a backend began and did not end: its prefix and name; its tag `backend` is the cluster."""
+
 CLUSTER_HEADER = "x-mcml-cluster"
 """The request header of a copy for a shadow that names the backend where the request itself went first; no backend ever sees it."""
 
@@ -98,7 +104,8 @@ class RoutePlan:
 
     `targets`: where a request goes that names a target. `regions`: for residency, what each region has, of the whole route and by target;
     a request that names no region is of the region `home` (empty: it is refused). `sticky` is the header whose value decides where a
-    request goes. `idempotent`: a request may be sent again after its backend had it.
+    request goes. `idempotent`: a request may be sent again after its backend had it. `hurry`: seconds
+    of an attempt where all backends are out.
     """
 
     name: str
@@ -119,6 +126,7 @@ class RoutePlan:
     bursts: bool = False
     split: bool = False
     hurried: bool = False
+    hurry: float = 0.5
 
     @property
     def choice(self) -> Choice:

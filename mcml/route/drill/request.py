@@ -45,7 +45,10 @@ def _http_request(drill: Drill, running: Running) -> Request:
         answer = connection.getresponse()
         body = answer.read()
     except (OSError, http.client.HTTPException) as failed:
-        raise Unavailable(f"the router at {running.url} does not answer", why=str(failed), next_step="mcml route status") from failed
+        message = f"the router at {running.url} does not answer"
+        asks = "CERTIFICATE_REQUIRED" in str(failed)
+        step = f"mcml route drill {drill.route} --cert FILE --key FILE" if asks else "mcml route status"
+        raise Unavailable(message, why=str(failed), next_step=step) from failed
     finally:
         connection.close()
     sent = _body(drill.route, answer.status, body)

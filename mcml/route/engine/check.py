@@ -38,11 +38,12 @@ class Check:
         self._said.seek(0)
         words = self._said.read().decode(errors="replace").strip().splitlines()
         self.close()
-        if code != 0:
-            raise McmlError(
-                "Envoy refuses the configuration", why=words[-1].split("] ")[-1] if words else "", next_step=f"see {self._path}"
-            )
-        return True
+        if code == 0:
+            return True
+        if code is None or code < 0:
+            how = f"took more than {SECONDS:g} s" if code is None else f"was ended by signal {-code}"
+            raise McmlError("Envoy could not check the configuration", why=f"its check {how}", next_step="mcml route serve")
+        raise McmlError("Envoy refuses the configuration", why=words[-1].split("] ")[-1] if words else "", next_step=f"see {self._path}")
 
     def wait(self) -> None:
         """Wait for the end. Raises as `look` does."""

@@ -70,7 +70,10 @@ def _rule(one: Exported, backends: Sequence[Backend], region: str = "") -> Json:
     rule: Json = {
         "matches": [match],
         "timeouts": {"request": duration(one.route.timeout)},
-        "backendRefs": [{"name": object_name(b.name), "port": b.port, "weight": one.weight(b)} for b in backends],
+        "backendRefs": [
+            {"name": object_name(backend.name), "port": backend.port, "weight": weight}
+            for backend, weight in zip(backends, one.shares(backends), strict=True)
+        ],
     }
     if one.name != one.model:
         path = {"type": "ReplacePrefixMatch", "replacePrefixMatch": f"/v2/models/{one.model}"}

@@ -64,7 +64,9 @@ def _http(one: Exported, backends: Sequence[Backend], region: str = "") -> Json:
     matches: list[Json] = [{"uri": {"exact": f"/v2/models/{one.name}"}}, {"uri": {"prefix": f"/v2/models/{one.name}/"}}]
     if region:
         matches = [{**match, "headers": {REGION_HEADER: {"exact": region}}} for match in matches]
-    share = shares({backend.name: one.weight(backend) for backend in backends})
+    if not backends:
+        return {"match": matches, "directResponse": {"status": 503}}  # a rule without a destination is refused, with all others
+    share = shares(dict(zip([backend.name for backend in backends], one.shares(backends), strict=True)))
     http: Json = {
         "match": matches,
         "route": [

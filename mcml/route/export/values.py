@@ -2,18 +2,20 @@
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mcml.core.backend import Backend
-from mcml.core.schema_routes import Route
+from mcml.core.schema_routes import Route, Router
 
 Json = dict[str, Any]
 
 GATEWAY = "gateway-api"
 LABELS = {"app.kubernetes.io/managed-by": "mcml"}
 REGION_HEADER = "x-data-region"
+FIXED = {"burst": "", "cost-tiers": "", "active-passive": ": when the tier that serves now fails, nothing goes to the next"}
+"""The patterns that need somebody who watches, and what is to be said of them besides."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,15 @@ class Exported:
     backends: tuple[Backend, ...]
     weights: Mapping[str, int]
 
-    def weight(self, backend: Backend) -> int:
-        """What a backend gets of the route's traffic."""
-        return self.weights.get(backend.name, 0) if any(self.weights.values()) else 1
+    def shares(self, backends: Sequence[Backend]) -> list[int]:
+        """What each of a group of backends gets of its traffic: of a region, too, that was out while this was asked."""
+        found = [self.weights.get(backend.name, 0) for backend in backends]
+        return found if any(found) else [1] * len(found)
+
+    @property
+    def others(self) -> list[str]:
+        """The models that answer it besides the one whose name the backends are asked for."""
+        return sorted({backend.model for backend in self.backends} - {self.model})
 
 
 def object_name(text: str) -> str:
@@ -36,8 +44,9 @@ def object_name(text: str) -> str:
     return re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")[:63].rstrip("-")
 
 
-def lost(routes: Sequence[Exported], form: str) -> list[str]:
-    """Return what a format cannot say, in sentences: what the routes no longer do there."""
+def lost(routes: Sequence[Exported], form: str, router: Router | None = None) -> list[str]:
+    """Return what a format cannot say, in sentences: what the routes, and the router in front of them, no longer do there."""
+    router = router or Router()
     said = ["weights stay as they are now: nobody scores latency, cost and reliability"]
     managed = sorted({backend.name for one in routes for backend in one.backends if backend.auth != "none"})
     if managed:
@@ -48,12 +57,32 @@ def lost(routes: Sequence[Exported], form: str) -> list[str]:
         return [*said, "nobody asks for API keys, and the listener speaks no TLS: put your own there"]
     here = [backend.name for backend in distinct(routes) if _is_loopback(backend.host)]
     said += [f"nobody but this machine reaches {', '.join(here)}: deploy to a target that the gateway reaches"] if here else []
+    said += ["nobody asks for API keys: whoever reaches the gateway reaches the models"] if router.keys else []
+    said += [f"the listener is the gateway's: its TLS{', client certificates' * bool(router.tls.client_ca)} too"] if router.tls else []
     if form == GATEWAY:
         said.append("a request that fails is not sent to another backend: retries are not in the standard channel")
-        said += [f"{one.name}: requests of one {one.route.sticky} are not kept together" for one in routes if one.route.sticky]
-    said += [f"{one.name}: {one.route.pattern} becomes fixed weights" for one in routes if one.route.pattern in ("burst", "cost-tiers")]
-    said += [f"{one.name}: clients have no limit" for one in routes if one.route.limit]
-    return said
+    else:
+        # one of the weighted destinations is chosen before the first attempt: istio/istio#24512, envoyproxy/envoy#5891
+        said.append("a request that fails is tried again at the same backend, not at another")
+    return said + [f"{one.name}: {sentence}" for one in routes for sentence in _lost_of(one)]
+
+
+def _lost_of(one: Exported) -> Iterator[str]:
+    route = one.route
+    if route.sticky:
+        yield f"requests of one {route.sticky} are not kept together"
+    if route.pattern in FIXED:
+        yield f"{route.pattern} becomes fixed weights{FIXED[route.pattern]}"
+    if one.others:
+        yield f"{', '.join(one.others)} is asked for by the name {one.model}, which it may not know"
+    if route.limit:
+        yield "clients have no limit"
+    if route.shadow:
+        yield f"{route.shadow.model} is given no copies"
+    if route.validate_requests:
+        yield "no request is checked against the model's signature"
+    if route.protocol != "http":
+        yield "no gRPC, HTTP alone"
 
 
 def distinct(routes: Iterable[Exported]) -> list[Backend]:

@@ -36,12 +36,12 @@ _RATE = re.compile(r"([1-9][0-9]{0,8})/([0-9.]*[a-z]+)")
 
 @dataclass(frozen=True)
 class Wanted:
-    """A key that somebody asks for: `lasts` is how long it holds (None: until it is revoked)."""
+    """A key that somebody asks for: `expires` is when it ends (None: when it is revoked)."""
 
     name: str
     routes: tuple[str, ...] = ()
     rate: Rate | None = None
-    lasts: timedelta | None = None
+    expires: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -112,13 +112,16 @@ class KeyDesk:
 
     def check(self, wanted: Wanted) -> None:
         """Refuse what cannot be made. Raises Usage for the name, NotFound for a route, Conflict for a name in use."""
+        self._check(wanted, self.every())
+
+    def _check(self, wanted: Wanted, keys: Sequence[RouteKey]) -> None:
         if not re.fullmatch(NAME_PATTERN, wanted.name):
             why = "a name has small letters, digits and -"
             raise Usage(f"{wanted.name!r} is no name of a key", why=why, next_step="mcml route keys add web-shop")
         for route in wanted.routes:
             if route not in self._routes:
                 raise unknown("route", route, self._routes, next_step="mcml config show")
-        if self._valid(wanted.name):
+        if self._held(wanted.name, keys):
             raise Conflict(
                 f"there is a key named {wanted.name}",
                 next_step=f"mcml route keys rotate {wanted.name}, or: mcml route keys revoke {wanted.name}",
@@ -126,20 +129,19 @@ class KeyDesk:
 
     def add(self, wanted: Wanted) -> Made:
         """Make a key. Raises what `check` raises."""
-        self.check(wanted)
-        expires = self._now + wanted.lasts if wanted.lasts else None
         rate = (wanted.rate.requests, wanted.rate.per) if wanted.rate else None
-        like = RouteKey(wanted.name, "", "", self._now, self._actor, tuple(sorted(set(wanted.routes))), rate, expires)
+        like = RouteKey(wanted.name, "", "", self._now, self._actor, tuple(sorted(set(wanted.routes))), rate, wanted.expires)
         with self._changing() as (connection, texts):
+            self._check(wanted, route_keys.every(connection))
             return self._make(connection, texts, like, "route.key_added")
 
     def rotate(self, name: str, overlap: timedelta = OVERLAP) -> Made:
         """Make a second key of a name; the first holds for `overlap` more. Raises NotFound when the name has none."""
-        old = self.require(name)
-        lasted = old[-1].expires_at - old[-1].made_at if old[-1].expires_at else None
-        like = replace(old[-1], made_at=self._now, made_by=self._actor, expires_at=self._now + lasted if lasted else None, id=0)
         until = self._now + overlap
         with self._changing() as (connection, texts):
+            old = self._require(name, route_keys.every(connection))
+            lasted = old[-1].expires_at - old[-1].made_at if old[-1].expires_at else None
+            like = replace(old[-1], made_at=self._now, made_by=self._actor, expires_at=self._now + lasted if lasted else None, id=0)
             for key in old:
                 if key.expires_at is None or key.expires_at > until:
                     route_keys.expire(connection, key, until)
@@ -147,8 +149,8 @@ class KeyDesk:
 
     def revoke(self, name: str) -> list[RouteKey]:
         """Take back all keys of a name, and return them. Raises NotFound when it has none."""
-        old = self.require(name)
         with self._changing() as (connection, texts):
+            old = self._require(name, route_keys.every(connection))
             for key in old:
                 route_keys.revoke(connection, key, self._now, self._actor)
                 texts.pop(key.digest, None)
@@ -180,17 +182,23 @@ class KeyDesk:
 
     def require(self, name: str) -> list[RouteKey]:
         """Return the keys of a name that hold. Raises NotFound when it has none."""
-        old = self._valid(name)
+        return self._require(name, self.every())
+
+    def _require(self, name: str, keys: Sequence[RouteKey]) -> list[RouteKey]:
+        old = self._held(name, keys)
         if not old:
-            raise unknown("key", name, {key.name for key in self.every() if key.holds(self._now)}, next_step="mcml route keys list")
+            raise unknown("key", name, {key.name for key in keys if key.holds(self._now)}, next_step="mcml route keys list")
         return old
 
-    def _valid(self, name: str) -> list[RouteKey]:
-        return [key for key in self.every() if key.name == name and key.holds(self._now)]
+    def _held(self, name: str, keys: Sequence[RouteKey]) -> list[RouteKey]:
+        return [key for key in keys if key.name == name and key.holds(self._now)]
 
     @contextmanager
     def _changing(self) -> Iterator[tuple[Writing, dict[str, Secret]]]:
-        """The row becomes valid when its clear text is in the file already: a commit comes last."""
+        """Only one at a time changes keys, so what it reads in here is what there is: of two at once, the second sees the first's.
+
+        The row becomes valid when its clear text is in the file already: a commit comes last.
+        """
         with self._store.writing() as connection, self._file.changing() as texts:
             for key in route_keys.every(connection):
                 if not key.holds(self._now):

@@ -18,7 +18,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 """Upper bounds in seconds. Envoy times in whole milliseconds: an attempt below 1 ms counts as 0."""
 
 FRONT_FILTER = (
-    r"^(vhost\.[^.]+\.route\.[^.]+\.upstream_rq_([1-5]xx|retry|time)|http\.route\.(downstream_rq_active|downstream_cx_active"
+    r"^(vhost\.[^.]+\.route\.[^.]+\.upstream_rq_([1-5]xx|retry|time)|http\.route\.(downstream_rq_(active|[1-5]xx)|downstream_cx_active"
     r"|ext_authz\.(ok|denied|error|failure_mode_allowed))|mcml_key\..*)$"
 )
 """The statistics that are read when somebody asks for /metrics, besides those that the control loop reads anyway."""
@@ -36,7 +36,10 @@ class Metric:
 
 _BACKEND = ("backend", "model", "target")
 METRICS = (
-    Metric("mcml_route_requests_total", "counter", ("route", "code"), "Requests by what the client was answered: 2xx, 3xx, 4xx, 5xx."),
+    Metric("mcml_route_requests_total", "counter", ("route", "code"), "Requests that were for a backend, by what the "
+           "client was answered: 2xx, 3xx, 4xx, 5xx."),
+    Metric("mcml_route_answers_total", "counter", ("code",), "All answers to clients, of all routes, also those that the router "
+           "gave itself: no key, over a limit, too large, no such route."),
     Metric("mcml_route_retries_total", "counter", ("route",), "Attempts that followed a failed one within the same request."),
     Metric("mcml_route_request_duration_seconds", "histogram", ("route",), "From the request's arrival to the whole answer, all attempts."),
     Metric("mcml_route_requests_active", "gauge", (), "Requests under way, of all routes."),
@@ -115,6 +118,7 @@ def _samples(snapshot: Snapshot) -> Iterator[Sample]:
 
 _ROUTE_STAT = re.compile(r"vhost\.[^.]+\.route\.([^.]+)\.upstream_rq_([1-5]xx|retry)")
 _KEY_STAT = re.compile(r"mcml_key\.requests\.key\.(.+)\.route\.([^.]+)\.code\.([1-5])\d\d")
+_ANSWERS = re.compile(r"http\.route\.downstream_rq_([1-5]xx)")
 _CHECKS = {"ok": "ok", "denied": "denied", "error": "error"}
 
 
@@ -128,6 +132,8 @@ def _front(values: Mapping[str, Any]) -> Iterator[Sample]:
         elif found := _KEY_STAT.fullmatch(name):
             key, route, kind = found.groups()
             by_key[key, route, f"{kind}xx"] += value
+        elif found := _ANSWERS.fullmatch(name):
+            yield "mcml_route_answers_total", found.groups(), value
     for labels, requests in by_key.items():
         yield "mcml_route_key_requests_total", labels, requests
     for stat, metric in (("rq", "mcml_route_requests_active"), ("cx", "mcml_route_connections_active")):

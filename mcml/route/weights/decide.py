@@ -16,7 +16,7 @@ from mcml.route.overrides import Rules, difference, rules, to_json
 from mcml.route.weights.health import Health, step
 from mcml.route.weights.measure import Counters, Recent, Window
 from mcml.route.weights.observe import Observation, Seen
-from mcml.route.weights.patience import Limit, patience
+from mcml.route.weights.patience import HURRIED, Counted, Limit, patience
 from mcml.route.weights.patterns import Place, Ranking, plan, rank, spent_on
 from mcml.route.weights.score import Inputs, Part, Scored, worth_changing
 from mcml.route.weights.spend import Spend, ceiling_reached
@@ -143,15 +143,15 @@ def _patience(
     groups: Mapping[str, Sequence[Backend]],
     tracked: Mapping[str, Tracked],
 ) -> dict[str, Limit]:
-    """Return how long an attempt of each route may take: what its backends that are up have needed."""
-    counted: dict[str, list[Counters]] = {}
+    """Return how long an attempt of each route may take. What backends that are not up took is no measure."""
+    counted: dict[str, dict[str, Counted]] = {}
     for key, members in groups.items():
-        if tracked[key].health.place == "up":
-            counted.setdefault(members[0].model, []).append(tracked[key].window.span[1])
+        one = tracked[key]
+        window = one.window.span[1] if one.health.place == "up" else Counters()
+        counted.setdefault(members[0].model, {})[key] = Counted(window, one.totals)
     windows = {
-        name: [one for model in models_of(name, route) for one in counted.get(model, ())]
+        name: {key: one for model in models_of(name, route) for key, one in counted.get(model, {}).items()}
         for name, route in routes.items()
-        if route.per_try_timeout is None
     }
     return {name: patience(before.patience.get(name), now, routes[name].timeout, found) for name, found in windows.items()}
 
@@ -296,6 +296,7 @@ def _plan(name: str, state: State, places: Mapping[str, Place], observation: Obs
     known = decision.weights if observation is None else observation.backends
     weighed = decision.weights
     mine = {backend: place for backend, place in places.items() if backend in weighed}
+    away = any(one.place != "up" for one in decision.backends)
     return plan(
         name,
         route,
@@ -304,6 +305,7 @@ def _plan(name: str, state: State, places: Mapping[str, Place], observation: Obs
         known,
         per_try_timeout=route.per_try_timeout or state.patience[name].seconds,
         no_burst=bool(decision.ceiling),
+        hurry=state.patience[name].hurried if away else HURRIED,
     )
 
 

@@ -2,6 +2,7 @@
 
     joining --first good reading--> up <--proved itself-- trial <--Envoy takes it back-- out
     joining or up --Envoy takes it out--> out          trial --out again--> out (the same outage goes on)
+    up or trial --its answers break off--> out         (Envoy sees a good answer from its first byte on)
 
 A backend proves itself on the smallest share of traffic: by `TRIAL_SECONDS` without a failed attempt when its health check had failed
 too; by `TRIAL_SUCCESSES` attempts, or a long quiet time, when only its answers were bad (its health check says nothing about those).
@@ -17,13 +18,20 @@ TRIAL_SECONDS = 2.0
 TRIAL_SUCCESSES = 3
 TRIAL_QUIET_SECONDS = 15.0
 
+BROKEN = 3
+"""Answers that broke off, with none that was whole between them, after which a backend is out: clients lose each of them."""
+
+BROKEN_SECONDS, MOST_BROKEN_SECONDS = 5.0, 60.0
+"""How long it is out then; twice as long each time that it breaks off again on trial."""
+
 
 @dataclass(frozen=True)
 class Health:
     """A backend's place and how it came there; times are monotonic seconds.
 
     `out_since` and `reason` are of the outage that is going on; `check_failed`: its health check failed in it; `proved`: attempts that
-    succeeded since it came back.
+    succeeded since it came back; `broken`: answers that broke off in a row; `until`: it is not tried again before, having been out for
+    `pause` seconds.
     """
 
     place: Place = "joining"
@@ -32,6 +40,9 @@ class Health:
     reason: str = ""
     check_failed: bool = False
     proved: int = 0
+    broken: int = 0
+    until: float = 0.0
+    pause: float = 0.0
 
 
 def step(health: Health, seen: Seen, added: Counters, now: float) -> Health:
@@ -40,11 +51,24 @@ def step(health: Health, seen: Seen, added: Counters, now: float) -> Health:
         return health
     if seen.out:
         return _out(health, seen, added, now)
-    if health.place in ("joining", "up"):
-        return health if health.place == "up" else Health("up", now)
+    if health.place == "joining":
+        return Health("up", now)
     if health.place == "out":
-        return replace(health, place="trial", since=now, proved=0)
+        return health if now < health.until else replace(health, place="trial", since=now, proved=0)
+    broken = 0 if added.succeeded > 0 else health.broken + added.broken
+    if broken >= (BROKEN if health.place == "up" else 1):
+        return _broken_off(health, broken, now)
+    if health.place == "up":
+        return health if broken == health.broken else replace(health, broken=broken)
     return _trial(health, added, now)
+
+
+def _broken_off(health: Health, broken: int, now: float) -> Health:
+    pause = min(2 * health.pause, MOST_BROKEN_SECONDS) or BROKEN_SECONDS
+    if health.place == "trial":
+        return replace(health, place="out", since=now, until=now + pause, pause=pause)
+    reason = f"its answers break off ({broken} in a row)"
+    return Health("out", now, out_since=now, reason=reason, until=now + pause, pause=pause)
 
 
 def _out(health: Health, seen: Seen, added: Counters, now: float) -> Health:

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field, replace
 HALF_LIFE = 10.0
 """Seconds after which an attempt counts half."""
 
+REMEMBERED, SLOW_HALF_LIFE = 100.0, 120.0
+"""So many latencies are remembered longer, with this half-life in seconds: the mean of ten is noise, and weights would follow it."""
+
 ERRORS_PRIOR = 20.0
 """Successful attempts assumed before the first one is seen: one failure among few requests is not a failing backend."""
 
-FORGOTTEN = 1e-100
+FORGOTTEN, LATENCY_FORGOTTEN = 1e-100, 1e-7
 """A count that has become this small, in about an hour, is no longer known."""
 
 FORGIVEN = 0.2
@@ -26,7 +29,10 @@ Histogram = Mapping[float, tuple[float, int]]
 
 @dataclass(frozen=True)
 class Counters:
-    """Totals since Envoy knows the backend: attempts, those that failed (also where a retry hid it), by cause, and latencies."""
+    """Totals since Envoy knows the backend: attempts, those that failed (also where a retry hid it), by cause, and latencies.
+
+    `broken` are failures that no retry could hide: the answer had begun when it broke off.
+    """
 
     attempts: int = 0
     succeeded: int = 0
@@ -34,6 +40,7 @@ class Counters:
     refused: int = 0
     timed_out: int = 0
     latencies: Histogram = field(default_factory=dict)
+    broken: int = 0
 
     def plus(self, other: "Counters") -> "Counters":
         """Return both together."""
@@ -47,11 +54,15 @@ class Counters:
             self.refused + other.refused,
             self.timed_out + other.timed_out,
             latencies,
+            self.broken + other.broken,
         )
 
     def since(self, earlier: "Counters") -> "Counters":
-        """Return what was added. Envoy counts from zero again when it restarts or a backend moves: then all of it is new."""
-        restarted = self.attempts < earlier.attempts or self.failed < earlier.failed or self.succeeded < earlier.succeeded
+        """Return what was added. Envoy counts from zero again when it restarts or a backend moves: then all of it is new.
+
+        Successes may become fewer: an answer counts as one from its first byte on, until it breaks off.
+        """
+        restarted = self.attempts < earlier.attempts or self.failed < earlier.failed
         before = Counters() if restarted else earlier
         return Counters(
             self.attempts - before.attempts,
@@ -60,6 +71,7 @@ class Counters:
             max(0, self.refused - before.refused),
             max(0, self.timed_out - before.timed_out),
             _subtract(self.latencies, earlier.latencies),
+            max(0, self.broken - before.broken),
         )
 
 
@@ -91,10 +103,12 @@ def mean(latencies: Histogram) -> float | None:
 
 @dataclass(frozen=True)
 class Recent:
-    """Attempts with a half-life of ten seconds: an exponentially weighted mean over attempts, not over time.
+    """Attempts with a half-life of ten seconds: an exponentially weighted mean over attempts, not over time. The last hundred latencies
+    are remembered for longer.
 
     A backend without traffic keeps its last latency (for an hour), while its errors are forgiven. `wasted` are the failed attempts since it
-    last came back: those of an outage say nothing of how long a good answer takes now.
+    last came back: those of an outage say nothing of how long a good answer takes now. What is remembered `_slowly` is so as the latencies
+    are: they are of these attempts.
     """
 
     latency_sum: float = 0.0
@@ -102,25 +116,30 @@ class Recent:
     succeeded: float = 0.0
     failed: float = 0.0
     wasted: float = 0.0
+    answered_slowly: float = 0.0
+    wasted_slowly: float = 0.0
 
     def after(self, seconds: float, added: Counters) -> "Recent":
         """Return the state `seconds` later, with what was added in between."""
         keep = 0.5 ** (max(0.0, seconds) / HALF_LIFE)
         count = sum(number for _, number in added.latencies.values())
         total = (mean(added.latencies) or 0.0) * count
+        slowly = min(0.5 ** (max(0.0, seconds) / SLOW_HALF_LIFE), REMEMBERED / max(self.latency_count, REMEMBERED))
+        hold = max(keep, slowly)
         return Recent(
-            self.latency_sum * keep + total, self.latency_count * keep + count, self.succeeded * keep + added.succeeded,
+            self.latency_sum * hold + total, self.latency_count * hold + count, max(0.0, self.succeeded * keep + added.succeeded),
             self.failed * keep + added.failed, self.wasted * keep + added.failed,
+            max(0.0, self.answered_slowly * hold + added.succeeded), self.wasted_slowly * hold + added.failed,
         )  # fmt: skip
 
     def back(self) -> "Recent":
         """Return the state of a backend that has come back from an outage."""
-        return replace(self, wasted=0.0)
+        return replace(self, wasted=0.0, wasted_slowly=0.0)
 
     @property
     def latency_ms(self) -> float | None:
         """Mean latency of an attempt in milliseconds; None before the first."""
-        return self.latency_sum / self.latency_count if self.latency_count > FORGOTTEN else None
+        return self.latency_sum / self.latency_count if self.latency_count > LATENCY_FORGOTTEN else None
 
     @property
     def answer_ms(self) -> float | None:
@@ -131,7 +150,7 @@ class Recent:
         """
         if self.succeeded <= FORGOTTEN:
             return math.inf if self.wasted > FORGIVEN else None
-        wasted = self.wasted / self.succeeded
+        wasted = self.wasted_slowly / max(self.answered_slowly, FORGOTTEN)
         return None if self.latency_ms is None else self.latency_ms * (1.0 + wasted) + RETRY_MS * wasted
 
     @property

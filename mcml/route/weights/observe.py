@@ -7,12 +7,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from mcml.route.config.grpc import SUFFIX
+from mcml.route.config.values import BACKEND_STATS, BROKEN_OFF
 from mcml.route.weights.measure import Counters, Histogram
 
 STATS_FILTER = (
     r"^(cluster\.[^.]+\.(upstream_rq_(time|retry|429)|circuit_breakers\.default\.rq_open)"
     r"|http\.route\.rds\..*|cluster_manager\.(cds\..*|warming_clusters)|listener_manager\.lds\..*"
-    r"|http\.route\.downstream_rq_active|filesystem\.write_failed"
+    rf"|http\.route\.downstream_rq_active|filesystem\.write_failed|{BACKEND_STATS}\.{BROKEN_OFF}\..*"
     r"|extension_config_discovery\.http_filter\.mcml\.(keys|limits)\.(version_text|update_rejected)"
     r"|.*sds\.(server|clients)\.(version_text|update_rejected))$"
 )
@@ -144,12 +145,15 @@ def _seen(name: str, hosts: list[Any], values: Mapping[str, Any], latencies: His
     for host in hosts:
         for stat in host.get("stats", ()):
             totals[stat["name"]] = totals.get(stat["name"], 0) + int(stat.get("value", 0))
-    # a 429 that no other backend could make good is a success to Envoy
+    # an answer that broke off, and a 429 that no other backend could make good is a success to Envoy
     busy = min(totals.get("rq_success", 0), int(values.get(f"cluster.{name}.upstream_rq_429", 0)))
-    succeeded, failed = totals.get("rq_success", 0) - busy, totals.get("rq_error", 0) + busy
+    broken = int(values.get(f"{BACKEND_STATS}.{BROKEN_OFF}.backend.{name}", 0))
+    # a call's status comes last, so of calls Envoy itself counts these as failed
+    bad = min(totals.get("rq_success", 0), busy + (0 if name.endswith(SUFFIX) else broken))
+    succeeded, failed = totals.get("rq_success", 0) - bad, totals.get("rq_error", 0) + bad
     # `rq_error` also has what a retry hid from the client; `rq_total` lacks the attempts that found no connection
     counters = Counters(
-        succeeded + failed, succeeded, failed, totals.get("cx_connect_fail", 0), totals.get("rq_timeout", 0), latencies
+        succeeded + failed, succeeded, failed, totals.get("cx_connect_fail", 0), totals.get("rq_timeout", 0), latencies, broken
     )
     return Seen(
         tuple(_endpoint(host) for host in hosts),

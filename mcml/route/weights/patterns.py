@@ -18,6 +18,7 @@ from mcml.core.price import PriceInfo
 from mcml.core.schema_routes import Route, Score
 from mcml.route.config.values import Choice, Overflow, Region, RoutePlan
 from mcml.route.weights.layout import Pool, first_choices, lay_out
+from mcml.route.weights.patience import HURRIED
 from mcml.route.weights.score import Inputs, Scored, compared, weigh
 
 LATENCY_ONLY = Score(latency=Decimal(1), cost=Decimal(0), reliability=Decimal(0))
@@ -207,6 +208,7 @@ def plan(
     *,
     per_try_timeout: float,
     no_burst: bool = False,
+    hurry: float = HURRIED,
 ) -> RoutePlan:
     """Turn a ranking into what Envoy is told. `known`: the backends that Envoy has; it would refuse another name."""
     have = frozenset(known)
@@ -242,6 +244,7 @@ def plan(
         protocol=route.protocol,
         bursts=route.burst is not None,
         hurried=main.choice.hurried,
+        hurry=hurry,
     )
 
 

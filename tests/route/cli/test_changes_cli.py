@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mcml.cli.route.changing import one_line
 from mcml.core.clock import rfc3339, utc_now
+from mcml.core.errors import Usage
 from mcml.core.fact import Fact
 from mcml.store.db import Store
 from mcml.testing.cli import Result, run
@@ -87,6 +89,42 @@ def test_drain_is_kept_journaled_and_taken_back(project: Path) -> None:
     assert journal(project)[-1]["text"] == "us-1 of fraud no longer drained: it is in"
     missing = route(project, "undrain", "fraud@us-1")
     assert (missing.code, "us-1 is not drained on fraud" in missing.err) == (5, True)
+
+
+def test_a_span_that_is_none_is_refused(project: Path) -> None:
+    for verb in (["drain", "eu-1", "--force"], ["shadow", "fraud", "fraud-next"]):
+        refused = route(project, *verb, "--for", "0s")
+        assert (refused.code, "span" in refused.err) == (2, True), refused.err
+    assert journal(project) == []
+
+
+def test_the_day_is_said_where_it_is_another_one(project: Path) -> None:
+    until = utc_now() + timedelta(days=7)
+    assert f" until {until:%Y-%m-%d} " in route(project, "drain", "fraud@us-1", "--for", "7d").out
+
+
+@pytest.mark.parametrize("reason", ["two\nlines", "a \x1b[31mred one", "a\ttab", "\x9b1m"])
+def test_what_is_not_one_line_is_no_reason(reason: str) -> None:
+    assert one_line("wegen Umbau: bis 5\u00a0€") == "wegen Umbau: bis 5\u00a0€"
+    with pytest.raises(Usage):
+        one_line(reason)
+
+
+def test_a_reason_is_one_line_for_those_who_read_it(project: Path) -> None:
+    assert route(project, "drain", "fraud@us-1", "--reason", "wegen Umbau: bis 5 €").code == 0
+    for verb in (["undrain", "fraud@us-1"], ["pin", "fraud", "eu-1"], ["shadow", "fraud", "fraud-next"]):
+        refused = route(project, *verb, "--reason", "two\nlines")
+        assert (refused.code, "a reason is one line of text" in refused.err) == (2, True), refused.err
+    assert len(journal(project)) == 1
+
+
+def test_a_pin_takes_the_place_of_the_one_before(project: Path) -> None:
+    assert "instead of" not in route(project, "pin", "fraud", "us-1", "--reason", "a look").out
+    planned = route(project, "pin", "fraud", "eu-1", "--dry-run").out
+    done = route(project, "pin", "fraud", "eu-1").out
+    assert [("instead of: pinned to us-1 by ann" in out and "a look" in out) for out in (planned, done)] == [True, True]
+    assert "it was pinned to eu-1" in route(project, "unpin", "fraud").out
+    assert route(project, "unpin", "fraud").code == 5
 
 
 def test_a_dry_run_changes_nothing(project: Path) -> None:
@@ -195,6 +233,15 @@ def test_explain_finds_what_the_routers_file_has_lost_in_the_journal(project: Pa
     assert "fraud@us-1 is up" in route(project, "explain", "fraud").out
     moment = now - timedelta(hours=3)
     assert f"no decision was made before {rfc3339(moment)}" in route(project, "explain", "fraud", "--at", rfc3339(moment)).out
+
+
+def test_a_route_that_is_no_more_is_explained_for_a_moment_when_it_was(project: Path) -> None:
+    about = {"at": rfc3339(utc_now()), "reason": "it starts", "weights": {}, "previous": {}, "backends": [], "last_resort": False}
+    folder = project / ".mcml" / "route"
+    folder.mkdir(parents=True)
+    (folder / "decisions.jsonl").write_text("".join(json.dumps({**about, "route": name}) + "\n" for name in ("fraud", "gone")))
+    assert "gone" not in route(project, "explain").out
+    assert "# gone at" in route(project, "explain", "--at", "2100-01-01").out
 
 
 def test_the_evidence_is_shown(project: Path) -> None:

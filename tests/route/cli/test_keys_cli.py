@@ -10,13 +10,17 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from mcml.core.clock import rfc3339, utc_now
 from mcml.core.process import free_port
+from mcml.route.front.keys import KeyDesk, Wanted
+from mcml.store.db import Store
 from mcml.testing.cli import Result, run
 from tests.route.authority import Authority
 from tests.route.rig import until
@@ -68,6 +72,28 @@ def test_a_key_is_shown_once_and_kept_hashed(project: Path) -> None:
     assert [path.name for path in holding] == ["keys.json"]
     assert holding[0].stat().st_mode & 0o777 == 0o600
     assert kinds(project) == ["route.key_added"]
+
+
+def test_a_key_that_would_hold_for_no_time_or_too_long_is_not_made(project: Path) -> None:
+    assert [keys(project, "add", "web", f"--expires={span}").code for span in ("0d", "99999999d")] == [2, 2]
+    assert items(keys(project, "list", "--all", "-o", "json")) == []
+
+
+def test_of_two_that_change_a_key_at_once_the_second_sees_what_the_first_did(project: Path) -> None:
+    with Store(f"sqlite:///{project}/store.db") as store:
+
+        def desk() -> KeyDesk:
+            return KeyDesk(store, project / ".mcml" / "route", ("fraud",), actor="ann", now=utc_now())
+
+        with ThreadPoolExecutor(4) as pool:
+            made = [pool.submit(desk().add, Wanted("web", ("fraud",))) for _ in range(4)]
+            assert sorted(type(one.exception()).__name__ for one in made) == ["Conflict"] * 3 + ["NoneType"]
+            turned = [pool.submit(desk().rotate, "web", timedelta()) for _ in range(4)]
+            assert [one.exception() for one in turned] == [None] * 4
+        assert len(desk().require("web")) == 1
+        desk().revoke("web")
+        assert len(desk().every()) == 5
+        assert not desk().here()
 
 
 def test_the_text_alone_for_a_file(project: Path) -> None:
@@ -177,6 +203,10 @@ def test_the_access_log_is_shown(project: Path) -> None:
 
 def test_the_access_log_is_followed_by_a_running_router_only(project: Path) -> None:
     assert run(["route", "logs", "-f", "--timeout", "1"], cwd=project).code == 5
+
+
+def test_what_has_an_end_only_is_not_followed(project: Path) -> None:
+    assert run(["route", "logs", "-f", "-o", "yaml", "--timeout", "1"], cwd=project).code == 2
 
 
 @contextmanager

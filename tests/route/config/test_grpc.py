@@ -135,7 +135,7 @@ def test_one_route_reads_no_message_and_two_do_only_where_nothing_else_tells() -
 
 
 def test_what_may_not_be_done_twice_is_not() -> None:
-    for plan, more in ((PLAN, ",cancelled,unavailable,internal"), (replace(PLAN, idempotent=False), "")):
+    for plan, more in ((PLAN, ",cancelled,unavailable,internal,resource-exhausted"), (replace(PLAN, idempotent=False), "")):
         _, table = made(BACKENDS, [replace(plan, protocol="both")])
         http = next(one for one in table["virtual_hosts"][0]["routes"] if one["match"].get("path_separated_prefix"))
         unary = next(one for one in routes_of(table) if one["match"].get("prefix") == "/inference.GRPCInferenceService/")

@@ -118,3 +118,20 @@ def test_all_clusters_of_a_table_are_found(case: Case) -> None:
     assert {name for name, weight in made.weights.items() if weight} <= named
     for attempt in made.attempts:
         assert {name for name, _ in attempt} <= named
+
+
+def test_a_timeout_above_the_idle_limit_lifts_that_for_its_route() -> None:
+    """By itself the listener ends a request on which nothing moves for five minutes."""
+    for timeout, idle in ((299.0, None), (900.0, "900s")):
+        case = Case(Route(timeout=timeout), *(one(target) for target in TARGETS))
+        actions = [entry["route"] for entry in entries(case) if "route" in entry]
+        assert actions
+        assert {action.get("idle_timeout") for action in actions} == {idle}
+
+
+def test_a_second_attempt_goes_to_another_address_also_of_the_same_backend() -> None:
+    policies = [entry["route"]["retry_policy"] for entry in entries(Case(Route(), one("eu-1"))) if "route" in entry]
+    assert policies
+    for policy in policies:
+        assert [predicate["name"] for predicate in policy["retry_host_predicate"]] == ["envoy.retry_host_predicates.previous_hosts"]
+        assert "envoy-ratelimited" in policy["retry_on"].split(",")

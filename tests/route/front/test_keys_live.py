@@ -176,7 +176,7 @@ def test_a_rotation_lets_both_in_for_a_while_and_then_one(keyed: Keyed) -> None:
 def test_a_key_that_ends_is_refused_by_itself(keyed: Keyed) -> None:
     other = keyed.add("lasting")
     began = time.monotonic()
-    text = keyed.desk().add(Wanted("short", lasts=timedelta(seconds=8))).text.reveal()
+    text = keyed.desk().add(Wanted("short", expires=utc_now() + timedelta(seconds=8))).text.reveal()
     keyed.wait(lambda: keyed.infer(text).status == 200)
     keyed.wait(lambda: keyed.infer(text).status == 401)
     assert time.monotonic() - began > 7.9  # not before its end, and nobody took it back

@@ -44,6 +44,7 @@ def until_weight(rig: Rig, target: str, fits: Any, what: str) -> None:
     except AssertionError as late:
         raise AssertionError(f"{what}: {rig.weights()}") from late
     time.sleep(0.3)
+    rig.obeyed()
 
 
 def test_a_drained_target_ends_what_it_has_and_gets_no_more(rig: Rig) -> None:
@@ -61,6 +62,7 @@ def test_a_drained_target_ends_what_it_has_and_gets_no_more(rig: Rig) -> None:
     assert said.facts["reason"] == "eu-1 was drained by ann: a test"
     assert said.facts["overrides"][0]["actor"] == "ann"  # type: ignore[index]
     time.sleep(0.3)
+    rig.obeyed()
     assert set(served(rig.load(400))) == EVERYBODY - {"fraud@eu-1"}
     refused = rig.infer(x_mcml_target="eu-1")
     assert (refused.status, refused.json["error"]) == (503, "the target eu-1 is drained by ann: a test")
@@ -145,6 +147,7 @@ def test_a_split_at_run_time_brings_its_model(tmp_path: Path) -> None:
         change(rig, override("split", value={"split": {"fraud": 80, "next": 20}}))
         until(lambda: rig.weights().get("next@us-1") == 20, 10, f"no split: {rig.weights()}")
         time.sleep(0.3)
+        rig.obeyed()
         found = served(rig.load(1500))
         assert 200 < found["next@us-1"] < 400
         assert next(answer for answer in (rig.infer() for _ in range(100)) if answer.backend == "next@us-1").json["path"] == (
@@ -154,6 +157,7 @@ def test_a_split_at_run_time_brings_its_model(tmp_path: Path) -> None:
         change(rig)
         until(lambda: "next@us-1" not in rig.weights(), 10, "the split is still there")
         time.sleep(0.3)
+        rig.obeyed()
         assert set(served(rig.load(200))) == {"fraud@eu-1", "fraud@us-1"}
 
 

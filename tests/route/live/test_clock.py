@@ -13,7 +13,7 @@ from mcml.core.backend import Backend
 from mcml.core.clock import utc_now
 from mcml.core.price import PriceInfo
 from mcml.core.schema_routes import Route
-from mcml.cost.prices import PriceBook
+from mcml.cost.meter.prices import PriceBook
 from mcml.route.weights.decide import Reading, State, turn
 from mcml.route.weights.measure import Counters
 from mcml.route.weights.observe import Endpoint, Observation, Seen

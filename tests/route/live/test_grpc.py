@@ -154,7 +154,7 @@ def test_unavailable_is_tried_elsewhere_and_takes_the_backend_out(only: Rig) -> 
     assert "2" in {call.metadata["x-mcml-attempts"] for call in calls}
 
 
-def test_internal_is_tried_elsewhere_and_a_bad_request_is_not(only: Rig) -> None:
+def test_internal_and_exhausted_are_tried_elsewhere_and_a_bad_request_is_not(only: Rig) -> None:
     for upstream in only.upstreams.values():
         upstream.mode(grpc=3)
     with Client(only.running.port) as client:
@@ -163,8 +163,9 @@ def test_internal_is_tried_elsewhere_and_a_bad_request_is_not(only: Rig) -> None
         assert answer.metadata.get("x-mcml-attempts", "1") == "1"
         for upstream in only.upstreams.values():
             upstream.mode(grpc=0)
-        only.upstreams["eu-1"].mode(grpc=13)
-        assert {client.infer().code for _ in range(30)} == {"OK"}
+        for status in (13, 8):  # internal, resource exhausted: what 500 and 429 are over HTTP
+            only.upstreams["eu-1"].mode(grpc=status)
+            assert {client.infer().code for _ in range(30)} == {"OK"}
     assert only.blamed() == []
     until(lambda: only.status("eu-1")["errors"], 5, "the errors that a retry hid are not counted")
 

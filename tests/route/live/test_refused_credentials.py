@@ -71,7 +71,8 @@ def test_another_cloud_answers_and_the_one_that_refused_goes_out(tmp_path: Path,
         _, down = rig.fact("route.backend_down", name)
         assert "failed answers" in str(down.facts["reason"])
         assert len(tried) >= 3, "three in a row are needed"
-        time.sleep(0.1)  # a weight is in force within milliseconds
+        time.sleep(0.1)
+        rig.obeyed()
         mark = len(clouds[name].seen)
         assert {rig.infer(body=BODY).status for _ in range(40)} == {200}
         assert len(clouds[name].seen) == mark, "nobody asks it any more"

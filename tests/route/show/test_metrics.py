@@ -17,6 +17,7 @@ VALUES = {
     "vhost.all.route.fraud.upstream_rq_5xx": 1,
     "vhost.all.route.fraud.upstream_rq_retry": 6,
     "http.route.downstream_rq_active": 3,
+    "http.route.downstream_rq_4xx": 12,
     "http.route.downstream_cx_active": 4,
     "http.route.ext_authz.denied": 2,
     "mcml_key.requests.key.ann.route.fraud.code.200": 5,
@@ -48,6 +49,7 @@ def value(name: str, **labels: str) -> float:
     ("name", "labels", "expected"),
     [
         ("mcml_route_requests_total", {"route": "fraud", "code": "2xx"}, 90),
+        ("mcml_route_answers_total", {"code": "4xx"}, 12),
         ("mcml_route_retries_total", {"route": "fraud"}, 6),
         ("mcml_route_requests_active", {}, 3),
         ("mcml_route_key_requests_total", {"key": "ann", "route": "fraud", "code": "2xx"}, 7),
@@ -71,7 +73,7 @@ def value(name: str, **labels: str) -> float:
         ("mcml_route_proxy_restarts_total", {}, 2),
         ("mcml_route_status_age_seconds", {}, 2),
     ],
-    ids=range(23),
+    ids=range(24),
 )
 def test_values(name: str, labels: dict[str, str], expected: float) -> None:
     assert value(name, **labels) == pytest.approx(expected)
@@ -105,9 +107,10 @@ def test_buckets_only_grow() -> None:
 def test_the_names_are_those_that_we_promised() -> None:
     """A name that is gone or changed breaks dashboards: add, never rename."""
     assert [metric.name.removeprefix("mcml_route_") for metric in METRICS] == [
-        "requests_total", "retries_total", "request_duration_seconds", "requests_active", "connections_active", "key_requests_total",
-        "weight", "score", "score_part", "last_resort", "backend_up", "backend_attempts_total", "backend_errors_total",
-        "backend_retries_total", "backend_latency_seconds", "backend_requests_active", "backend_ejected", "backend_breaker_full",
+        "requests_total", "answers_total", "retries_total", "request_duration_seconds", "requests_active", "connections_active",
+        "key_requests_total", "weight", "score", "score_part", "last_resort", "backend_up", "backend_attempts_total",
+        "backend_errors_total", "backend_retries_total",
+        "backend_latency_seconds", "backend_requests_active", "backend_ejected", "backend_breaker_full",
         "backend_price", "backend_price_age_seconds", "checks_total", "shadow_copies_total", "proxy_restarts_total", "status_age_seconds",
     ]  # fmt: skip
     assert all(f"| `{metric.name}` | {metric.kind} |" in table() for metric in METRICS)

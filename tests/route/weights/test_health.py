@@ -108,3 +108,36 @@ def test_downs_and_ups_alternate(readings: list[tuple[bool, bool, int, int]]) ->
 def test_with_two_addresses_one_is_enough() -> None:
     both = Seen((Endpoint("127.0.0.1:1", False, True, False), Endpoint("127.0.0.1:2", False, False, False)), NOTHING)
     assert step(UP, both, NOTHING, 1.0) == UP
+
+
+def broke(count: int, *, whole: int = 0) -> Counters:
+    """What is counted of answers that broke off, and of some that did not."""
+    return Counters(count + whole, whole, count, broken=count)
+
+
+def test_answers_that_break_off_in_a_row_take_a_backend_out_and_one_among_whole_ones_does_not() -> None:
+    readings = [(seen(), broke(1)), (seen(), NOTHING), (seen(), broke(2))]
+    health = walk(UP, readings)[-1]
+    assert (health.place, health.reason) == ("out", "its answers break off (3 in a row)")
+    assert {one.place for one in walk(UP, [(seen(), broke(1)), (seen(), succeeded(1))] * 20)} == {"up"}
+    assert {one.place for one in walk(UP, [(seen(), broke(9, whole=1))] * 20)} == {"up"}, "that is for the score to tell"
+
+
+def test_it_is_tried_again_after_a_while_and_each_broken_answer_on_trial_doubles_that() -> None:
+    health, now, pauses = walk(UP, [(seen(), broke(3))])[-1], 10.0, []
+    for _ in range(6):
+        since = now
+        while health.place == "out":
+            now += TICK
+            health = step(health, seen(), NOTHING, now)
+        pauses.append(round(now - since))
+        assert health.place == "trial"
+        health = step(health, seen(), broke(1), now)
+        assert (health.place, health.out_since) == ("out", 10.0), "the same outage goes on"
+    assert pauses == [5, 10, 20, 40, 60, 60]
+    now += 61
+    health = step(health, seen(), NOTHING, now)
+    for _ in range(60):
+        now += TICK
+        health = step(health, seen(), succeeded(1), now)
+    assert (health.place, health.pause) == ("up", 0.0)

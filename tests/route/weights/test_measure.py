@@ -128,3 +128,26 @@ def test_two_roads_to_one_backend_add_up() -> None:
     other = Counters(4, 3, 1, 0, 1, {5.0: (2.0, 4)})
     assert one.plus(other) == other.plus(one) == Counters(7, 5, 2, 1, 1, {1.0: (1.0, 2), 5.0: (2.0, 5)})
     assert one.plus(Counters()) == one
+
+
+def test_an_answer_that_breaks_off_takes_its_success_back() -> None:
+    """It counts as one from its first byte on; that is no restart of the proxy, after which everything would be new."""
+    begun, broken = Counters(100, 100), Counters(100, 99, 1, broken=1)
+    added = broken.since(begun)
+    assert (added.attempts, added.succeeded, added.failed, added.broken) == (0, -1, 1, 1)
+    recent = Recent().after(1.0, Counters(1, 1)).after(60.0, added)
+    assert recent.succeeded == 0
+    assert recent.failed == 1
+
+
+def test_a_handful_of_latencies_moves_no_mean_and_many_do_at_once() -> None:
+    """One attempt in three seconds, five quick ones and five slow ones in turns: that is one place, not a quick and a slow one."""
+    recent, seen = Recent(), []
+    for number in range(400):
+        milliseconds = 10.0 if number // 5 % 2 else 100.0
+        recent = recent.after(3.0, Counters(1, 1, latencies={milliseconds: (0.0, 1)}))
+        seen.append(recent.latency_ms or 0.0)
+    assert max(seen[100:]) - min(seen[100:]) < 10
+    for _ in range(30):
+        recent = recent.after(1.0, Counters(50, 50, latencies={10.0: (0.0, 50)}))
+    assert (recent.latency_ms or 0.0) < 13

@@ -139,3 +139,12 @@ def test_the_cluster_for_grpc_is_part_of_its_backend() -> None:
     assert (one.out, len(one.endpoints), len(one.grpc)) == (False, 1, 1)
     beside["host_statuses"][0]["health_status"] = {"failed_outlier_check": True}
     assert parse(json.dumps(both), json.dumps(STATS)).backends["fraud@eu-2"].out is True
+
+
+def test_an_answer_that_broke_off_is_a_failure_and_of_a_call_envoy_says_so_itself() -> None:
+    hosts = [{**CLUSTERS["cluster_statuses"][0]["host_statuses"][0]}]  # type: ignore[index]
+    clusters = {"cluster_statuses": [{"name": name, "host_statuses": hosts} for name in ("fraud@eu-1", "fraud@eu-1/grpc")]}
+    cut = [{"name": f"mcml_backend.broken_off.backend.{one['name']}", "value": 2} for one in clusters["cluster_statuses"]]
+    stats = {"stats": [*STATS["stats"], *cut]}
+    both = parse(json.dumps(clusters), json.dumps(stats)).backends["fraud@eu-1"].counters
+    assert (both.succeeded, both.failed, both.broken) == (8 + 10, 10 + 8, 4)
