@@ -1,6 +1,7 @@
 """Fixtures that more than one room needs: a clean environment, and an empty store on SQLite and on a real PostgreSQL."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ hypothesis.settings.register_profile("mcml", deadline=None, derandomize=True, ph
 hypothesis.settings.load_profile("mcml")
 
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a suite in the background of a shell: what it starts must hear a Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["NO_GCE_CHECK"] = "true"  # read once, when google.auth is imported: do not look (for 3 s) for a machine's service account
 __all__ = ["pytest_runtest_logreport", "secrets_watch"]  # the watch for credentials that are left behind
 CLOUDS = ("aws", "gcp", "azure")

@@ -139,6 +139,71 @@ def _budget_does(entry: Entry) -> str:
     return f"the budget {_fact(entry, 'budget') or '?'} {_BUDGET_DOES[entry.kind]}{what}"
 
 
+def _money(entry: Entry, key: str, shape: str = "{}") -> str:
+    return _fact(entry, key, shape.format("{} " + _fact(entry, "currency"))).rstrip()
+
+
+def _ingested(entry: Entry) -> str:
+    refused = entry.facts.get("quarantined")
+    aside = f", {refused} in quarantine" if refused else ""
+    rows = f"{_fact(entry, 'rows') or 'no'} rows of cost{_fact(entry, 'provider', ' of {}')} read{_fact(entry, 'source', ' from {}')}"
+    return f"{rows}{aside}{_money(entry, 'billed', ', {} billed')}"
+
+
+def _anomaly(entry: Entry) -> str:
+    what = _fact(entry, "key") or _fact(entry, "id") or "something"
+    if entry.kind == "cost.anomaly_marked":
+        verdict = _fact(entry, "verdict")
+        said = f"was called {verdict}" if verdict else "is judged again"
+        return f"the anomaly of {what} {said}{_fact(entry, 'note', ': {}')}"
+    days = _fact(entry, "first", " from {}") + _fact(entry, "last", " to {}")
+    return f"the cost of {what} is unusual{days}{_money(entry, 'actual', ': {}')}{_money(entry, 'expected', ', expected were {}')}"
+
+
+def _kept_on(entry: Entry) -> str:
+    what, until = _fact(entry, "key") or entry.target or "something", _fact(entry, "until", " until {}")
+    if entry.kind == "cost.released":
+        return f"{what} is left to its schedule again{_fact(entry, 'schedule', ', {}')}"
+    return f"{what} is kept on{until}{_fact(entry, 'who', ' by {}')}{_fact(entry, 'reason', ': {}')}"
+
+
+_SPOT = {
+    "cost.spot_started": "begins",
+    "cost.spot_moved": "moved",
+    "cost.spot_interrupted": "lost its machine",
+    "cost.spot_noticed": "is about to lose its machine",
+    "cost.spot_late": "missed its deadline",
+    "cost.spot_ended": "has ended",
+    "cost.spot_deleted": "is rid of a machine and its disks",
+}
+
+
+def _spot(entry: Entry) -> str:
+    place = _fact(entry, "place", " {}") or (f" {entry.facts['target']}" if entry.facts.get("target") else "")
+    machine = _fact(entry, "market", " {}") + place + (_fact(entry, "instance", " {}") or _fact(entry, "id", " {}"))
+    moved = {"cost.spot_moved": " to", "cost.spot_deleted": ":"}.get(entry.kind, "") if machine else ""
+    about = _fact(entry, "until", ", at {}") + _fact(entry, "deadline", ", due {}") + _fact(entry, "state", ": {}")
+    spent = ""
+    if entry.kind == "cost.spot_ended":
+        spent = _money(entry, "cost", ", cost {}") + _money(entry, "saved", ", saved {}") + (", late" if entry.facts.get("late") else "")
+    return f"the spot job {_fact(entry, 'job') or entry.target or '?'} {_SPOT[entry.kind]}{moved}{machine}{about}{spent}"
+
+
+def _resize(entry: Entry) -> str:
+    types, why = _fact(entry, "from", " from {}") + _fact(entry, "to", " to {}"), _fact(entry, "reason", ": {}")
+    sentences = {
+        "cost.rightsize_planned": f"{entry.target} is to be resized{types}{_money(entry, 'saving', ', which saves {} a month')}",
+        "cost.rightsize_snapshot": f"{_fact(entry, 'source') or 'a disk'} of {entry.target} was copied{_fact(entry, 'snapshot', ' to {}')}",
+        "cost.rightsize_snapshot_deleted": f"the copy{_fact(entry, 'snapshot', ' {}')} of a disk of {entry.target} was deleted",
+        "cost.rightsize_watched": f"{entry.target} is {'well' if entry.facts.get('well') else 'not well'}{types}{why}",
+        "cost.rightsize_failed": f"the resize of {entry.target}{types} was given up{why}",
+    }
+    return sentences[entry.kind]
+
+
+_RESIZES = ("planned", "snapshot", "snapshot_deleted", "watched", "failed")
+
+
 def _drill_started(entry: Entry) -> str:
     return f"{_drill(entry, 'started')}{_fact(entry, 'route', ': route {}')}{_fact(entry, 'requests', ', {} requests')}"
 
@@ -202,6 +267,11 @@ _TELLERS: Mapping[str, Callable[[Entry], str]] = {
     "cost.budget_alerted": _budget,
     "cost.budget_recovered": _budget,
     **dict.fromkeys(_BUDGET_DOES, _budget_does),
+    "cost.ingested": _ingested,
+    **dict.fromkeys(("cost.anomaly_found", "cost.anomaly_marked"), _anomaly),
+    **dict.fromkeys(("cost.kept_on", "cost.released"), _kept_on),
+    **dict.fromkeys(_SPOT, _spot),
+    **dict.fromkeys((f"cost.rightsize_{event}" for event in _RESIZES), _resize),
     "cost.rightsize_resized": lambda entry: (
         f"{entry.target} resized{_fact(entry, 'from', ' from {}')}{_fact(entry, 'to', ' to {}')}{_fact(entry, 'reason', ', back: {}')}"
     ),

@@ -101,9 +101,15 @@ class NotAValue(InvalidRequest):
     """A text of a bill that is no number or no time: its record cannot be booked, the others can."""
 
 
-def refused(record: Mapping[str, object], why: NotAValue, *, cost: object, currency: object) -> Row:
-    """Return the row that stands for a record that cannot be read: why, and the record itself; its cost is told where that is a number."""
-    return {REFUSED: f"{why.message}: {why.why}", "BilledCost": cost, "BillingCurrency": currency, "x_Extra": dict(record)}
+def refused(
+    record: Mapping[str, object], why: NotAValue, *, cost: object, currency: object, account: object = None, month: object = None
+) -> Row:
+    """Return the row that stands for a record that cannot be read: why, and the record itself; its cost is told where that is a number.
+
+    `account` and `month` (the billing period's start) say which bill it is on, so that it waits until that comes again.
+    """
+    bill = {"BillingAccountId": account, "BillingPeriodStart": month}
+    return {REFUSED: f"{why.message}: {why.why}", "BilledCost": cost, "BillingCurrency": currency, **bill, "x_Extra": dict(record)}
 
 
 def number(column: str, text: str) -> Decimal:

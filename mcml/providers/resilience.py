@@ -5,6 +5,7 @@ https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), and 
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,21 +23,34 @@ REFUSED_STEP = "correct what it names, then try again; --debug shows the call"
 """Of a request whose content a cloud refused, where the error table has nothing better."""
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
+PATIENCE_BACK = 10.0
+"""Of so many seconds that pass, one comes back to the budget of retries."""
 
 
 @dataclass
 class Budget:
-    """How long all the retries of one command may take together, in seconds. One object is shared by everything a provider opens."""
+    """How long all the retries of one command may take together, in seconds. One object is shared by everything a provider opens.
+
+    What was spent comes back, a second in every `PATIENCE_BACK`: a router or a supervisor that runs for days is as patient with the
+    last fault as with the first. Thread-safe. `clock` tells seconds that only grow.
+    """
 
     seconds: float = 60.0
     spent: float = 0.0
+    clock: Callable[[], float] = time.monotonic
+    _looked: float | None = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def allows(self, wait: float) -> bool:
         """Tell whether a wait still fits, and take it if it does."""
-        if self.spent + wait > self.seconds:
-            return False
-        self.spent += wait
-        return True
+        with self._lock:
+            now = self.clock()
+            back = (now - self._looked) / PATIENCE_BACK if self._looked is not None else 0.0
+            self.spent, self._looked = max(0.0, self.spent - back), now
+            if self.spent + wait > self.seconds:
+                return False
+            self.spent += wait
+            return True
 
 
 @dataclass(frozen=True)

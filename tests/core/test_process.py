@@ -156,7 +156,7 @@ def test_stop_kills_what_ignores_the_request(sleepers: Sleepers) -> None:
     process, _ = sleepers.start("stubborn")
     began = time.monotonic()
     assert stop(process, grace=0.3)
-    assert 0.3 <= time.monotonic() - began < 5
+    assert 0.3 <= time.monotonic() - began < 8  # 10 is what it waits when nobody says how long
     assert not psutil.pid_exists(process.pid)
 
 
@@ -196,7 +196,7 @@ def test_wait_gone_gives_up_after_its_time(sleepers: Sleepers) -> None:
     process, _ = sleepers.start()
     began = time.monotonic()
     assert wait_gone(process, 0.2) is False
-    assert 0.2 <= time.monotonic() - began < 5
+    assert 0.2 <= time.monotonic() - began < 20
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of somebody else")

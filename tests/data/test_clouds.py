@@ -296,7 +296,7 @@ def test_a_stalled_cloud_does_not_hold_a_person_who_stops(
             took = time.monotonic() - began
     assert process.returncode == exits.INTERRUPTED, said
     assert f"half-done: {ends[1]}" in said
-    assert took < GRACE_SECONDS + 3
+    assert took < GRACE_SECONDS + 20  # the cloud holds for 60
     assert files(cloud_project.folder / "there") == {}
     if upload:
         cloud_project.connect()

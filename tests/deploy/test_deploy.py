@@ -128,7 +128,7 @@ def pid_of(project: Path, item: dict[str, Any]) -> int:
     (pid,) = (
         process.info["pid"]
         for process in psutil.process_iter(["pid", "cmdline"])
-        if "mcml.serving" in (process.info["cmdline"] or []) and port in process.info["cmdline"]
+        if "mcml.serving" in (words := process.info["cmdline"] or []) and port in words and any(str(project) in word for word in words)
     )
     return int(pid)
 

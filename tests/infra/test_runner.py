@@ -200,7 +200,7 @@ def test_the_end_is_seen_with_and_without_the_kernels_word(tmp_path: Path, monke
 def test_what_changes_nothing_and_does_not_hear_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, code: int) -> None:
     """What changes something is waited for."""
     monkeypatch.setattr(module, "PATIENCE", {"init": 0.2})
-    text = f"signal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('{VERSION}', flush=True)\ntime.sleep(2.5)"
+    text = f"signal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('{VERSION}', flush=True)\ntime.sleep(2.5 if 'apply' in sys.argv else 60)"
     rig = Rig(tmp_path, text, timeout=0.5)
     assert rig.stream(command).code == code
     assert rig.control.reason == "timeout"

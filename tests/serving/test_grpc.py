@@ -159,7 +159,7 @@ def test_calls_are_counted_logged_and_billed_like_requests(tmp_path: Path) -> No
         assert 'requests_total{outcome="client_error"} 2\n' in page
         assert "mcml_serving_requests_in_flight 0\n" in page
         client.server.child.send_signal(signal.SIGTERM)
-        assert client.server.child.wait(10) == 0
+        assert client.server.child.wait(30) == 0
         last = orjson.loads(usage.read_bytes().splitlines()[-1])
         assert (last["requests"], last["client_errors"], last["errors"]) == (3, 2, 0)
         lines = [orjson.loads(line) for line in client.server.said_on_stdout.splitlines()]
@@ -186,7 +186,7 @@ def test_tokens_are_counted_in_both_forms_and_written_down(tmp_path: Path) -> No
         assert 'tokens_total{kind="input"} 4\n' in page
         assert 'tokens_total{kind="output"} 6\n' in page
         client.server.child.send_signal(signal.SIGTERM)
-        assert client.server.child.wait(10) == 0
+        assert client.server.child.wait(30) == 0
     last = orjson.loads(usage.read_bytes().splitlines()[-1])
     assert (last["requests"], last["input_tokens"], last["output_tokens"], last["final"]) == (2, 4, 6, True)
 
@@ -216,7 +216,7 @@ def test_health_is_that_of_readiness_and_watchers_are_told(tmp_path: Path) -> No
         time.sleep(0.2)
         client.server.child.send_signal(signal.SIGTERM)
         told.append(next(watching))
-        assert client.server.child.wait(15) == 0
+        assert client.server.child.wait(30) == 0
         stop.set()
         asker.join()
         assert told == [b"\x08\x01", b"\x08\x02"]
@@ -242,7 +242,7 @@ def test_a_call_under_way_is_answered_before_the_end(tmp_path: Path) -> None:
         time.sleep(0.2)
         client.server.child.send_signal(signal.SIGTERM)
         assert not isinstance(running.result(30), tuple)
-        assert client.server.child.wait(10) == 0
+        assert client.server.child.wait(30) == 0
 
 
 def test_one_that_takes_too_long_is_cut_off(tmp_path: Path) -> None:
@@ -253,8 +253,8 @@ def test_one_that_takes_too_long_is_cut_off(tmp_path: Path) -> None:
         time.sleep(0.3)
         began = time.monotonic()
         client.server.child.send_signal(signal.SIGTERM)
-        assert client.server.child.wait(10) == 0
-        assert time.monotonic() - began < 5
+        assert client.server.child.wait(30) == 0
+        assert time.monotonic() - began < 20
         assert running.result(10)[0] in ("UNAVAILABLE", "CANCELLED")
         assert "cut off 1 requests" in client.server.said
 

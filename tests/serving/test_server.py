@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def raw(server: Server, *parts: bytes) -> bytes:
     """Send bytes and return all that comes back until the server hangs up, or says nothing for a moment."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         for part in parts:
             connection.sendall(part)
         return received(connection)
@@ -123,7 +123,7 @@ def test_what_is_not_http_gets_an_error_object_all_the_same(server: Server, nois
 
 
 def test_a_head_without_end_is_refused(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(b"GET /v2 HTTP/1.1\r\nx: ")
         with pytest.raises(OSError):  # reset or broken pipe, whichever comes first
             while True:
@@ -133,7 +133,7 @@ def test_a_head_without_end_is_refused(server: Server) -> None:
 
 def test_a_wish_for_http2_is_ignored_and_the_body_is_not_lost(server: Server) -> None:
     wish = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         for first, second in ((len(GOOD), 0), (10, len(GOOD) - 10)):
             connection.sendall(HEAD % (len(GOOD), wish) + GOOD[:first])
             time.sleep(0.05)
@@ -145,7 +145,7 @@ def test_a_wish_for_http2_is_ignored_and_the_body_is_not_lost(server: Server) ->
 
 def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
     bodies = [json.dumps({"id": name, "inputs": [ROW]}).encode() for name in ("a", "b", "c")]
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         connection.sendall(b"".join(HEAD % (len(body), b"") + body for body in bodies))
         answers = b""
         while answers.count(b'"id":') < 3:
@@ -155,7 +155,7 @@ def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
 
 def test_an_answer_leaves_in_one_piece(server: Server) -> None:
     """Head and body in one system call: a kill -9 between two would cut the answer, and then no proxy may ask anybody else."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         for _ in range(1000):
             connection.sendall(HEAD % (len(GOOD), b"") + GOOD)
             head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
@@ -163,7 +163,7 @@ def test_an_answer_leaves_in_one_piece(server: Server) -> None:
 
 
 def test_an_answer_that_is_a_head_alone_leaves_too(server: Server) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
         for path in (b"/v2/health/live", b"/v2/health/nowhere"):
             connection.sendall(b"HEAD %b HTTP/1.1\r\nhost: test\r\n\r\n" % path)
             answer = connection.recv(65536)
@@ -195,7 +195,7 @@ def test_sigterm_lets_a_request_in_flight_end(tmp_path: Path) -> None:
             response = received(connection)
         assert response.startswith(b"HTTP/1.1 200 ")
         assert b"connection: close" in response
-        assert server.child.wait(15) == 0
+        assert server.child.wait(30) == 0
     lines = [json.loads(line) for line in usage.read_bytes().splitlines()]
     assert "final" not in lines[0]
     assert (lines[-1]["final"], lines[-1]["requests"], lines[-1]["errors"]) == (True, 1, 0)
@@ -217,15 +217,15 @@ def test_clients_that_watch_readiness_see_no_error_when_the_server_ends(tmp_path
         server.wait_for("/v2/health/ready", 503)
         away.set()
         assert [sender.result() for sender in senders] == [{200}] * 8
-        assert server.child.wait(15) == 0
+        assert server.child.wait(30) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_an_idle_server_at_once(tmp_path: Path, number: int) -> None:
     with serving(models.double(tmp_path / "double"), tmp_path) as server:
-        idle = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        idle = socket.create_connection(("127.0.0.1", server.port), timeout=30)
         server.child.send_signal(number)
-        assert server.child.wait(15) == 0
+        assert server.child.wait(30) == 0
         idle.close()
         assert "Traceback" not in server.said
 
@@ -240,7 +240,7 @@ def test_what_still_runs_after_the_drain_time_is_cut_off(tmp_path: Path) -> None
             connection.sendall(HEAD % (len(body), b"") + body)
             time.sleep(0.3)
             server.child.terminate()
-            assert server.child.wait(15) == 0
+            assert server.child.wait(30) == 0
         assert "cut off 1 requests that still ran after 0.6 seconds" in server.said
     assert json.loads(usage.read_bytes().splitlines()[-1])["final"] is True
 

@@ -18,8 +18,9 @@ from mcml.providers.focus import KEPT, NotAValue, Row, moment, month_after, numb
 
 ZERO = Decimal(0)
 NET = "line_item_net_unblended_cost"
-DISCOUNTS = ("EdpDiscount", "PrivateRateDiscount")
-"""Lines that tell a discount of an agreement, which the net costs of the other lines hold already."""
+DISCOUNTS = ("EdpDiscount", "PrivateRateDiscount", "BundledDiscount", "SppDiscount", "DistributorDiscount", "Discount")
+"""Lines that tell a discount, which the net costs of the other lines hold already: the columns and the line "represent the same information
+in different ways" (https://aws.amazon.com/blogs/aws-cloud-financial-management/bundled-discounts-in-aws-cost-and-usage-report/)."""
 
 
 def is_cur(record: Mapping[str, str]) -> bool:
@@ -73,7 +74,8 @@ class CurReader:
 
 def _refused(record: Mapping[str, str], wrong: NotAValue) -> FocusRow:
     cost = record.get(NET) or record.get("line_item_unblended_cost")
-    return refused(record, wrong, cost=cost, currency=record.get("line_item_currency_code"))
+    account, month = record.get("bill_payer_account_id"), record.get("bill_billing_period_start_date")
+    return refused(record, wrong, cost=cost, currency=record.get("line_item_currency_code"), account=account, month=month)
 
 
 def _rows(record: Mapping[str, str]) -> Iterator[FocusRow]:

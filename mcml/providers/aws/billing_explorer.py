@@ -28,6 +28,7 @@ from mcml.providers.aws.billing_prices import Used, unit_prices
 from mcml.providers.aws.error_table import code_of
 from mcml.providers.aws.session import Session
 from mcml.providers.focus import first_day, month_after, months_of
+from mcml.providers.resilience import NEXT_STEP
 
 REGION = "us-east-1"
 KEPT = timedelta(days=38 * 31)
@@ -35,6 +36,7 @@ KEPT = timedelta(days=38 * 31)
 OLDER = "set billing_export in [providers.aws] of mcml.toml to an export in S3, which keeps every month"
 LATENESS = timedelta(hours=24)
 DAY = timedelta(days=1)
+NEXT_PAGE = "NextPageToken"
 METRICS = ["UnblendedCost", "AmortizedCost", "UsageQuantity"]
 USAGE_TYPES = ["Usage", "DiscountedUsage", "SavingsPlanCoveredUsage"]
 
@@ -85,7 +87,7 @@ class ExplorerBilling:
         second = _group("TAG", tag) if tag else _group("DIMENSION", "USAGE_TYPE")
         for account, record_type in self._pairs(start, end):
             only = {"And": [_is("LINKED_ACCOUNT", account), _is("RECORD_TYPE", record_type)]}
-            for page in self._pages(start, end, "DAILY", METRICS, [_group("DIMENSION", "SERVICE"), second], only):
+            for page in self._pages(start, end, "DAILY", METRICS, [_group("DIMENSION", "SERVICE"), second], only, True):
                 for result in page["ResultsByTime"]:
                     for found in result["Groups"]:
                         yield from group_rows(self._read(result, found, account, record_type), negations)
@@ -129,19 +131,23 @@ class ExplorerBilling:
 
     def _pages(
         self, start: datetime, end: datetime, granularity: str, metrics: list[str],
-        groups: list[dict[str, str]] | None = None, only: Mapping[str, Any] | None = None,
+        groups: list[dict[str, str]] | None = None, only: Mapping[str, Any] | None = None, known: bool = False,
     ) -> Iterator[Mapping[str, Any]]:  # fmt: skip
+        """Yield the pages of an answer; `known` says that there is something to tell."""
         asked: dict[str, Any] = {"TimePeriod": {"Start": f"{start:%Y-%m-%d}", "End": f"{end:%Y-%m-%d}"}, "Granularity": granularity}
         asked |= {"Metrics": metrics} | ({"GroupBy": groups} if groups else {}) | ({"Filter": only} if only else {})
         doing = f"cannot read the costs of {start:%Y-%m-%d} to {end:%Y-%m-%d} from Cost Explorer"
         while True:
-            page = self.session.call(doing, partial(self._page, dict(asked)))
+            page = self.session.call(doing, partial(self._page, dict(asked), known=known or NEXT_PAGE in asked))
             yield page
-            if not page.get("NextPageToken"):
+            if not page.get(NEXT_PAGE):
                 return
-            asked["NextPageToken"] = page["NextPageToken"]
+            if page[NEXT_PAGE] == asked.get(NEXT_PAGE):  # each of them would be paid for
+                raise Unavailable(doing, why="Cost Explorer gives the same page again and again", next_step=NEXT_STEP)
+            asked[NEXT_PAGE] = page[NEXT_PAGE]
 
-    def _page(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _page(self, asked: Mapping[str, Any], *, known: bool) -> Mapping[str, Any]:
+        """Return a page. No data are an empty bill, but not where there are some (`known`): part of the bill would pass for all of it."""
         try:
             answer: Mapping[str, Any] = self.session.client("ce", REGION).get_cost_and_usage(**asked)
         except ClientError as failed:
@@ -149,6 +155,9 @@ class ExplorerBilling:
                 why = "too many in a short time (LimitExceededException)"
                 raise Unavailable("Cost Explorer takes no more calls for now", why=why) from failed
             if code_of(failed) == "DataUnavailableException":
+                if known:
+                    why = "it has part of the bill, and not the rest for now (DataUnavailableException)"
+                    raise Unavailable("Cost Explorer does not tell all of the bill", why=why) from failed
                 return {"ResultsByTime": []}
             if code_of(failed) == "ValidationException" and "historical" in str(failed):
                 why = "it keeps 14 months by the day"

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/using-price-list-qu
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -65,14 +66,20 @@ def _on_demand(session: Session, region: str, machines: Sequence[str]) -> dict[s
 
 
 def _spot(session: Session, machines: Sequence[str]) -> dict[str, Decimal]:
-    """Return the price of the cheapest zone. A history that starts now is the price in force."""
+    """Return the price of the cheapest zone: of each the last of the history, which starts now.
+
+    So it is the price in force; of a clock that is behind that of AWS it begins earlier, and has those of before, too.
+    """
     asked: dict[str, Any] = {"ProductDescriptions": ["Linux/UNIX"], "StartTime": session.ctx.clock()}
-    lowest: dict[str, Decimal] = {}
+    newest: dict[tuple[str, str], tuple[datetime, Decimal]] = {}
     for names in _portions(machines):
         some = {**asked, **({"InstanceTypes": names} if names else {})}
         for one in paged(session, "cannot read the spot prices", "ec2", "describe_spot_price_history", "SpotPriceHistory", **some):
-            price = Decimal(one["SpotPrice"])
-            lowest[one["InstanceType"]] = min(price, lowest.get(one["InstanceType"], price))
+            place, told = (one["InstanceType"], one["AvailabilityZone"]), (one["Timestamp"], Decimal(one["SpotPrice"]))
+            newest[place] = max(told, newest.get(place, told))
+    lowest: dict[str, Decimal] = {}
+    for (machine, _), (_, price) in newest.items():
+        lowest[machine] = min(price, lowest.get(machine, price))
     return lowest
 
 

@@ -12,8 +12,8 @@ from mcml.providers.api.bill_formats import BillFile, BillFormats, Record
 from mcml.providers.api.billing import FocusRow
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.azure import bill_joined
-from mcml.providers.azure.bill_lines import COST, line_of, row_of, tells
-from mcml.providers.focus import NotAValue, refused
+from mcml.providers.azure.bill_lines import COST, line_of, refused_line, row_of, tells
+from mcml.providers.focus import NotAValue
 
 
 def open_bill_formats(ctx: ProviderContext) -> BillFormats:  # noqa: ARG001 - a file needs no account
@@ -38,7 +38,7 @@ class CostDetails:
             try:
                 row, kind = row_of(line), tells(line)
             except NotAValue as wrong:
-                yield refused(record, wrong, cost=line[COST], currency=line["billingcurrency"])
+                yield refused_line(record, line, wrong)
                 continue
             if kind is not None:
                 seen.setdefault(kind, f"{line['chargetype']} of {line.get('benefitid') or line.get('productname')}")

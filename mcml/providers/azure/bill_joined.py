@@ -24,8 +24,8 @@ from typing import Any, cast
 from mcml.core.errors import InvalidRequest
 from mcml.providers.api.bill_formats import BillFile, Record
 from mcml.providers.api.billing import FocusRow
-from mcml.providers.azure.bill_lines import COST, ZERO, account_of, is_committed, line_of, row_of, tells, when
-from mcml.providers.focus import EXACT, NotAValue, refused
+from mcml.providers.azure.bill_lines import COST, ZERO, account_of, is_committed, line_of, refused_line, row_of, tells, when
+from mcml.providers.focus import EXACT, NotAValue
 
 FEE = ("date", "chargetype", "benefitid", "productname", "metername", "subscriptionid", "quantity", COST)
 WORDS: Mapping[bool, str] = {False: "actual", True: "amortized"}
@@ -62,7 +62,6 @@ class _Look:
         path = "/".join(PurePath(self.file.name.lower()).parts[-5:])  # EXPORT/YYYYMMDD-YYYYMMDD[/TIME]/RUN/part.csv, as Azure writes them
         places = {path.rfind(word): kind for kind, word in WORDS.items()}  # the last word is of the file, or the folder nearest to it
         return next(iter(self.seen), places[max(places)] if max(places) >= 0 else None)
-
 
     def add(self, line: int) -> None:
         """Take a line's hash into the sample."""
@@ -152,7 +151,7 @@ def _made(line: Mapping[str, str], record: Record) -> tuple[FocusRow, bool]:
     try:
         return row_of(line), True
     except NotAValue as wrong:
-        return refused(record, wrong, cost=line[COST], currency=line["billingcurrency"]), False
+        return refused_line(record, line, wrong), False
 
 
 class _Join:

@@ -15,7 +15,7 @@ from mcml.core.errors import InvalidRequest
 from mcml.providers.api.bill_formats import Record
 from mcml.providers.api.billing import FocusRow
 from mcml.providers.azure.billing_rows import CATEGORY, MICROSOFT, PRICING, SERVICES
-from mcml.providers.focus import NULLS, Row, moment, month_after, month_of, number, tags_of
+from mcml.providers.focus import NULLS, NotAValue, Row, moment, month_after, month_of, number, refused, tags_of
 
 ZERO = Decimal(0)
 DAY = timedelta(days=1)
@@ -96,6 +96,15 @@ def row_of(line: Mapping[str, str]) -> FocusRow:
         "x_CostCentre": line.get("costcenter") or None, "x_ResourceGroup": line.get("resourcegroup") or None,
         **({} if known else {"x_Diagnostic": f"charge type {kind!r} is not known: booked as an adjustment"}),
     }  # fmt: skip
+
+
+def refused_line(record: Record, line: Mapping[str, str], wrong: NotAValue) -> FocusRow:
+    """Return the row of a line that cannot be read."""
+    try:
+        month = when(line)["BillingPeriodStart"]
+    except NotAValue:
+        month = None
+    return refused(record, wrong, cost=line[COST], currency=line["billingcurrency"], account=account_of(line), month=month)
 
 
 def account_of(line: Mapping[str, str]) -> str:

@@ -122,9 +122,12 @@ def to_price(machine: str, region: str, has: Mapping[str, str], rows: Iterable[M
 
 
 def newest(rows: Iterable[Mapping[str, Any]], now: datetime) -> Decimal | None:
-    """Return the hourly price that holds now: of the row that began last; None where no row does."""
+    """Return the hourly price that holds now: of the row that began last; None where no row does, or that one costs nothing.
+
+    A size that is listed before it is sold has rows of zero.
+    """
     begun = [(parse_rfc3339(row["effectiveStartDate"]), Decimal(row["retailPrice"])) for row in rows if row["unitOfMeasure"] == "1 Hour"]
-    return max(((at, price) for at, price in begun if at <= now), default=(now, None))[1]
+    return max(((at, price) for at, price in begun if at <= now), default=(now, None))[1] or None
 
 
 def _is_linux(row: Mapping[str, Any]) -> bool:

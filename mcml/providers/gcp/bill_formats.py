@@ -7,6 +7,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -16,7 +17,7 @@ from mcml.providers.api.bill_formats import BillFormats, Record
 from mcml.providers.api.billing import FocusRow
 from mcml.providers.api.spec import ProviderContext
 from mcml.providers.focus import NULLS, NotAValue, moment, number, refused
-from mcml.providers.gcp.billing_rows import focus_rows
+from mcml.providers.gcp.billing_rows import focus_rows, month_of
 
 STRUCTS = ("consumption_model", "invoice", "location", "price", "project", "resource", "service", "sku", "usage")
 LISTS = ("labels", "credits", "tags", "system_labels", "ancestors")
@@ -51,10 +52,25 @@ class BillingExport:
             try:
                 made = list(focus_rows(_typed(record)))
             except NotAValue as wrong:
-                yield refused(record, wrong, cost=_whole(record), currency=record.get("currency"))
+                told = {"currency": record.get("currency"), "account": record.get("billing_account_id"), "month": _month(record)}
+                yield refused(record, wrong, cost=_whole(record), **told)
                 continue
             for row in made:
                 yield {**row, "x_Source": "billed", "x_From": "Cloud Billing export"}
+
+
+def _month(record: Record) -> datetime | None:
+    """Return the first moment of the month of a record's invoice, else of its charge; None where neither can be read."""
+    try:
+        invoice = _unfolded("invoice", record.get("invoice") or "NULL") or {}
+        told = str(record.get("invoice.month") or record.get("invoice_month") or invoice.get("month"))
+        return month_of(told if _MONTH.fullmatch(told) else f"{_time(record, 'usage_start_time'):%Y%m}")[0]
+    except (NotAValue, AttributeError):
+        return None
+
+
+def _time(record: Record, name: str) -> datetime:
+    return moment(name, str(record.get(name)).replace(" UTC", "+00:00"))
 
 
 def _whole(record: Record) -> Decimal | None:
@@ -93,7 +109,7 @@ def _typed(record: Record) -> dict[str, Any]:
         raise InvalidRequest(f"the row has no {', '.join(missing)}", why=why, next_step="export the table again with all columns")
     for name in TIMES:
         if name in found:
-            found[name] = moment(name, str(found[name]).replace(" UTC", "+00:00"))
+            found[name] = _time(found, name)
     for name in NUMBERS:
         if name in found:
             found[name] = number(name, str(found[name]))

@@ -14,7 +14,7 @@ from typing import Any
 from mcml.core.clock import parse_rfc3339
 from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, StillRunning, Unavailable
 from mcml.providers.api.spec import ProviderContext
-from mcml.providers.gcp.rpc import OTHER_ZONE, rpc
+from mcml.providers.gcp.rpc import OTHER_ZONE, next_token, rpc
 from mcml.providers.gcp.session import Session
 from mcml.providers.resilience import NEXT_STEP, Policy
 
@@ -142,7 +142,7 @@ class Compute:
         while True:
             page = self.ask(what, service, method, **{"max_results": PAGE, **fields, **({"page_token": token} if token else {})})
             yield page
-            token = page.next_page_token
+            token = next_token(f"cannot {what}", token, page)
             if not token:
                 return
 

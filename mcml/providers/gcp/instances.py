@@ -23,6 +23,8 @@ CURRENCY = "USD"
 _MACHINE = re.compile(r"[a-z][a-z0-9-]{0,62}")
 SCRIPT = "startup-script"
 NOTICE = timedelta(seconds=30)
+RATES_HOLD = timedelta(hours=6)
+"""A supervisor or a router asks for days on end; Spot prices change at most once a month: https://cloud.google.com/spot-vms/pricing."""
 PREEMPTED = 'operationType = "compute.instances.preempted"'
 _STATES: Mapping[str, InstanceState] = {
     "PROVISIONING": "pending", "STAGING": "pending", "REPAIRING": "pending", "STOPPING": "pending", "SUSPENDING": "pending",
@@ -44,7 +46,7 @@ class GcpInstances:
     def __init__(self, compute: Compute) -> None:
         self._compute = compute
         self._settings: Settings = compute.session.settings
-        self._rates: dict[str, Rates] = {}
+        self._rates: dict[str, tuple[datetime, Rates]] = {}
 
     def list(self, tags: Mapping[str, str] | None = None) -> builtins.list[Instance]:
         """Return the machines that carry all these labels, by the time they were started."""
@@ -62,7 +64,7 @@ class GcpInstances:
         """
         region = self._region()
         shapes = {name: shape_of(self._machine(name)) for name in machines} if machines else self._all_shapes(region)
-        rates, now = self._rates_of(region), self._compute.session.ctx.clock()
+        read, rates = self._rates_of(region)
         return [
             MachinePrice(
                 name,
@@ -72,7 +74,7 @@ class GcpInstances:
                 hourly(shape, rates, "on demand"),
                 hourly(shape, rates, "spot"),
                 CURRENCY,
-                now,
+                read,
                 **vars(shape.has),
             )
             for name, shape in shapes.items()
@@ -184,7 +186,7 @@ class GcpInstances:
         if request.max_price is None:
             return
         shape, region = shape_of(self._machine(request.machine)), self._region()
-        price = hourly(shape, self._rates_of(region), "spot")
+        price = hourly(shape, self._rates_of(region)[1], "spot")
         if price is None or price > request.max_price:
             known = f"an hour costs {price} {CURRENCY}" if price is not None else f"its price in {region} is not known"
             why = f"{known}, at most {request.max_price} was offered"
@@ -217,10 +219,13 @@ class GcpInstances:
             raise InvalidRequest("no region to work in", why=why, next_step="write zone under [providers.gcp] in mcml.toml")
         return region
 
-    def _rates_of(self, region: str) -> Rates:
-        if region not in self._rates:
-            self._rates[region] = read_rates(self._compute.session, region)
-        return self._rates[region]
+    def _rates_of(self, region: str) -> tuple[datetime, Rates]:
+        """Return what parts cost in a region, and when that was read: the catalog is long, and read anew after `RATES_HOLD`."""
+        now = self._compute.session.ctx.clock()
+        known = self._rates.get(region)
+        if known is None or not timedelta(0) <= now - known[0] < RATES_HOLD:
+            known = self._rates[region] = now, read_rates(self._compute.session, region)
+        return known
 
     def _all_shapes(self, region: str) -> dict[str, Shape]:
         zones = [zone for zone in self._compute.zones() if Place(f"zones/{zone}").region == region]

@@ -91,7 +91,7 @@ def rates_of(skus: Iterable[Any], region: str) -> dict[Part, Decimal]:
     for sku in skus:
         part = part_of(sku.description, sku.category.usage_type) if region in sku.service_regions else None
         price = price_of(sku, _UNITS[part.kind]) if part else None
-        if part is not None and price is not None:
+        if part is not None and price:  # a part of a family that is not sold yet may be listed at nothing
             found[part] = price
     return found
 

@@ -54,9 +54,17 @@ def rpc_pages(
 
         answer = session.call(doing, page)
         yield from getattr(answer, field)
-        token = answer.next_page_token
+        token = next_token(doing, token, answer)
         if not token:
             return
+
+
+def next_token(doing: str, token: str, page: Any) -> str:
+    """Return what leads on from a page that `token` led to, "" after the last. Raises Unavailable for a listing that turns in a circle."""
+    found = str(page.next_page_token)
+    if found and found == token:
+        raise Unavailable(doing, why="Google gives the same page of the listing again and again", next_step=NEXT_STEP)
+    return found
 
 
 def wait_for(session: Session, doing: str, look: Callable[[], T | None], *, patience: float, next_step: str = "") -> T:

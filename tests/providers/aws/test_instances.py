@@ -325,6 +325,18 @@ def test_prices_survive_faults(make_session: MakeSession, ec2: AwsModel) -> None
         assert len(proxy.unused) <= 4
 
 
+def test_the_spot_price_of_a_zone_is_its_last_one(make_session: MakeSession, ec2: AwsModel) -> None:
+    """This clock is behind that of AWS: the history begins with what a zone cost before."""
+    before = NOON - timedelta(hours=1)
+    told = [("a", "0.0402", NOON), ("a", "0.0100", before), ("b", "0.0100", before), ("b", "0.0450", NOON)]
+    price_services(ec2)
+    common = {"InstanceType": "m5.large", "ProductDescription": "Linux/UNIX"}
+    rows = [{**common, "AvailabilityZone": f"eu-west-1{zone}", "SpotPrice": price, "Timestamp": at} for zone, price, at in told]
+    ec2.on("ec2", "DescribeSpotPriceHistory", {"SpotPriceHistory": rows})
+    (m5,) = stubbed(make_session, ec2).prices(["m5.large"])
+    assert m5.spot == Decimal("0.0402")
+
+
 def test_prices_are_those_of_the_region_and_the_cheapest_zone(make_session: MakeSession, ec2: AwsModel) -> None:
     """From three services, two of them in pages; the price list is asked in us-east-1."""
     price_services(ec2)

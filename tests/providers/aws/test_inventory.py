@@ -1,9 +1,7 @@
 """Inventory of AWS: the contract on moto server; kinds that mcml deletes are made, found, deleted once; what blocks, and what helps."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -13,119 +11,23 @@ from mcml.providers.aws.arn import arn_of
 from mcml.providers.aws.inventory import AwsInventory
 from mcml.providers.aws.session import Session
 from mcml.testing.contracts.inventory import InventoryContract
-from mcml.testing.stubs.aws_model import AwsError, AwsModel
+from mcml.testing.stubs.aws_model import AwsError
 from tests.providers.aws.conftest import MakeSession
+from tests.providers.aws.inventory_rig import (
+    ACCOUNT,
+    MAKERS,
+    aws,
+    ec2_arn,
+    inventory,
+    make_bucket,
+    make_database,
+    make_secret,
+    make_volume,
+    tags,
+)
 from tests.providers.aws.test_groups import MakeGroup, make_group
 
-__all__ = ["make_group"]
-ACCOUNT = "123456789012"
-
-
-@contextmanager
-def aws(*services: str) -> Iterator[AwsModel]:
-    """Stand in for these services, and for STS, which tells our account."""
-    with AwsModel("sts", *services) as stub:
-        stub.on("sts", "GetCallerIdentity", {"Account": ACCOUNT, "Arn": f"arn:aws:iam::{ACCOUNT}:user/ada", "UserId": "AIDA"})
-        yield stub
-
-
-def tags() -> dict[str, str]:
-    return {"managed-by": "mcml", "team": uuid4().hex}
-
-
-def listed(said: dict[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in said.items()]
-
-
-def specified(kind: str, said: dict[str, str]) -> list[dict[str, Any]]:
-    return [{"ResourceType": kind, "Tags": listed(said)}]
-
-
-def ec2_arn(kind: str, name: str) -> str:
-    return f"arn:aws:ec2:eu-west-1:{ACCOUNT}:{kind}/{name}"
-
-
-def make_bucket(session: Session, said: dict[str, str]) -> str:
-    name, s3 = f"mcml-{uuid4().hex[:20]}", session.client("s3")
-    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": listed(said)})
-    return f"arn:aws:s3:::{name}"
-
-
-def make_volume(session: Session, said: dict[str, str]) -> str:
-    made = session.client("ec2").create_volume(AvailabilityZone="eu-west-1a", Size=1, TagSpecifications=specified("volume", said))
-    return ec2_arn("volume", made["VolumeId"])
-
-
-def make_snapshot(session: Session, said: dict[str, str]) -> str:
-    volume = session.client("ec2").create_volume(AvailabilityZone="eu-west-1a", Size=1)["VolumeId"]
-    made = session.client("ec2").create_snapshot(VolumeId=volume, TagSpecifications=specified("snapshot", said))
-    return ec2_arn("snapshot", made["SnapshotId"])
-
-
-def make_instance(session: Session, said: dict[str, str]) -> str:
-    ec2 = session.client("ec2")
-    asked = {"ImageId": "ami-03cf127a", "InstanceType": "t3.micro", "MinCount": 1, "MaxCount": 1}
-    return ec2_arn("instance", ec2.run_instances(TagSpecifications=specified("instance", said), **asked)["Instances"][0]["InstanceId"])
-
-
-def make_vpc(session: Session, said: dict[str, str]) -> str:
-    ec2 = session.client("ec2")
-    name = ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=specified("vpc", said))["Vpc"]["VpcId"]
-    return ec2_arn("vpc", name)
-
-
-def make_security_group(session: Session, said: dict[str, str]) -> str:
-    vpc = make_vpc(session, {}).rpartition("/")[2]
-    asked: dict[str, Any] = {"GroupName": uuid4().hex, "Description": "x", "VpcId": vpc}
-    asked["TagSpecifications"] = specified("security-group", said)
-    return ec2_arn("security-group", session.client("ec2").create_security_group(**asked)["GroupId"])
-
-
-def make_database(session: Session, said: dict[str, str]) -> str:
-    name = f"db-{uuid4().hex[:20]}"
-    made = session.client("rds").create_db_instance(
-        DBInstanceIdentifier=name, DBInstanceClass="db.t3.micro", Engine="postgres", AllocatedStorage=20, MasterUsername="admin1",
-        MasterUserPassword="not-a-secret", Tags=listed(said),
-    )  # fmt: skip
-    return str(made["DBInstance"]["DBInstanceArn"])
-
-
-def make_topic(session: Session, said: dict[str, str]) -> str:
-    return str(session.client("sns").create_topic(Name=uuid4().hex, Tags=listed(said))["TopicArn"])
-
-
-def make_queue(session: Session, said: dict[str, str]) -> str:
-    name = uuid4().hex
-    session.client("sqs").create_queue(QueueName=name, tags=said)
-    return f"arn:aws:sqs:eu-west-1:{ACCOUNT}:{name}"
-
-
-def make_secret(session: Session, said: dict[str, str]) -> str:
-    return str(session.client("secretsmanager").create_secret(Name=uuid4().hex, SecretString="x", Tags=listed(said))["ARN"])
-
-
-def make_log_group(session: Session, said: dict[str, str]) -> str:
-    name = f"/mcml/{uuid4().hex}"
-    session.client("logs").create_log_group(logGroupName=name, tags=said)
-    return f"arn:aws:logs:eu-west-1:{ACCOUNT}:log-group:{name}"
-
-
-def make_target_group(session: Session, said: dict[str, str]) -> str:
-    vpc = make_vpc(session, {}).rpartition("/")[2]
-    asked = {"Name": uuid4().hex, "Protocol": "HTTP", "Port": 80, "VpcId": vpc}
-    return str(session.client("elbv2").create_target_group(Tags=listed(said), **asked)["TargetGroups"][0]["TargetGroupArn"])
-
-
-MAKERS: list[Callable[[Session, dict[str, str]], str]] = [
-    make_bucket, make_volume, make_snapshot, make_instance, make_vpc, make_security_group, make_database, make_topic, make_queue,
-    make_log_group, make_target_group,
-]  # fmt: skip
-
-
-@pytest.fixture
-def inventory(session: Session) -> AwsInventory:
-    return AwsInventory(session)
+__all__ = ["inventory", "make_group"]
 
 
 class TestAws(InventoryContract):
@@ -185,106 +87,6 @@ def test_a_database_leaves_a_last_snapshot(session: Session, inventory: AwsInven
     assert inventory.delete(Resource("rds:db", arn, "eu-west-1", said)) is True
     left = session.client("rds").describe_db_snapshots(DBInstanceIdentifier=name, SnapshotType="manual")["DBSnapshots"]
     assert [one["DBSnapshotIdentifier"].startswith(f"mcml-final-{name}") for one in left] == [True]
-
-
-def protected_instance(session: Session, inventory: AwsInventory) -> tuple[str, str, str]:
-    arn = make_instance(session, tags())
-    name = arn.rpartition("/")[2]
-    session.client("ec2").modify_instance_attribute(InstanceId=name, DisableApiTermination={"Value": True})
-    return arn, "is protected from termination", "--no-disable-api-termination"
-
-
-def attached_volume(session: Session, inventory: AwsInventory) -> tuple[str, str, str]:
-    arn, instance = make_volume(session, tags()), make_instance(session, tags()).rpartition("/")[2]
-    session.client("ec2").attach_volume(VolumeId=arn.rpartition("/")[2], InstanceId=instance, Device="/dev/sdx")
-    return arn, f"is attached to {instance}", "aws ec2 detach-volume"
-
-
-def vpc_in_use(session: Session, inventory: AwsInventory) -> tuple[str, str, str]:
-    arn = make_vpc(session, tags())
-    subnet = session.client("ec2").create_subnet(VpcId=arn.rpartition("/")[2], CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]
-    return arn, f"subnet {subnet} is in", f"aws ec2 delete-subnet --subnet-id {subnet}"
-
-
-def subnet_in_use(session: Session, inventory: AwsInventory) -> tuple[str, str, str]:
-    ec2 = session.client("ec2")
-    vpc = make_vpc(session, {}).rpartition("/")[2]
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24", TagSpecifications=specified("subnet", tags()))["Subnet"]["SubnetId"]
-    interface = ec2.create_network_interface(SubnetId=subnet, Description="ELB app/front")["NetworkInterface"]["NetworkInterfaceId"]
-    return ec2_arn("subnet", subnet), f"network interface {interface} (ELB app/front)", f"--network-interface-id {interface}"
-
-
-def security_group_in_use(session: Session, inventory: AwsInventory) -> tuple[str, str, str]:
-    ec2 = session.client("ec2")
-    arn = make_security_group(session, tags())
-    name = arn.rpartition("/")[2]
-    (about,) = ec2.describe_security_groups(GroupIds=[name])["SecurityGroups"]
-    other = ec2.create_security_group(GroupName=uuid4().hex, Description="x", VpcId=about["VpcId"])["GroupId"]
-    ec2.authorize_security_group_ingress(GroupId=other, IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": name}]}])
-    return arn, f"security group {other} lets in {name}", f"revoke-security-group-ingress --group-id {other} --security-group-rule-ids"
-
-
-def protected_database(session: Session, inventory: AwsInventory) -> tuple[str, str, str]:
-    arn = make_database(session, tags())
-    session.client("rds").modify_db_instance(DBInstanceIdentifier=arn.rpartition(":")[2], DeletionProtection=True)
-    return arn, "is protected from deletion", "--no-deletion-protection"
-
-
-BLOCKED = [protected_instance, attached_volume, vpc_in_use, subnet_in_use, security_group_in_use, protected_database]
-
-
-@pytest.mark.parametrize("make", BLOCKED, ids=lambda make: make.__name__)
-def test_what_blocks_and_what_helps(session: Session, inventory: AwsInventory, make: Callable[..., tuple[str, str, str]]) -> None:
-    arn, reason, fix = make(session, inventory)
-    resource = Resource("", arn, "eu-west-1")
-    blocker = inventory.blockers([resource])[0]
-    assert reason in blocker.reason
-    assert fix in blocker.fix
-    with pytest.raises(Conflict) as refused:
-        inventory.delete(resource)
-    assert reason in refused.value.why
-    assert fix in refused.value.next_step
-
-
-def test_an_image_holds_its_snapshot(make_session: MakeSession) -> None:
-    """moto server does not keep an image's snapshot: a stub tells."""
-    with aws("ec2") as stub:
-        stub.on("ec2", "DescribeImages", {"Images": [{"ImageId": "ami-1"}]})
-        inventory = AwsInventory(make_session(endpoint_url=stub.url))
-        (blocker,) = inventory.blockers([Resource("ec2:snapshot", ec2_arn("snapshot", "snap-1"), "eu-west-1")])
-        assert (blocker.reason, blocker.fix) == ("snapshot snap-1 is part of image ami-1", "aws ec2 deregister-image --image-id ami-1")
-
-
-@pytest.mark.parametrize(
-    ("kind", "operation", "result", "one", "said"),
-    [
-        ("snapshot", "DescribeImages", "Images", "ImageId", "is part of image"),
-        ("subnet", "DescribeNetworkInterfaces", "NetworkInterfaces", "NetworkInterfaceId", "network interface"),
-        ("vpc", "DescribeSubnets", "Subnets", "SubnetId", "subnet"),
-        ("vpc", "DescribeInternetGateways", "InternetGateways", "InternetGatewayId", "internet gateway"),
-        ("vpc", "DescribeSecurityGroups", "SecurityGroups", "GroupId", "security group"),
-        ("security-group", "DescribeSecurityGroups", "SecurityGroups", "GroupId", "lets in"),
-    ],
-)
-def test_blockers_over_many_pages(make_session: MakeSession, kind: str, operation: str, result: str, one: str, said: str) -> None:
-    """The first page is empty, as EC2's may be."""
-    listings = ("Images", "NetworkInterfaces", "SecurityGroups", "Subnets", "InternetGateways")
-    with AwsModel("ec2") as stub:
-        for listing in listings:
-            stub.on("ec2", f"Describe{listing}", {listing: []})
-        pages = {"": ([], "1"), "1": (["x-1"], "2"), "2": (["x-2"], "")}
-
-        def page(asked: dict[str, Any]) -> dict[str, Any]:
-            names, token = pages[asked.get("NextToken", "")]
-            more = {"NextToken": token} if token else {}
-            return {result: [{one: name} | ({"GroupName": name} if one == "GroupId" else {}) for name in names]} | more
-
-        stub.on("ec2", operation, page)
-        inventory = AwsInventory(make_session(endpoint_url=stub.url))
-        blockers = inventory.blockers([Resource("", ec2_arn(kind, f"{kind}-1"), "eu-west-1")])
-        assert [(said in blocker.reason, name in blocker.reason) for blocker, name in zip(blockers, ("x-1", "x-2"), strict=True)] == [
-            (True, True)
-        ] * 2
 
 
 def test_found_over_many_pages(session: Session) -> None:

@@ -31,10 +31,10 @@ from mcml.providers.resilience import REFUSED_STEP
 from mcml.testing.stubs.aws_model import AwsError, AwsModel, load_model
 from mcml.testing.stubs.faults import Answer, Delay, Fault, FaultProxy, HalfBody, Pass, Refuse, Reset
 from tests.providers.aws.conftest import CREDENTIALS, MakeSession, Waits
+from tests.providers.aws.inventory_rig import make_volume as tagged_volume
+from tests.providers.aws.inventory_rig import tags
 from tests.providers.aws.test_errors import ECHO
 from tests.providers.aws.test_groups import make_group
-from tests.providers.aws.test_inventory import make_volume as tagged_volume
-from tests.providers.aws.test_inventory import tags
 from tests.providers.aws.test_snapshots import make_database, make_volume
 
 __all__ = ["make_group"]

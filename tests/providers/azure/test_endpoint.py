@@ -11,7 +11,7 @@ import pytest
 
 from mcml.core.clock import utc_now
 from mcml.core.errors import Conflict, InvalidRequest, NotAuthenticated, NotFound, QuotaExceeded, Usage
-from mcml.cost.live import Doors, Place, look
+from mcml.cost.meter.live import Doors, Place, look
 from mcml.providers.api.endpoint import EndpointRequest, ModelEndpoint
 from mcml.providers.api.endpoint_price import Priced
 from mcml.providers.azure.endpoint import MlEndpoint, spread

@@ -312,6 +312,14 @@ def test_rows_of_other_units_and_currencies_do_not_count() -> None:
     assert to_price("m", "r", {"vCPUs": "2"}, [row("m", 5.0, currencyCode="EUR")], now).on_demand is None
 
 
+def test_a_price_of_zero_is_none() -> None:
+    """A size that is listed before it is sold would be the cheapest of all."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert newest([row("m", 0.0)], now) is None
+    assert newest([row("m", 5.0, effectiveStartDate="2020-06-01T00:00:00Z"), row("m", 0.0)], now) is None
+    assert to_price("m", "r", {"vCPUs": "2"}, [row("m", 0.0), row("m", 0.5, spot=True)], now).spot == Decimal("0.5")
+
+
 def test_a_machine_of_a_scale_set_says_so_as_groups_name_it() -> None:
     """Sets of one name in two resource groups are two: by its name in ours, by its id elsewhere."""
     at = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachineScaleSets/workers"

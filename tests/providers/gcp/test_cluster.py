@@ -14,6 +14,7 @@ from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticat
 from mcml.providers.api.cluster import Pool
 from mcml.providers.gcp.cluster import GPU_LABEL, GkeCluster, google_roots, open_cluster
 from mcml.providers.gcp.session import Session
+from mcml.providers.resilience import Policy
 from mcml.testing.contracts.cluster import ClusterContract
 from mcml.testing.stubs.faults import FaultProxy
 from mcml.testing.stubs.google_discovery import DiscoveryStub, GoogleError
@@ -244,10 +245,11 @@ def test_every_method_gets_over_what_passes(
 
 def test_slow_answers_and_a_wrong_clock(gke: Gke, stub: DiscoveryStub, google: GoogleStub, make_session: MakeSession) -> None:
     with FaultProxy(stub.url) as proxy:
-        session = make_session(endpoint=proxy.url, timeout=0.3, attempts=2)
+        session = make_session(endpoint=proxy.url, timeout=0.3)
         assert GkeCluster(session, REGION).traits("ml").gpu_labels
         proxy.script(SLOW)
         assert GkeCluster(session, REGION).traits("ml").gpu_labels
+        session.policy = Policy(attempts=2)
         proxy.script(SLOW, SLOW)
         with pytest.raises(Unavailable) as late:
             GkeCluster(session, REGION).traits("ml")

@@ -1,9 +1,8 @@
 """Endpoints of Vertex AI, against the API as its discovery document has it."""
 
-import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,54 +14,23 @@ from mcml.core.errors import (
     Conflict,
     InvalidRequest,
     McmlError,
-    NotAuthenticated,
-    NotFound,
     QuotaExceeded,
-    StillRunning,
     Unavailable,
-    Usage,
 )
 from mcml.providers.api.endpoint import EndpointRequest
 from mcml.providers.api.object_store import ObjectStat
 from mcml.providers.gcp import endpoint_parts as parts
 from mcml.providers.gcp.endpoint import PIECE, VertexEndpoint, open_model_endpoint
 from mcml.providers.gcp.object_store import GcsObjectStore
-from mcml.providers.gcp.session import Session
 from mcml.providers.gcp.vertex import labels, stable_id, stable_number
 from mcml.testing.contracts.endpoint import EndpointContract, MakeRequest
-from mcml.testing.stubs.faults import FaultProxy
-from mcml.testing.stubs.google_discovery import Call, DiscoveryStub, GoogleError
+from mcml.testing.stubs.google_discovery import DiscoveryStub
 from tests.providers.gcp.conftest import MakeContext, MakeSession
-from tests.providers.gcp.disturb import SLOW, assert_undisturbed
+from tests.providers.gcp.endpoint_rig import AIPLATFORM_QUOTAS, IMAGE, REGION, TAGS, TARGET, a_request, endpoints, opened, stub, vertex
 from tests.providers.gcp.google_stub import GoogleStub
 from tests.providers.gcp.vertex_stub import BROKEN, NEVER_READY, Vertex
 
-REGION, TARGET = "europe-west1", "gcp-euw1"
-IMAGE = "europe-west1-docker.pkg.dev/stub-project/models/fraud"
-AIPLATFORM_QUOTAS = "gcloud alpha services quota list --service=aiplatform.googleapis.com --consumer=projects/stub-project"
-TAGS = {"mcml:project": "acme-ml", "team": "Fraud & Risk"}
-
-
-@pytest.fixture
-def stub(google: GoogleStub) -> Iterator[DiscoveryStub]:
-    with DiscoveryStub("aiplatform.v1", accepts=lambda token: token in google.tokens) as standing:
-        yield standing
-
-
-@pytest.fixture
-def vertex(stub: DiscoveryStub) -> Vertex:
-    made = Vertex()
-    made.serve(stub)
-    return made
-
-
-def a_request(name: str, version: str, *, content: int = 1, **more: Any) -> EndpointRequest:
-    digest = hashlib.sha256(str(content).encode()).hexdigest()
-    return EndpointRequest(name, version, digest, **{"source": f"{IMAGE}:{content}", "tags": TAGS, **more})
-
-
-def opened(session: Session, region: str, target: str) -> VertexEndpoint:
-    return VertexEndpoint(session, region, target, GcsObjectStore(session))
+__all__ = ["endpoints", "stub", "vertex"]
 
 
 class TestContract(EndpointContract):
@@ -77,11 +45,6 @@ class TestContract(EndpointContract):
     @pytest.fixture
     def broken_request(self) -> EndpointRequest:
         return EndpointRequest("fraud", "1", "d1", BROKEN, tags=TAGS)
-
-
-@pytest.fixture
-def endpoints(stub: DiscoveryStub, vertex: Vertex, make_session: MakeSession) -> VertexEndpoint:
-    return opened(make_session(endpoint=stub.url), REGION, TARGET)
 
 
 def test_what_is_made(endpoints: VertexEndpoint, vertex: Vertex) -> None:
@@ -273,125 +236,6 @@ def test_a_large_file_is_never_held_whole(
     session = make_session(endpoint=stub.url, serving_image=f"{IMAGE}-server:3", staging_bucket="models-bucket")
     VertexEndpoint(session, REGION, TARGET, Watched(make_session())).create(a_request("fraud", "1", source=str(folder)))
     assert sizes == [PIECE, PIECE, 1]
-
-
-@pytest.mark.parametrize(
-    ("status", "said", "kind", "begins"),
-    [
-        ("FAILED_PRECONDITION", "No.", StillRunning, "it is not over after 3600 s, and goes on; "),
-        ("INVALID_ARGUMENT", "It is there already.", StillRunning, "it is not over after 3600 s, and goes on; "),
-        ("INVALID_ARGUMENT", "No.", InvalidRequest, ""),
-    ],
-)
-def test_what_is_refused_to_the_end_says_why(
-    endpoints: VertexEndpoint, stub: DiscoveryStub, status: str, said: str, kind: type[McmlError], begins: str
-) -> None:
-    """After an answer that was lost a refusal may mean that the first call is at work, unless it says that the request is wrong; when it
-    never ends, its words are told.
-    """
-    tries: list[Call] = []
-
-    def refuse(call: Call) -> None:
-        tries.append(call)
-        if len(tries) == 1:
-            raise GoogleError(503, "try later")
-        raise GoogleError(400, said, status=status)
-
-    stub.on("aiplatform.projects.locations.endpoints.deployModel", refuse)
-    with pytest.raises(kind) as refused:
-        endpoints.create(a_request("fraud", "1"))
-    assert refused.value.why == f"{begins}Google answered 400: {said}"
-    assert (len(tries) > 2) is (kind is StillRunning)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"version": "1 2"}, "the version '1 2' is not made of"),
-        ({"digest": "x" * 127}, "longer than the 127 characters"),
-        ({"resources": {"gpu": "1"}}, "no resource 'gpu'"),
-        ({"resources": {"replicas": "none"}}, "replicas = 'none' is no number"),
-    ],
-)
-def test_what_vertex_cannot_hold_is_refused_first(
-    endpoints: VertexEndpoint, stub: DiscoveryStub, change: dict[str, Any], said: str
-) -> None:
-    about = {"name": "fraud", "version": "1", "digest": "d", "source": f"{IMAGE}:1"}
-    with pytest.raises(InvalidRequest) as refused:
-        endpoints.create(EndpointRequest(**{**about, **change}))
-    assert said in refused.value.why
-    assert [call for call in stub.requests if call.body] == []
-
-
-def test_a_source_that_is_nothing(endpoints: VertexEndpoint) -> None:
-    with pytest.raises(NotFound) as missing:
-        endpoints.create(a_request("fraud", "1", source="models/nothing"))
-    assert missing.value.why == "'models/nothing' is neither a folder nor an image in a registry"
-
-
-def test_a_target_without_a_region(make_session: MakeSession) -> None:
-    with pytest.raises(Usage, match="Vertex AI needs a region"):
-        opened(make_session(), "", TARGET).describe()
-
-
-METHODS: dict[str, Callable[[VertexEndpoint], object]] = {
-    "describe": lambda one: (one.describe(), one.describe("fraud")),
-    "create": lambda one: one.create(a_request("fraud", "2", content=2)),
-    "create a dead one again": lambda one: one.create(a_request("fraud", "1")),
-    "create the first": lambda one: one.create(a_request("other", "1", content=2)),
-    "shift_traffic": lambda one: one.shift_traffic("fraud", {"1": 100}),
-    "invoke_target": lambda one: one.invoke_target("fraud").infer_path,
-    "delete a version": lambda one: one.delete("fraud", "1"),
-    "delete": lambda one: one.delete("fraud"),
-}
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_gets_over_what_passes(method: str, vertex: Vertex, stub: DiscoveryStub, make_session: MakeSession) -> None:
-    opened(make_session(endpoint=stub.url), REGION, TARGET).create(a_request("fraud", "1"))
-    if method == "delete a version":
-        opened(make_session(endpoint=stub.url), REGION, TARGET).create(a_request("fraud", "2", content=2))
-    if method == "create a dead one again":
-        (endpoint,) = vertex.endpoints.values()
-        endpoint["deployedModels"][0]["status"] = {"message": "container exited", "availableReplicaCount": 0}
-    before = vertex.snapshot()
-    with FaultProxy(stub.url) as proxy:
-        session = make_session(endpoint=proxy.url, timeout=2.0)
-
-        def run() -> tuple[object, object]:
-            vars(vertex).update(vars(before.snapshot()))
-            answer = METHODS[method](opened(session, REGION, TARGET))
-            return answer, [_timeless(vertex.endpoints), _timeless(vertex.models), sorted(effect for effect, _ in vertex.effects.values())]
-
-        assert_undisturbed(proxy, session, run)
-
-
-def _timeless(things: dict[str, Any]) -> object:
-    return json.loads(json.dumps(things), object_hook=lambda one: {key: value for key, value in one.items() if key != "createTime"})
-
-
-def test_a_slow_answer_an_expired_token_and_no_rights(
-    endpoints: VertexEndpoint, vertex: Vertex, stub: DiscoveryStub, google: GoogleStub, make_session: MakeSession
-) -> None:
-    endpoints.create(a_request("fraud", "1"))
-    with FaultProxy(stub.url) as proxy:
-        session = make_session(endpoint=proxy.url, timeout=0.5, attempts=1)
-        hurried = opened(session, REGION, TARGET)
-        assert hurried.describe()
-        proxy.script(SLOW)
-        with pytest.raises(Unavailable) as late:
-            hurried.describe()
-        assert late.value.why == "no answer in time"
-    google.tokens.clear()
-    assert endpoints.describe("fraud")
-
-    def forbidden(_: Any) -> None:
-        raise GoogleError(403, "Permission 'aiplatform.endpoints.get' denied.", reason="forbidden")
-
-    stub.on("aiplatform.projects.locations.endpoints.get", forbidden)
-    with pytest.raises(NotAuthenticated) as refused:
-        endpoints.describe("fraud")
-    assert refused.value.why == "Google answered 403: Permission 'aiplatform.endpoints.get' denied."
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), st.integers(0, 100)), st.lists(st.sampled_from("abcd"), min_size=1, unique=True))

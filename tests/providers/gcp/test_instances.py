@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mcml.core.clock import utc_now
 from mcml.core.errors import Conflict, InvalidRequest, QuotaExceeded, StillRunning, Unavailable
 from mcml.providers.api.instances import Instance, Instances, MachineRequest, Noticed
 from mcml.providers.api.snapshots import Snapshots
 from mcml.providers.gcp.compute import Compute
-from mcml.providers.gcp.instances import GcpInstances, open_instances
+from mcml.providers.gcp.instances import RATES_HOLD, GcpInstances, open_instances
 from mcml.providers.gcp.snapshots import GcpSnapshots
 from mcml.store.db import Store
 from mcml.testing.contracts.instances import InstancesContract
@@ -232,11 +234,27 @@ def test_prices_are_composed(make: Callable[..., GcpInstances]) -> None:
     assert {(price.region, price.currency) for price in found.values()} == {(REGION, "USD")}
 
 
-def test_the_catalog_is_read_once(stub: DiscoveryStub, make: Callable[..., GcpInstances]) -> None:
+def test_the_catalog_is_read_once_and_anew_when_it_may_have_changed(stub: DiscoveryStub, make: Callable[..., GcpInstances]) -> None:
+    """The price says when it was read, not when it was asked for."""
+    instances, pages, began = make(), -(-len(SKUS) // 10), utc_now()
+    session = instances._compute.session
+    read = []
+    for later in (timedelta(0), RATES_HOLD / 2, RATES_HOLD, RATES_HOLD * 1.5, timedelta(hours=-1)):
+        session.ctx = replace(session.ctx, clock=lambda: began + later)  # noqa: B023 - asked at once
+        read.append((instances.prices(["e2-medium"])[0].as_of - began, len(stub.calls("skus.list")) // pages))
+    assert read == [(timedelta(0), 1), (timedelta(0), 1), (RATES_HOLD, 2), (RATES_HOLD, 2), (timedelta(hours=-1), 3)]
+
+
+def test_a_listing_that_turns_in_a_circle_ends(stub: DiscoveryStub, make: Callable[..., GcpInstances]) -> None:
     instances = make()
-    instances.prices(["e2-medium"])
-    instances.prices(["e2-medium"])
-    assert len(stub.calls("skus.list")) == -(-len(SKUS) // 10)
+    stub.on("cloudbilling.services.skus.list", lambda _: {"skus": [], "nextPageToken": "2"})
+    with pytest.raises(Unavailable, match="cannot read the price catalog") as prices:
+        instances.prices(["e2-medium"])
+    stub.on("compute.instances.aggregatedList", lambda _: {"items": {}, "nextPageToken": "2"})
+    with pytest.raises(Unavailable, match="cannot list the instances") as listing:
+        instances.list()
+    assert {one.value.why for one in (prices, listing)} == {"Google gives the same page of the listing again and again"}
+    assert [len(stub.calls(name)) for name in ("skus.list", "instances.aggregatedList")] == [2, 2]
 
 
 def test_one_type_is_looked_for_by_its_name(stub: DiscoveryStub, make: Callable[..., GcpInstances]) -> None:

@@ -10,6 +10,7 @@ from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2
 from mcml.core.errors import InvalidRequest, McmlError, NotAuthenticated, NotFound, QuotaExceeded, Unavailable
 from mcml.providers.api.jobs import Job, JobRequest
 from mcml.providers.gcp.jobs import VertexJobs, open_jobs
+from mcml.providers.resilience import Policy
 from mcml.testing.contracts.jobs import JobsContract, Kind
 from mcml.testing.stubs.faults import FaultProxy
 from mcml.testing.stubs.google_discovery import DiscoveryStub, GoogleError
@@ -260,8 +261,9 @@ def test_an_expired_token_a_slow_answer_and_a_log_that_may_not_be_read(
     assert refused.value.message == "cannot read the log of job 7000"
     assert refused.value.next_step == "gcloud projects get-iam-policy stub-project"
     with FaultProxy(stub.url) as proxy:
-        hurried = VertexJobs(make_session(endpoint=proxy.url, timeout=0.5, attempts=1), REGION)
+        hurried = VertexJobs(session := make_session(endpoint=proxy.url, timeout=0.5), REGION)
         hurried.status(job.id)
+        session.policy = Policy(attempts=1)
         proxy.script(SLOW)
         with pytest.raises(Unavailable) as late:
             hurried.status(job.id)

@@ -1,5 +1,6 @@
 """What machine types of Compute Engine have, as Google's pages say it, and the disks and the image of an instance."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
@@ -10,8 +11,9 @@ from mcml.core.errors import InvalidRequest
 from mcml.providers.gcp.compute import Compute
 from mcml.providers.gcp.instances import GcpInstances
 from mcml.providers.gcp.machine_types import EGRESS_GBPS, Traits, architecture_of, traits_of
+from mcml.providers.gcp.prices import Part, Shape, hourly, rates_of
 from mcml.testing.stubs.google_discovery import DiscoveryStub
-from tests.providers.gcp.catalog_world import serve_catalog
+from tests.providers.gcp.catalog_world import serve_catalog, sku
 from tests.providers.gcp.compute_world import BASE, REGION, ComputeWorld
 from tests.providers.gcp.conftest import MakeSession
 from tests.providers.gcp.google_stub import GoogleStub
@@ -134,3 +136,13 @@ def test_the_boot_disk_is_the_first(world: ComputeWorld, instances: Callable[[],
     assert web.disks == (f"{ZONE}/web", f"{ZONE}/data", f"{REGION}/shared")
     assert web.architecture == "arm64"
     assert (bare.disks, bare.architecture) == ((), "")
+
+
+def test_a_part_that_is_listed_at_nothing_has_no_price() -> None:
+    """A family that is not sold yet would be the cheapest of all."""
+    from google.cloud import billing_v1
+
+    said = [sku("N4 Instance Core running in Belgium", "0"), sku("N4 Instance Ram running in Belgium", "0.004", unit="GiBy.h")]
+    rates = rates_of([billing_v1.Sku.from_json(json.dumps(one)) for one in said], REGION)
+    assert rates == {Part("n4", "ram", "on demand"): Decimal("0.004")}
+    assert hourly(Shape("n4", Decimal(2), Decimal(8)), rates, "on demand") is None

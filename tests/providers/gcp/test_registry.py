@@ -11,6 +11,7 @@ import pytest
 from mcml.core.errors import InvalidRequest, NotAuthenticated, NotFound, StillRunning, Unavailable, Usage
 from mcml.providers.gcp.registry import USER, GcpRegistry, open_registry
 from mcml.providers.gcp.session import Session
+from mcml.providers.resilience import Policy
 from mcml.testing.contracts.registry import RegistryContract
 from mcml.testing.stubs.faults import Answer, Fault, FaultProxy, Pass, Reset
 from mcml.testing.stubs.google_discovery import Call, DiscoveryStub, GoogleError
@@ -266,8 +267,9 @@ def test_an_expired_token_and_a_slow_answer(
     google.tokens.clear()
     assert len(registry.list("models/fraud")) == 1
     with FaultProxy(stub.url) as proxy:
-        hurried = GcpRegistry(make_session(endpoint=proxy.url, timeout=0.5, attempts=1), REGION, oci.url)
+        hurried = GcpRegistry(session := make_session(endpoint=proxy.url, timeout=0.5), REGION, oci.url)
         assert hurried.list()
+        session.policy = Policy(attempts=1)
         proxy.script(SLOW)
         with pytest.raises(Unavailable) as late:
             hurried.list()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.errors import InvalidRequest, NotAuthenticated, Unavailable
-from mcml.cost.live import Doors, Place, look
+from mcml.cost.meter.live import Doors, Place, look
 from mcml.providers.api.billing import UnitPrice
 from mcml.providers.api.endpoint_price import Priced
 from mcml.providers.api.endpoint_size import Sized
@@ -25,8 +25,8 @@ from mcml.testing.stubs.google_discovery import Call, DiscoveryStub, GoogleError
 from tests.providers.gcp import compute_world
 from tests.providers.gcp.compute_world import OTHER_REGION, REGION, ComputeWorld
 from tests.providers.gcp.conftest import MakeSession
+from tests.providers.gcp.endpoint_rig import a_request
 from tests.providers.gcp.google_stub import GoogleStub
-from tests.providers.gcp.test_endpoint import a_request
 from tests.providers.gcp.vertex_catalog import KIND, serve_catalogs
 from tests.providers.gcp.vertex_stub import Vertex
 

@@ -90,9 +90,10 @@ def servers(root: Path) -> Iterator[Processes]:
         return found
 
     yield find
-    for process in find():
-        process.kill()
-        process.wait(5)
+    while left := find():
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 @pytest.fixture

@@ -124,15 +124,22 @@ def test_a_location_leads_to_the_proxy(proxy: FaultProxy) -> None:
     connection.close()
 
 
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def test_refuses_then_accepts_on_the_same_port(proxy: FaultProxy, call: Call) -> None:
     assert call() == (200, BODY)
-    proxy.script(Refuse(0.2))
+    proxy.script(Refuse(1.5))
     with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
         call()  # the kept-alive connection was closed
     with pytest.raises(ConnectionRefusedError):
         call()
     assert proxy.refusing
-    time.sleep(0.3)
+    until(lambda: not proxy.refusing)
     assert call() == (200, BODY)
     assert len(proxy.requests) == 1
 
