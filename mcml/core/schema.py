@@ -141,6 +141,10 @@ class Settings(Strict):
                     raise NoSuchName("target of this model", target, model.targets, f"models.{model_name}.resources")
         for route_name, route in self.routes.items():
             self._check_route(route_name, route)
+        for where, targets in self.cost.named_targets():
+            for target in targets:
+                if target not in self.targets:
+                    raise NoSuchName("target", target, self.targets, where)
         return self
 
     def _check_route(self, name: str, route: Route) -> None:

@@ -15,6 +15,6 @@ NAMES_ONLY: dict[str, JsonValue] = {"additionalProperties": False}
 
 
 class Strict(BaseModel):
-    """Base of all settings: frozen, and an unknown key is an error."""
+    """Base of all settings: frozen, an unknown key is an error, and so is a number that is none (TOML knows inf and nan)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,11 +1,14 @@
 """The shape of [cost] in mcml.toml."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from mcml.core.errors import Usage
 from mcml.core.schema_base import NAMES_ONLY, Name, Strict
+from mcml.core.when import duration
 
 
 class IdleSignal(Strict):
@@ -24,6 +27,17 @@ class Idle(Strict):
 
     lasts: str = Field(default="2h", description="For how long nothing must have happened.")
     signals: tuple[IdleSignal, ...] = Field(min_length=2, description="At least two metrics; what is not measured never counts as idle.")
+
+    @field_validator("lasts")
+    @classmethod
+    def _some_time(cls, lasts: str) -> str:
+        try:
+            length = duration(lasts)
+        except Usage as wrong:
+            raise ValueError(f"{wrong.message}: {wrong.next_step}") from wrong
+        if not length:
+            raise ValueError("nothing idles for no time")
+        return lasts
 
 
 class Schedule(Strict):
@@ -146,7 +160,9 @@ class Budget(Strict):
     where: tuple[str, ...] = Field(
         default=(), description="Which costs: conditions that all hold, as --where takes them.", examples=[["team=risk", "charge!=Tax"]]
     )
-    actual: tuple[float, ...] = Field(default=(50, 80, 100), description="Alert when this share of it is spent, in percent.")
+    actual: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        default=(50, 80, 100), description="Alert when this share of it is spent, in percent."
+    )
     forecast: float = Field(default=100, ge=0, description="Alert when this share will be spent by the end, in percent; 0: never.")
     burn: float = Field(
         default=2, ge=0, description="Alert when the last day and the last seven both burned so many times the even pace; 0: never."
@@ -245,3 +261,11 @@ class Cost(Strict):
     rates: Rates = Field(default=Rates(), description="Dated exchange rates.")
     rightsizing: Rightsizing = Field(default=Rightsizing(), description="How large machines should be.")
     warehouse: Warehouse | None = Field(default=None, description="A company's table of costs.")
+
+    def named_targets(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield which targets are named, with the place where."""
+        for name, schedule in self.schedules.items():
+            yield f"cost.schedules.{name}.targets", schedule.targets
+        for name, budget in self.budgets.items():
+            for action in budget.actions:
+                yield f"cost.budgets.{name}.actions", action.targets

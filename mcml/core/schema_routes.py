@@ -123,7 +123,9 @@ class Route(Strict):
     )
     timeout: Seconds = Field(default=30.0, description="Seconds a request may take over all attempts.")
     per_try_timeout: Seconds | None = Field(
-        default=None, description="Seconds one attempt may take before the next target is tried; none: three times the measured p99."
+        default=None,
+        description="Seconds one attempt may take before the next target is tried; none: half of `timeout` until it is measured, then "
+        "three times the p99, and more where a request needed it.",
     )
 
     @property

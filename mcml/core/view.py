@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["text", "time", "money", "number", "percent", "seconds", "bytes", "state", "spark"]
+Kind = Literal["text", "time", "money", "number", "percent", "share", "seconds", "bytes", "state", "spark"]
 Level = Literal["ok", "warn", "bad", "idle"]
 
 

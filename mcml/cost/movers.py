@@ -46,13 +46,9 @@ class MoveTable:
 def compare(by: Sequence[str], before: Iterable[Group], after: Iterable[Group], *, limit: int = 0) -> list[MoveTable]:
     """Set the groups of two spans side by side; beyond `limit` lines (0: no limit) the smallest moves are folded into one.
 
-    A line is new when it has no row before, and gone when it has none now. Raises Usage when a dimension is one of time: then no line
-    could be in both.
+    A line is new when it has no row before, and gone when it has none now. Raises Usage when a dimension is one of time.
     """
-    times = [name for name in by if name in TIMES]
-    if times:
-        why = "each line would be in one of the spans only"
-        raise Usage(f"costs by {times[0]} cannot be compared", why=why, next_step="mcml cost report --help")
+    comparable(by)
     sides = (_sums(before), _sums(after))
     tables = []
     for currency in sorted({currency for side in sides for currency, _ in side}):
@@ -60,6 +56,15 @@ def compare(by: Sequence[str], before: Iterable[Group], after: Iterable[Group], 
         moves = sorted((_move(currency, key, *sides) for key in keys), key=lambda move: (-abs(move.delta), tuple(map(str, move.key))))
         tables.append(MoveTable(currency, _folded(moves, limit, len(by)), _together(moves, (), 0)))
     return tables
+
+
+def comparable(by: Sequence[str]) -> tuple[str, ...]:
+    """Return dimensions by which two spans can be compared. Raises Usage when one is of time: then no line could be in both."""
+    times = [name for name in by if name in TIMES]
+    if times:
+        why = "each line would be in one of the spans only"
+        raise Usage(f"costs by {times[0]} cannot be compared", why=why, next_step="mcml cost report --help")
+    return tuple(by)
 
 
 def _sums(groups: Iterable[Group]) -> dict[tuple[str, tuple[str | None, ...]], Decimal]:

@@ -67,6 +67,17 @@ def read(text: str, now: datetime) -> Span:
     return Span(start, end)
 
 
+def month(text: str, now: datetime) -> Span:
+    """Read a span that is one month: `2026-09`, `last-month`. Raises Usage."""
+    try:
+        found = read(text, now)
+    except Usage:
+        found = None
+    if found is None or found.months != 1:
+        raise Usage(f"{text!r} is no month", next_step="write it like 2026-10, or last-month")
+    return found
+
+
 def pair(since: Span, against: str, now: datetime, known: datetime | None = None) -> tuple[Span, Span]:
     """Return the span to compare and the one to compare it with: `previous`, or any that `read` reads.
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from mcml.core.price import STALE_AFTER
 from mcml.core.view import Block, Column, Document, Level, Section, Series, State, Status, Table, Text
+from mcml.cost.intake.quarantine import again
 from mcml.cost.movers import Move, MoveTable
-from mcml.cost.quarantine import again
 from mcml.cost.report import CurrencyTable, Line, Report
 from mcml.cost.span import Span
 from mcml.store.ledger.book import Group, Refused
@@ -29,7 +29,7 @@ EMPTY = "no costs in this span; bring some in with: mcml cost ingest --provider 
 MONEY = (
     Column("billed_cost", "Billed", "money"),
     Column("effective_cost", "Effective", "money"),
-    Column("share_percent", "Share", "percent"),
+    Column("share_percent", "Share", "share"),
 )
 USUAL_ERROR = Column("usual_error", "Usual error", "percent")
 """Of estimates; it is not known before a bill has covered one."""
@@ -122,7 +122,7 @@ def _sources(table: CurrencyTable, errors: Mapping[str, Decimal]) -> Section:
         Column("source", "Source"),
         Column("billed", "Billed", "money"),
         Column("effective", "Effective", "money"),
-        Column("share", "Share", "percent"),
+        Column("share", "Share", "share"),
         Column("until", "Charges until", "time"),
         Column("ingested", "Ingested", "time"),
     )

@@ -10,7 +10,7 @@ from importlib.resources import files
 from mcml.core.view import Block, Column, Document, Pairs, Section, Series, State, Status, Table, Text, Tree
 from mcml.ui.values import exact, friendly
 
-NUMBERS = {"money", "number", "percent", "seconds", "bytes"}
+NUMBERS = {"money", "number", "percent", "share", "seconds", "bytes"}
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 820, 150, 52, 16, 8
 SPARK_WIDTH, SPARK_HEIGHT = 120, 22
 
@@ -70,7 +70,7 @@ def _class(column: Column, more: str = "") -> str:
 def _cell(row: Mapping[str, object], column: Column, now: datetime) -> str:
     value = row.get(column.key)
     shown = _value(value, column, now)
-    if column.kind == "percent" and isinstance(value, int | float | Decimal) and value >= 0:
+    if column.kind in ("percent", "share") and isinstance(value, int | float | Decimal) and value >= 0:
         return f'<td{_class(column, "bar")} style="--p:{min(float(value), 100):.1f}%">{shown}</td>'
     full = exact(value) if isinstance(value, Decimal) else ""
     return f"<td{_class(column)}{f' title={chr(34)}{escape(full)}{chr(34)}' if full else ''}>{shown}</td>"

@@ -6,8 +6,9 @@ other. A number is never cut: 1,234.56 without its end is another number.
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Literal
 
 from rich.cells import cell_len
@@ -19,12 +20,15 @@ from rich.text import Text as RichText
 from rich.tree import Tree as RichTree
 
 from mcml.core.view import Block, Column, Kind, Level, Pairs, Section, Series, State, Status, Table, Text, Tree
-from mcml.ui.values import friendly, sparkline
+from mcml.ui.values import bar, friendly, sparkline
 
 STYLE: Mapping[Level, str] = {"ok": "green", "warn": "yellow", "bad": "bold red", "idle": "dim"}
-_RIGHT = {"money", "number", "percent", "seconds", "bytes"}
+_RIGHT = {"money", "number", "percent", "share", "seconds", "bytes"}
 _SHORT = {*_RIGHT, "time", "state", "spark"}
 _GAP, _APART = 2, 3
+_BAR = 10
+"""Cells of a whole bar, beside a share where there is room for it."""
+_NUMBER = int | float | Decimal
 _TEXT, _WORD = 12, 24
 """How narrow a text may get, and a single word of it (an id, a path), before the rows stand one below the other."""
 
@@ -75,17 +79,35 @@ def _table(table: Table, now: datetime) -> RenderableType:
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A table in the room that there is: in one line a row, with broken titles and texts, or as rows one below the other."""
+    """A table in the room that there is: with bars, in one line a row, with broken titles and texts, or as rows one below the other."""
 
     table: Table
     rows: Sequence[Sequence[RichText]]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self._fitting(options.max_width)
+        yield self._drawn(options.max_width)._fitting(options.max_width)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        width = min(self._width(self._whole()), options.max_width)
+        drawn = self._drawn(options.max_width)
+        width = min(drawn._width(drawn._whole()), options.max_width)
         return Measurement(width, width)
+
+    def _drawn(self, room: int) -> "_Fitted":
+        """Return the table with a bar beside each share, where there are shares to compare and room for all bars."""
+        compared = [
+            at
+            for at, column in enumerate(self.table.columns)
+            if column.kind == "share" and sum(isinstance(row.get(column.key), _NUMBER) for row in self.table.rows) > 1
+        ]
+        if not compared or self._width(self._whole()) + (_BAR + 1) * len(compared) > room:
+            return self
+        columns, rows = list(self.table.columns), [list(row) for row in self.rows]
+        for at in compared:
+            wide = max(cell_len(columns[at].title), self._longest(at))
+            for row, told in zip(rows, self.table.rows, strict=True):
+                row[at] = _barred(row[at].plain.rjust(wide), told.get(columns[at].key))
+            columns[at] = replace(columns[at], title=columns[at].title.rjust(wide), kind="spark")  # these begin on the left
+        return _Fitted(replace(self.table, columns=columns), rows)
 
     def _fitting(self, room: int) -> RenderableType:
         columns = self.table.columns
@@ -151,6 +173,10 @@ def _lines(parts: Sequence[RichText], room: int) -> list[RichText]:
 
 def _longest_word(text: str) -> int:
     return max(map(cell_len, text.split()), default=0)
+
+
+def _barred(shown: str, value: object) -> RichText:
+    return RichText.assemble(f"{shown} ", (bar(value if isinstance(value, _NUMBER) else 0, _BAR), "cyan"))
 
 
 def _cell(value: object, column: Column, now: datetime) -> RichText:

@@ -15,6 +15,7 @@ from mcml.core.when import span
 NOISE = Decimal("1e-9")
 """Bills round to ten decimals and more: an amount below this is no cost, and no price of anything is so small."""
 _SPARKS = "▁▂▃▄▅▆▇█"
+_EIGHTHS = "▏▎▍▌▋▊▉█"
 
 
 def plain(value: object) -> object:
@@ -78,7 +79,7 @@ def friendly(value: object, kind: Kind, now: datetime) -> str:
 
 
 def _number(value: Decimal, kind: Kind) -> str:
-    if kind == "percent":
+    if kind in ("percent", "share"):
         return f"{value:.0f}%" if value == value.to_integral() or abs(value) >= 10 else f"{value:.1f}%"
     if kind == "seconds":
         return span(float(value))
@@ -117,3 +118,10 @@ def sparkline(points: Sequence[float | None]) -> str:
     low, high = min(known), max(known)
     scale = (len(_SPARKS) - 1) / (high - low) if high > low else 0.0
     return "".join(" " if point is None else _SPARKS[round((point - low) * scale)] for point in points)
+
+
+def bar(percent: float | Decimal, width: int) -> str:
+    """Draw a share of 100 as a bar, in eighths of a cell; what is below 0 or above 100 as if it were those."""
+    eighths = round(min(max(float(percent), 0.0), 100.0) / 100 * width * len(_EIGHTHS))
+    whole, rest = divmod(eighths, len(_EIGHTHS))
+    return (_EIGHTHS[-1] * whole + (_EIGHTHS[rest - 1] if rest else "")).ljust(width)

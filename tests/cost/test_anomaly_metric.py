@@ -22,7 +22,7 @@ def wave(length: int) -> list[Point]:
 def test_a_spike_is_told_with_what_was_usual_and_gaps_are_not_judged() -> None:
     points = wave(500)
     points[400] = Point(points[400].at, 300.0)
-    points[100:150] = [Point(point.at, None) for point in points[100:150]]
+    points[100:150] = [Point(point.at, None if at % 2 else math.nan) for at, point in enumerate(points[100:150])]
     told = max(unusual(points), key=lambda each: each.score)
     assert (told.at, told.value) == (points[400].at, 300.0)
     assert 25 < told.low < told.high < 80

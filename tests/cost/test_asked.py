@@ -120,6 +120,23 @@ def test_a_month_beside_the_one_before(items: Asked, project: Path) -> None:
     assert piped.out.splitlines()[1] == "risk\t10\t30\t20\t200.0\tup"
 
 
+def test_the_rows_behind_a_comparison_are_those_of_both_spans(items: Asked, project: Path) -> None:
+    rows = items("report", "--month", "2026-10", "--compare", "2026-09", "--rows", "--where", "team=risk,ads")
+    assert sorted(row["EffectiveCost"] for row in rows) == ["10", "30", "7"]
+
+
+def test_a_dimension_that_is_named_twice_is_one(items: Asked, project: Path) -> None:
+    (first, rest) = items("report", "--by", "team,team", "--by", "team", "--limit", "1")
+    assert (first["name"], rest["name"], rest["team"]) == ("risk", "2 others", "2 others")
+
+
+def test_skus_say_which_line_they_are_in(project: Path) -> None:
+    """Two teams use the same SKU: without their names the lines would look alike."""
+    shown = run(["cost", "why", "2026-09", "2026-10", "--by", "team", "-q"], cwd=project).out
+    skus = shown.partition("SKUs that moved most, in USD\n")[2].splitlines()
+    assert skus[0].split("\t")[:3] == ["risk", "Machines", "a big machine"]
+
+
 def test_why_splits_a_change_and_names_what_was_deployed(items: Asked, project: Path) -> None:
     found = {item["name"]: item for item in items("why", "2026-09", "2026-10", "--by", "service,team")}
     risk = found["Machines/risk"]
@@ -206,7 +223,7 @@ def test_a_forecast_needs_history(items: Asked, project: Path, tmp_path: Path) -
     assert "no recent costs to forecast from" in refused.err
     (tmp_path / "mcml.toml").write_text('name = "acme"\n')
     today = datetime.now(UTC).date()
-    days = [(today - timedelta(days=back)).isoformat() for back in range(70)]
+    days = [(today - timedelta(days=back)).isoformat() for back in range(130)]  # also on the first days of a month there is a past one
     run(["cost", "ingest", str(write_csv(tmp_path / "bill.csv", [charge(day, "2", "1") for day in days]))], cwd=tmp_path)
     (item,) = items("forecast", "--by", "team", folder=tmp_path)
     length = monthrange(today.year, today.month)[1]
@@ -222,12 +239,17 @@ def test_a_forecast_needs_history(items: Asked, project: Path, tmp_path: Path) -
         (["report", "--where", "team"], "cannot read the condition 'team'"),
         (["report", "--month", "2026-10", "--last", "week"], "exclude each other"),
         (["report", "--month", "2026"], "'2026' is no month"),
-        (["report", "--last", "fortnight"], "is no span of time"),
+        (["report", "--last", "fortnight"], "there is no last 'fortnight'"),
+        (["report", "--month", "2026-13"], "'2026-13' is no month"),
+        (["report", "--since", "2026-10-10", "--until", "2026-10-01"], "--until is not after --since"),
+        (["allocate", "--since", "2026-10-10", "--until", "2026-10-10"], "--until is not after --since"),
         (["report", "--compare", "previous"], "--compare needs a span"),
         (["report", "--compare", "previous", "--since", "2026-10-02", "--until", "2026-10-01"], "--until is not after --since"),
         (["report", "--compare", "soon", "--month", "2026-10"], "'soon' is no span"),
         (["report", "--by", "day", "--compare", "previous", "--month", "2026-10"], "costs by day cannot be compared"),
-        (["allocate", "--last", "fortnight"], "is no span of time"),
+        (["allocate", "--last", "fortnight"], "there is no last 'fortnight'"),
+        (["allocate", "--trend", "--without", "risk"], "--explain, --trend and --without exclude each other"),
+        (["why", "2026-09", "2026-10", "--by", "service,day"], "costs by day cannot be compared"),
         (["coverage", "--key", "tem"], "did you mean 'team'?"),
         (["forecast", "--by", "tem"], "did you mean 'team'?"),
         (["why", "2026-09", "then"], "'then' is no span of time"),

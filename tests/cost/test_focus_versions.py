@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mcml.cost.bills import native
+from mcml.cost.intake.bills import native
 from mcml.store.ledger.book import Ledger
 from mcml.store.ledger.intake import Intake
 from mcml.store.ledger.schema import FOCUS

@@ -151,7 +151,7 @@ def test_the_rows_of_a_model_and_of_an_allocation(items: Asked) -> None:
 
 
 def test_the_rows_of_a_digest_are_of_its_section(items: Asked) -> None:
-    for section in items("digest"):
+    for section in items("digest", "--day", f"{TODAY - timedelta(days=1)}"):
         rows = items(*shlex.split(section["rows"])[2:])
         assert {row["BillingCurrency"] for row in rows} == {section["currency"]}
         assert total(Decimal(row["EffectiveCost"]) for row in rows) == Decimal(section["cost"])

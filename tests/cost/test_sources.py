@@ -14,9 +14,9 @@ from mcml.cli.main import main
 from mcml.core.schema_cost import Budget
 from mcml.cost.budget import views as budget_views
 from mcml.cost.budget.desk import look as stand
+from mcml.cost.meter.truth import usual_error_in
 from mcml.cost.rates.convert import Exchanged
 from mcml.cost.rates.table import read
-from mcml.cost.truth import usual_error_in
 from mcml.cost.views import catalogue
 from mcml.providers.api.billing import UnitPrice
 from mcml.store.db import Store
@@ -24,7 +24,7 @@ from mcml.store.ledger.book import Ledger
 from mcml.store.ledger.pushdown import WarehouseLedger
 from mcml.store.prices import CataloguePrice
 from tests.cost.focus import HOUR
-from tests.cost.test_estimate import DAY, bill, held, learned, look
+from tests.cost.meter.test_estimate import DAY, bill, held, learned, look
 
 RATES = "date,from,to,rate\n2026-11-05,USD,EUR,0.5\n2026-11-06,USD,EUR,0.8\n"
 Sources = Callable[..., list[dict[str, Any]]]

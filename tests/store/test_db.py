@@ -242,7 +242,7 @@ def test_a_server_that_says_nothing_is_given_up(tmp_path: Path) -> None:
         began = time.monotonic()
         with Store(url) as store, pytest.raises(Unavailable) as failed:
             store.entries()
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 25
     assert "timeout" in failed.value.why
 
 

@@ -166,7 +166,7 @@ def test_a_ledger_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 def test_a_damaged_manifest_and_one_of_a_newer_mcml_are_told(tmp_path: Path) -> None:
     Intake(tmp_path).rows([row()], origin="acme")
     path = tmp_path / manifest.NAME
-    path.write_text(path.read_text().replace('"format": 2', '"format": 99'))
+    path.write_text(path.read_text().replace(f'"format": {manifest.FORMAT}', '"format": 99'))
     with pytest.raises(Conflict, match="format 99"):
         Ledger(tmp_path).totals(())
     path.write_text("{")

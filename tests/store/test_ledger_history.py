@@ -15,7 +15,7 @@ from mcml.store.ledger.bills import Window
 from mcml.store.ledger.book import Ledger
 from mcml.store.ledger.intake import Intake
 from mcml.store.ledger.manifest import Delivery, Manifest, Part
-from tests.cost.focus import HOUR, row, text_row, write_csv
+from tests.cost.focus import HOUR, START, row, text_row, write_csv
 
 MAY, JUNE, JULY = (datetime(2026, month, 1, tzinfo=UTC) for month in (5, 6, 7))
 NOW = datetime(2026, 7, 3, tzinfo=UTC)
@@ -64,7 +64,7 @@ def test_two_clouds_in_one_command_are_two_bills(tmp_path: Path) -> None:
     one = write_csv(tmp_path / "a.csv", [text_row(BilledCost="1", ServiceProviderName="A", **texts)])
     other = write_csv(tmp_path / "b.csv", [text_row(BilledCost="2", ServiceProviderName="B", **texts)])
     Intake(tmp_path / "cost").files([one, other])
-    Intake(tmp_path / "cost").rows([bill("10", MAY, ServiceProviderName="A")], origin="a")
+    Intake(tmp_path / "cost").rows([bill("10", MAY, START, ServiceProviderName="A")], origin="a")
     assert billed(tmp_path / "cost", ("provider",)) == {("A",): Decimal(10), ("B",): Decimal(2)}
 
 
@@ -124,7 +124,8 @@ def test_the_ledger_as_of_a_moment_is_what_was_reported_then(deliveries: list[tu
         for number, (windowed, charges) in enumerate(deliveries):
             rows = [bill(str(amount), month, MAY + timedelta(days=day), BillingAccountId=name) for name, month, day, amount in charges]
             now += timedelta(seconds=number % 2, microseconds=1)
-            Intake(folder, clock=lambda now=now: now).rows(rows, origin="o", window=Window(MAY, JUNE) if windowed else None)  # type: ignore[misc]
+            intake = Intake(folder, clock=lambda now=now: now, agree=lambda _: None)  # type: ignore[misc]
+            intake.rows(rows, origin="o", window=Window(MAY, JUNE) if windowed else None)
             by = ("account", "day", "month")
             reports.append((now, Ledger(folder).totals(by), manifest.load(folder)))
         for moment, report, known in reports:

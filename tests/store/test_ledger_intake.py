@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcml.cost.ingest import SAMPLE
+from mcml.cost.intake.ingest import SAMPLE
 from mcml.store.ledger import manifest
 from mcml.store.ledger.book import Ledger
 from mcml.store.ledger.exact import total

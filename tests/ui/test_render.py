@@ -132,6 +132,23 @@ def test_no_number_is_cut_however_narrow_the_terminal_is(amounts: list[list[Deci
     assert max(map(len, drawn.splitlines())) <= width
 
 
+def test_shares_have_bars_where_there_is_something_to_compare_and_room() -> None:
+    columns = [Column("name", "Name"), Column("share", "Share", "share"), Column("rows", "Rows", "number")]
+    shares = (("a", Decimal("75.0"), 3), ("b", Decimal("-2.5"), 11), ("all", None, 14))
+    rows = [{"name": name, "share": share, "rows": count} for name, share, count in shares]
+    wide = terminal.draw([Table(columns, rows)], width=40, colour=False, now=NOW).splitlines()
+    assert [line.rstrip() for line in wide] == [
+        "Name  Share             Rows",
+        "a       75% ███████▌       3",
+        "b     -2.5%               11",
+        "all       -               14",
+    ]
+    narrow = terminal.draw([Table(columns, rows)], width=24, colour=False, now=NOW).splitlines()
+    assert [line.rstrip() for line in narrow[:2]] == ["Name  Share  Rows", "a       75%     3"]
+    one = terminal.draw([Table(columns, rows[:1])], width=40, colour=False, now=NOW)
+    assert "█" not in one
+
+
 def test_rows_of_a_wide_table_stand_below_each_other_where_there_is_no_room() -> None:
     row = {"name": "Virtual-Machines", "cost_0": Decimal("1367.71"), "cost_1": None, "cost_2": Decimal("-16.85"), "cost_3": Decimal(20000)}
     drawn = terminal.draw([Table([WIDE[0], *WIDE[2:6]], [row])], width=40, colour=False, now=NOW)

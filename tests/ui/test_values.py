@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.view import Kind, State
-from mcml.ui.values import NOISE, ago, exact, friendly, money, plain, sparkline
+from mcml.ui.values import NOISE, ago, bar, exact, friendly, money, plain, sparkline
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -70,6 +70,7 @@ def test_money_is_near_the_value_and_never_scientific(value: Decimal) -> None:
         (NOW - timedelta(minutes=5), "time", "5m ago"),
         (Decimal("42"), "percent", "42%"),
         (0.5, "percent", "0.5%"),
+        (0.5, "share", "0.5%"),
         (1536, "bytes", "1.5 KiB"),
         (1234567, "number", "1,234,567"),
         (0.25, "number", "0.25"),
@@ -91,6 +92,18 @@ def test_sparkline_has_one_mark_a_point(points: list[float | None]) -> None:
     drawn = sparkline(points)
     assert len(drawn) == len(points)
     assert all((mark == " ") == (point is None) for mark, point in zip(drawn, points, strict=True))
+
+
+@given(st.decimals(-1000, 1000, places=1), st.integers(1, 40))
+def test_a_bar_is_as_wide_as_it_should_be_and_grows_with_its_share(share: Decimal, width: int) -> None:
+    drawn, more = bar(share, width), bar(share + 20, width)
+    assert len(drawn) == width
+    assert drawn.count("█") <= more.count("█")
+    assert abs(drawn.count("█") - min(max(share, Decimal(0)), Decimal(100)) / 100 * width) < 1 + Decimal(1) / 16
+
+
+def test_bars() -> None:
+    assert [bar(share, 4) for share in (0, 1.6, 12.5, 50, 100)] == ["    ", "▏   ", "▌   ", "██  ", "████"]
 
 
 def test_sparkline_ends() -> None:

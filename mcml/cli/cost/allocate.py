@@ -41,8 +41,11 @@ def allocate(
 
     Shared cost is split by a rule's driver; what no rule takes is a line of its own. Without rules, costs go to the team in their tags.
     """
+    from mcml.core.errors import Usage
     from mcml.cost.allocate import lines, rules, share, trends, views
 
+    if sum(map(bool, (explain, trend, without))) > 1:
+        raise Usage("--explain, --trend and --without exclude each other", next_step="give one of them")
     scope = common.chosen(session, where, since, until, month, last)
     if rows:
         return common.rows(session, scope, limit, as_of=as_of)

@@ -109,7 +109,7 @@ def mark(
     from mcml.cost.anomaly import desk, views
 
     if verdict == Verdict.forget:
-        desk.forget(session.store, identifier, session.clock, dry_run=session.dry_run)
+        desk.forget(session.store, identifier.strip().lower(), session.clock, dry_run=session.dry_run)
         return None
     found = desk.look(common.ledger(session), session.store, _question(session, by, where, since))
     anomaly = desk.pick(found, identifier)

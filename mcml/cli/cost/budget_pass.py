@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mcml.core.view import Document
     from mcml.cost.budget.act import Due
     from mcml.cost.budget.standing import Standing
-    from mcml.cost.schedule.plan import Stopped, Thing
+    from mcml.cost.schedule.plan import Keep, Stopped, Thing
     from mcml.cost.schedule.run import Done, Site
 
 AGAIN = "mcml cost budgets check"
@@ -24,15 +24,16 @@ AGAIN = "mcml cost budgets check"
 
 @dataclass
 class Pass:
-    """What a pass does: the actions, how the steps of their machines went, and which targets did not answer."""
+    """What a pass does: the actions, how the steps of their machines went, which targets did not answer, of what none knows if it idles."""
 
     due: "list[Due]"
     done: "list[Done]" = field(default_factory=list)
     failed: "Mapping[str, McmlError]" = field(default_factory=dict)
+    unread: "Mapping[str, McmlError]" = field(default_factory=dict)
 
     def ended(self, session: Session, document: "Document", next_step: str = AGAIN) -> "Document":
         """Return the document; a pass that failed in part is shown first, and raises PartlyDone (exit 7)."""
-        errors = {f"{one.step.target}/{one.step.name}": one.error for one in self.done if one.error}
+        errors = {**self.unread, **{f"{one.step.target}/{one.step.name}": one.error for one in self.done if one.error}}
         if not errors and not self.failed:
             return document
         session.show(document)
@@ -43,25 +44,28 @@ class Pass:
 def check(session: Session, standings: "Sequence[Standing]", *, act: bool) -> Pass:
     """Bring the actions of all budgets to where they should be. What only `--act` asks for is asked about once more."""
     from mcml.cost.budget import act as acts
+    from mcml.cost.schedule.run import remembered
 
     budgets = session.settings.cost.budgets
     acting = [name for name, budget in budgets.items() if budget.act or act]
-    due = acts.due(session.store, standings, budgets, acting)
+    due = acts.due(session.store, standings, budgets, acting, session.config.profile)
     sites: dict[str, Site] = {}
+    stopped, keeps = remembered(session.store)  # before the machines are listed: what another check stops meanwhile was not turned on since
     asked = _look(session, sorted(due, key=lambda one: one.turn.budget not in acting), sites)
-    due = _planned(session, due, asked)
-    found = Pass(due, failed=asked.failed)
+    due = _planned(session, due, asked, stopped, keeps)
+    things = {thing.key: thing for answer in asked.given.values() for several in answer.values() for thing in several}
+    unread = {f"{one.target}/{one.id}": one.idle.error for one in things.values() if one.idle and one.idle.error}
+    found = Pass(due, failed=asked.failed, unread=unread)
     if session.dry_run:
         return found
     mine = [each for each in due if each.turn.move in ("begin", "hold") and each.turn.budget in acting]
     count = sum(_count(step) for each in mine if not budgets[each.turn.budget].act for step in each.machines.changes)
     if count:
         session.confirm(f"Stop {count} idle machine{'' if count == 1 else 's'}?")
-    settled = acts.settle(session.store, due, session.clock())
-    things = {thing.key: thing for answer in asked.given.values() for several in answer.values() for thing in several}
+    settled = acts.settle(session.store, due, session.clock(), session.config.profile)
     for each in settled:
         if each in mine:
-            found.done += _carry_out(session, each.turn.budget, each.machines, sites, things)
+            found.done += _carry_out(session, each.turn.budget, each.machines, sites, things, stopped)
     return found
 
 
@@ -74,8 +78,6 @@ def _look(session: Session, due: "Sequence[Due]", sites: "dict[str, Site]") -> "
     for each in due:
         if each.turn.do == STOP and each.turn.action and each.turn.move in ("begin", "hold", "announce", "announced"):
             for target in each.turn.action.targets or session.settings.targets:
-                if target not in session.settings.targets:
-                    raise unknown("target", target, session.settings.targets, next_step="mcml config show")
                 wanted.setdefault(target, []).append(each)
     return ask_all({target: partial(_machines, session, target, sites, several) for target, several in wanted.items()})
 
@@ -97,13 +99,17 @@ def _machines(session: Session, target: str, sites: "dict[str, Site]", due: "Seq
     return found
 
 
-def _planned(session: Session, due: "Sequence[Due]", asked: "Answers[dict[str, list[Thing]]]") -> "list[Due]":
+def _planned(
+    session: Session,
+    due: "Sequence[Due]",
+    asked: "Answers[dict[str, list[Thing]]]",
+    stopped: "Mapping[str, Stopped]",
+    keeps: "Sequence[Keep]",
+) -> "list[Due]":
     """Return the actions with what each does to its machines."""
     from mcml.core.clock import midnight
     from mcml.cost.budget.stop import stops
-    from mcml.cost.schedule.run import remembered
 
-    stopped, keeps = remembered(session.store)
     schedules, now = session.settings.cost.schedules, session.clock()
     found = []
     for each in due:
@@ -116,18 +122,22 @@ def _planned(session: Session, due: "Sequence[Due]", asked: "Answers[dict[str, l
 
 
 def _carry_out(
-    session: Session, budget: str, plan: "Plan", sites: "Mapping[str, Site]", things: "Mapping[str, Thing]"
+    session: Session,
+    budget: str,
+    plan: "Plan",
+    sites: "Mapping[str, Site]",
+    things: "Mapping[str, Thing]",
+    stopped: "Mapping[str, Stopped]",
 ) -> "list[Done]":
-    """Carry out the steps of machines, each in the name of whose it is."""
+    """Carry out the steps of machines, each in the name of whose it is; `stopped` is what the plan was made from."""
     from mcml.core.plan import Plan
     from mcml.cost.budget.stop import OWNER, by
-    from mcml.cost.schedule.run import Work, remembered
+    from mcml.cost.schedule.run import Work
 
     done: list[Done] = []
-    stopped, _ = remembered(session.store)
     for mine in dict.fromkeys(str(step.values.get(OWNER, "")) for step in plan.steps):
         steps = tuple(step for step in plan.steps if str(step.values.get(OWNER, "")) == mine)
-        work = Work(mine, sites, things, stopped, session.store, session.clock, by(budget))
+        work = Work(mine, sites, things, stopped, session.store, session.clock, by(budget), session.config.profile)
         done += work.carry_out(Plan("cost", steps))
     return done
 
@@ -155,7 +165,7 @@ def undo(session: Session, budget: str) -> Pass:
         count = sum(map(_count, plan.changes))
         session.confirm(f"Start {count} machine{'' if count == 1 else 's'}?")
     acts.lift(session.store, budget, session.clock())
-    found.done = _carry_out(session, budget, plan, sites, things)
+    found.done = _carry_out(session, budget, plan, sites, things, mine)
     gone: Mapping[str, Stopped] = {key: one for key, one in mine.items() if key not in things and _was_asked(key, asked.given, sites)}
     Work("", sites, things, gone, session.store, session.clock).forget(gone)
     return found
@@ -174,8 +184,7 @@ def _was_asked(key: str, given: "Mapping[str, object]", sites: "Mapping[str, Sit
 
 def _all_machines(session: Session, target: str, sites: "dict[str, Site]") -> "list[Thing]":
     from mcml.cli.cost.schedule_pass import open_site
-    from mcml.cost.schedule.run import groups, machines
+    from mcml.cost.schedule.run import all_of
 
-    site, now = open_site(session, target), session.clock()
-    sites[target] = site
-    return [*machines(site, {}, None, now), *groups(site, {}, None, now)]
+    site = sites[target] = open_site(session, target)
+    return all_of(site, session.clock())

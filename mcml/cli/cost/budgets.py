@@ -45,7 +45,7 @@ def list_budgets(session: Session) -> Document:
     known = session.settings.cost.budgets
     rates = common.rates_of_budgets(session)
     standings = desk.look(common.ledger(session), session.store, known, session.clock(), rates)
-    return views.budgets(standings, act.remembered(session.store), _usual_errors(session, standings, rates))
+    return views.budgets(standings, act.remembered(session.store), _usual_errors(session, standings, rates), act.off(session.store))
 
 
 @command(app, "show", examples=("mcml cost budgets show risk",))
@@ -59,7 +59,7 @@ def show(session: Session, name: Name) -> Document:
         raise unknown("budget", name, known, next_step="mcml cost budgets")
     rates = common.rates_of_budgets(session)
     (standing,) = desk.look(common.ledger(session), session.store, {name: known[name]}, session.clock(), rates)
-    return views.budget(standing, act.remembered(session.store), _usual_errors(session, [standing], rates))
+    return views.budget(standing, act.remembered(session.store), _usual_errors(session, [standing], rates), act.off(session.store))
 
 
 CHECKS = ("mcml cost budgets check", "mcml cost budgets check --dry-run --act", "mcml cost budgets check --act --yes")
@@ -77,13 +77,14 @@ def check(session: Session, act: Act = False) -> Document:
     from mcml.incident.desk import record_within
 
     known, ledger, rates = session.settings.cost.budgets, common.ledger(session), common.rates_of_budgets(session)
-    told = desk.check(ledger, session.store, known, session.clock, record_within, rates, dry_run=session.dry_run)
+    profile, dry_run = session.config.profile, session.dry_run
+    told = desk.check(ledger, session.store, known, session.clock, record_within, rates, profile=profile, dry_run=dry_run)
     standings = [each.standing for each in told]
     errors, found = _usual_errors(session, standings, rates), budget_pass.check(session, standings, act=act)
     acting = [name for name, budget in known.items() if act or budget.act]
     if any(each.standing.unconverted for each in told):
         session.exit_code = exits.PARTLY_DONE
-    shown = views.checked(told, found.due, found.done, dry_run=session.dry_run, acting=acting, errors=errors)
+    shown = views.checked(told, found.due, found.done, dry_run=dry_run, acting=acting, errors=errors)
     return found.ended(session, shown)
 
 

@@ -39,11 +39,14 @@ def ledger(session: Session, as_of: str = "") -> "Ledger":
 
 
 def scope(session: Session, since: str, until: str) -> "Scope":
-    """Read --since and --until. Raises Usage for what is no time."""
+    """Read --since and --until. Raises Usage for what is no time, and for an end that is not after the beginning."""
+    from mcml.core.errors import Usage
     from mcml.core.when import moment
     from mcml.store.ledger.book import Scope
 
     begin, end = (moment(text, session.clock()) if text else None for text in (since, until))
+    if begin and end and end <= begin:
+        raise Usage("--until is not after --since", why="no charge could start then", next_step="mcml cost report --help")
     return Scope(begin, end)
 
 
@@ -160,8 +163,8 @@ Last = Annotated[str, typer.Option("--last", help="Only the last whole day, week
 
 
 def names(by: Sequence[str] | None, default: Sequence[str]) -> tuple[str, ...]:
-    """Read --by: names with commas between, in one option or several."""
-    return tuple(name.strip() for text in by or () for name in text.split(",") if name.strip()) or tuple(default)
+    """Read --by: names with commas between, in one option or several, each once."""
+    return tuple(dict.fromkeys(name.strip() for text in by or () for name in text.split(",") if name.strip())) or tuple(default)
 
 
 def filters(where: Sequence[str] | None) -> "tuple[Filter, ...]":
@@ -180,11 +183,12 @@ def period(session: Session, since: str = "", until: str = "", month: str = "", 
     now = session.clock()
     if sum(map(bool, (since or until, month, last))) > 1:
         raise Usage("--month, --last and --since exclude each other", next_step="give one of them")
-    if month or last:
-        found = span.read(month or f"last-{last}", now)
-        if month and found.months != 1:
-            raise Usage(f"{month!r} is no month", next_step="write it like 2026-10")
-        return found
+    if last:
+        if last not in span.UNITS:
+            raise Usage(f"there is no last {last!r}", why=f"choose one of {', '.join(span.UNITS)}", next_step="--last month, or --since 7d")
+        return span.read(f"last-{last}", now)
+    if month:
+        return span.month(month, now)
     if not since:
         return None
     start, end = moment(since, now), moment(until, now) if until else now
@@ -257,7 +261,7 @@ def usual_error(costs: "Costs | Exchanged", known: "Ledger | None" = None) -> "M
 
     Only a ledger knows what became of estimates; those in a warehouse were made by mcml, so the project's own ledger (`known`) answers.
     """
-    from mcml.cost import truth
+    from mcml.cost.meter import truth
     from mcml.cost.rates.convert import Exchanged
     from mcml.store.ledger.book import Ledger
 

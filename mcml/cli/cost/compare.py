@@ -32,9 +32,10 @@ def compare(
     mcml.toml.
     """
     from mcml.cli.cost import held, sizes
-    from mcml.cost import compare as places
-    from mcml.cost import compare_sizes, compare_views
-    from mcml.cost.live import merged
+    from mcml.cost.compare import places as places
+    from mcml.cost.compare import sizes as compare_sizes
+    from mcml.cost.compare import views as compare_views
+    from mcml.cost.meter.live import merged
     from mcml.store.ledger.units import model_costs
 
     asked = held.ask(session)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mcml.core.view import Document
-    from mcml.cost.estimate import Estimated
-    from mcml.cost.live import Held
+    from mcml.cost.meter.estimate import Estimated
+    from mcml.cost.meter.live import Held
 
 EXAMPLES = (
     "mcml cost estimate                      # what runs now, until the bill comes",
@@ -43,7 +43,7 @@ def estimate(
     Run it by the hour. An estimate counts until a bill or a meter covers its hour, never beside it. What has no price is said, not zero.
     """
     from mcml.cli.cost import held
-    from mcml.cost import estimate_views
+    from mcml.cost.meter import estimate_views
 
     if errors:
         session.show(_errors(session))
@@ -66,9 +66,9 @@ def _by_provider(session: Session, given: "Mapping[str, list[Held]]") -> "dict[s
 
 def _write(session: Session, provider: str, looks: "Sequence[list[Held]]", since: str) -> "Estimated":
     from mcml.core.when import moment
-    from mcml.cost import estimate as estimates
-    from mcml.cost.live import merged
-    from mcml.cost.pods import split
+    from mcml.cost.meter import estimate as estimates
+    from mcml.cost.meter.live import merged
+    from mcml.cost.meter.pods import split
     from mcml.providers.api.capability import IDENTITY
     from mcml.store.ledger.intake import Intake
 
@@ -81,7 +81,7 @@ def _write(session: Session, provider: str, looks: "Sequence[list[Held]]", since
 
 
 def _errors(session: Session) -> "Document":
-    from mcml.cost import estimate_views, truth
+    from mcml.cost.meter import estimate_views, truth
     from mcml.store.ledger.estimates import truths
 
     days = truth.day_errors(truths(common.ledger(session)))

@@ -52,10 +52,10 @@ def forecast(
         scope = replace(scope, since=midnight(today) - timedelta(days=366))  # older charges change no forecast, and may have no rate
         found = common.converted(session, ledger, (*names, *ASKED), scope, currency)
         scopes = this_month(found.groups, today, late)
-        shown = with_rates(views.forecast(names, scopes), found)
+        shown = with_rates(views.forecast(names, scopes, scope.filters), found)
     else:
         scopes = this_month(ledger.totals((*names, *ASKED), scope), today, late)
-        shown = views.forecast(names, scopes)
+        shown = views.forecast(names, scopes, scope.filters)
     made = next((each.forecast for each in scopes if each.forecast), None)
     booked = {"booked": replace(scope, since=midnight(made.month), until=midnight(made.until))} if made else {}
     return common.sourced(common.exchanged(session, ledger, currency) if currency else ledger, shown, None, **booked)

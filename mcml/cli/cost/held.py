@@ -7,7 +7,7 @@ from mcml.cli.session import Session
 from mcml.core.fanout import Answers, ask_all
 
 if TYPE_CHECKING:
-    from mcml.cost.live import Doors, Held, Place, PriceOf
+    from mcml.cost.meter.live import Doors, Held, Place, PriceOf
     from mcml.kube.pods import Running
     from mcml.providers.api.billing import UnitPrice
     from mcml.providers.api.capability import Capability
@@ -36,8 +36,8 @@ def everywhere(session: Session, sku: str) -> "list[tuple[str, UnitPrice]]":
 
 
 def _ask(session: Session, place: "Place", price_of: "PriceOf", *, pods: bool) -> "list[Held]":
-    from mcml.cost import pods as of_pods
-    from mcml.cost.live import look
+    from mcml.cost.meter import pods as of_pods
+    from mcml.cost.meter.live import look
 
     doors = _doors(session, place)
     found = look(place, doors, price_of, session.clock())
@@ -52,13 +52,13 @@ def _running(cluster: "Cluster", place: "Place") -> "Running":
 
 
 def _places(session: Session) -> "list[Place]":
-    from mcml.cost.live import Place
+    from mcml.cost.meter.live import Place
 
     return [Place(target.provider, name, target.region, target.cluster) for name, target in session.settings.targets.items()]
 
 
 def _doors(session: Session, place: "Place") -> "Doors":
-    from mcml.cost.live import Doors
+    from mcml.cost.meter.live import Doors
     from mcml.providers.api import capability
     from mcml.store.replica_prices import price_of_replica
 

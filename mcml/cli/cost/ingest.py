@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mcml.data.address import ObjectAddress
     from mcml.store.ledger.intake import Ingested, Intake
+    from mcml.store.ledger.losses import WouldLose
 
 EXAMPLES = (
     "mcml cost ingest focus-2026-10.csv.gz focus-2026-11.parquet",
@@ -51,16 +52,18 @@ def ingest(
 ) -> None:
     """Bring bills into the ledger. What was in it about the same account and month is replaced, so twice is the same as once.
 
-    Give all files of a month in one command, Azure's actual and amortized exports, too. Everything below a prefix is one delivery, unless
-    the manifests of AWS's or Azure's exports are there: then the newest version of each month counts.
+    Give all files of a month in one command, Azure's actual and amortized exports, too: what would replace another piece of the same bill
+    is refused without --yes. Everything below a prefix is one delivery, unless the manifests of AWS's or Azure's exports are there: then
+    the newest version of each month counts.
     A row that breaks a rule goes into quarantine with the reason; the rest is booked.
     """
-    from mcml.cost import quarantine, views
+    from mcml.cost import views
+    from mcml.cost.intake import quarantine
     from mcml.store.ledger.intake import Intake
 
     if not (files or provider or sample):
         raise Usage("nothing to ingest", why="give files, --provider or --sample", next_step="mcml cost ingest --help")
-    intake = Intake(common.folder(session), session.clock, dry_run=session.dry_run)
+    intake = Intake(common.folder(session), session.clock, dry_run=session.dry_run, agree=partial(_agree, session))
     done = _files(session, intake, files or [], sample=sample)
     asked = ask_all({name: partial(_provider, session, intake, name, since) for name in dict.fromkeys(provider or ())})
     again = shlex.join(["mcml", "cost", "ingest", *(word for name in asked.failed for word in ("--provider", name)), "--since", since])
@@ -72,8 +75,14 @@ def ingest(
         quarantine.refuse(booked, dry_run=session.dry_run)
 
 
+def _agree(session: Session, lost: "WouldLose") -> None:
+    if not session.common.yes and (session.dry_run or not session.streams.can_prompt):
+        raise lost
+    session.confirm(f"{lost.message}: {lost.why}. Replace it?")
+
+
 def _files(session: Session, intake: "Intake", files: list[str], *, sample: bool) -> "list[Ingested]":
-    from mcml.cost.ingest import ingest_sample
+    from mcml.cost.intake.ingest import ingest_sample
     from mcml.data.address import ObjectAddress, parse
 
     addresses = [parse(text) for text in files]
@@ -87,18 +96,18 @@ def _files(session: Session, intake: "Intake", files: list[str], *, sample: bool
 def _here(
     session: Session, intake: "Intake", files: list[Path], origin: str = "", names: "Mapping[Path, str] | None" = None
 ) -> "list[Ingested]":
-    from mcml.cost.bills import native
-    from mcml.cost.ingest import ingest_bill, ingest_files
+    from mcml.cost.intake.bills import native
+    from mcml.cost.intake.ingest import ingest_bill, ingest_files
 
     bills, focus = native(files, lambda: common.bill_formats(session), names)
     whose = origin if len(bills) + bool(focus) == 1 else ""  # two deliveries of one origin could not be told apart
-    done = [ingest_bill(intake, session.store, bill, session.reporter, origin=whose) for bill in bills]
-    return done + ([ingest_files(intake, session.store, focus, session.reporter, origin=origin)] if focus else [])
+    done = [ingest_bill(intake, session.store, bill, session.reporter, origin=whose, given=origin) for bill in bills]
+    return done + ([ingest_files(intake, session.store, focus, session.reporter, origin=origin, given=origin)] if focus else [])
 
 
 def _there(session: Session, intake: "Intake", address: "ObjectAddress") -> "list[Ingested]":
     from mcml.cli.data.common import open_store
-    from mcml.cost.remote import Place, fetch
+    from mcml.cost.intake.remote import Place, fetch
 
     place = Place(open_store(session)(address.scheme), str(address), address.bucket, address.key)
     done: list[Ingested] = []
@@ -110,9 +119,12 @@ def _there(session: Session, intake: "Intake", address: "ObjectAddress") -> "lis
 
 def _provider(session: Session, intake: "Intake", name: str, since: str) -> "Ingested":
     from mcml.core.when import moment
-    from mcml.cost.ingest import ingest_provider, whole_months
+    from mcml.cost.intake.ingest import ingest_provider, whole_months
     from mcml.providers.api.capability import BILLING
 
     now = session.clock()
+    begin = moment(since, now)
+    if begin > now:
+        raise Usage(f"--since {since} is in the future", why="a bill tells what was", next_step="mcml cost ingest --help")
     billing = session.open_provider(BILLING, name)
-    return ingest_provider(intake, session.store, billing, name, whole_months(moment(since, now), now), session.reporter)
+    return ingest_provider(intake, session.store, billing, name, whole_months(begin, now), session.reporter)

@@ -26,9 +26,9 @@ def live(
     By provider, target and model; until Ctrl-C or --timeout. Into a pipe, or with -o json: once, and exit 7 when a target did not answer.
     """
     from mcml.cli.cost import held
-    from mcml.cost import live_views
-    from mcml.cost.live import merged
-    from mcml.cost.pods import split
+    from mcml.cost.meter import live_views
+    from mcml.cost.meter.live import merged
+    from mcml.cost.meter.pods import split
     from mcml.ui.screen import watch
 
     if once or session.common.output != "table" or not session.streams.out_is_terminal:
@@ -42,9 +42,9 @@ def live(
 
 def _document(session: Session) -> Document:
     from mcml.cli.cost import held
-    from mcml.cost import live_views
-    from mcml.cost.live import merged
-    from mcml.cost.pods import split
+    from mcml.cost.meter import live_views
+    from mcml.cost.meter.live import merged
+    from mcml.cost.meter.pods import split
 
     asked = held.ask(session, pods=True)
     return live_views.live(split(merged(asked.given.values())), session.clock(), asked.failed)

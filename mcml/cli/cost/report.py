@@ -70,10 +70,11 @@ def report(
     ledger = common.costs(session, engine, as_of)
     if rows and currency:
         raise Usage("--rows shows rows as they were billed", why="each has its own currency", next_step="leave out --currency or --rows")
+    pair = _pair(session, common.period(session, since, until, month, last), compare, as_of) if compare else None
     if rows:
+        scope = common.either(pair[1], pair[0], scope.filters) if pair else scope
         return common.rows(session, scope, limit, engine, as_of)
-    if compare:
-        pair = _pair(session, common.period(session, since, until, month, last), compare, as_of)
+    if pair:
         return _compared(session, ledger, chosen, where, pair, limit, currency)
     if currency:
         return _converted(session, ledger, chosen, scope, limit, currency)

@@ -26,8 +26,8 @@ def restatements(
     `mcml cost report --as-of DATE` shows a report as it was then.
     """
     from mcml.core.when import moment
-    from mcml.cost import restatement_views
-    from mcml.cost.restatements import restatements as changed
+    from mcml.cost.intake import restatement_views
+    from mcml.cost.intake.restatements import restatements as changed
     from mcml.store.ledger.history import replaced
 
     begin = moment(since, session.clock()) if since else None

@@ -7,7 +7,7 @@ import typer
 from mcml.cli.lazy import group
 from mcml.cli.options import command
 from mcml.cli.session import Session
-from mcml.core.errors import unknown
+from mcml.core.errors import Usage, unknown
 from mcml.core.view import Document
 
 app = group(
@@ -33,7 +33,8 @@ def list_schedules(session: Session) -> Document:
 
     known = session.settings.cost.schedules
     stopped, keeps = remembered(session.store)
-    return views.schedules(known, {name: calendar_of(one) for name, one in known.items()}, stopped, keeps, session.clock())
+    calendars = {name: calendar_of(one, name) for name, one in known.items()}
+    return views.schedules(known, calendars, stopped, keeps, session.clock(), session.config.profile)
 
 
 @command(
@@ -43,13 +44,16 @@ def run(
     session: Session,
     name: Annotated[list[str] | None, typer.Argument(help="Schedules; all without one.", show_default=False)] = None,
 ) -> Document:
-    """Turn off what is outside its hours, and on again, exactly as it was, what is within them. A run that was missed is made good."""
+    """Turn off what is outside its hours, and on again, exactly as it was, what is within them. A run that was missed is made good.
+
+    What a schedule has turned off is given back, too, when mcml.toml does not have the schedule any more, or it means something else now.
+    """
     from mcml.cli.cost import schedule_pass
     from mcml.cost.schedule import views
 
     for one in name or ():
         known(session, one)
-    found = schedule_pass.look(session, name or list(session.settings.cost.schedules))
+    found = schedule_pass.look(session, name or ())
     if session.dry_run:
         return schedule_pass.ended(session, found, views.passed(found.plans, dry_run=True), [])
     if any(plan.changes for plan in found.plans.values()):
@@ -64,7 +68,7 @@ def keep(
     name: Name,
     lasts: Annotated[str, typer.Option("--for", help="For how long: 90m, 4h, 2d.")],
     only: Only = "",
-    reason: Annotated[str, typer.Option("--reason", help="Why: shown by run and list.", show_default=False)] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why: shown by run, and kept in the journal.", show_default=False)] = "",
 ) -> None:
     """Keep a schedule's things on for a while; what is off now is turned on by the next run."""
     from mcml.core.fact import current_actor
@@ -74,6 +78,9 @@ def keep(
 
     known(session, name)
     until = session.clock() + duration(lasts)
+    if until <= session.clock():
+        raise Usage(f"--for {lasts} is no time at all", next_step=f"mcml cost schedule release {name}")
+    _check(session, only)
     session.note(f"{only or name}: kept on until {until:%Y-%m-%d %H:%M} UTC")
     if not session.dry_run:
         work.keep(session.store, Keep(name, until, only, current_actor(), reason), session.clock())
@@ -88,6 +95,17 @@ def release(session: Session, name: Name, only: Only = "") -> None:
     if session.dry_run:
         return
     session.note(f"{only or name}: released" if work.release(session.store, name, only) else f"{only or name} was not kept on")
+
+
+def _check(session: Session, only: str) -> None:
+    """Raise Usage for an --only that can name nothing, NotFound for its target."""
+    target, _, rest = only.partition("/")
+    kind, _, identifier = rest.partition("/")
+    if only and (kind not in ("instance", "group") or not identifier):
+        why, step = "expected TARGET/instance/ID or TARGET/group/NAME", "mcml cost schedule run --dry-run"
+        raise Usage(f"--only {only} names nothing", why=why, next_step=step)
+    if only and target not in session.settings.targets:
+        raise unknown("target", target, session.settings.targets, next_step="mcml config show")
 
 
 def known(session: Session, name: str) -> None:

@@ -1,17 +1,18 @@
 """One pass of the schedules: look at all targets at once, plan, carry out."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from mcml.cli.session import Session
 from mcml.core.errors import McmlError, PartlyDone, ProviderCannot, said
 from mcml.core.fanout import Answers, ask_all
+from mcml.core.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mcml.core.plan import Plan
     from mcml.core.view import Document
     from mcml.cost.schedule.plan import Stopped, Thing
     from mcml.cost.schedule.run import Done, Site
@@ -22,6 +23,15 @@ AGAIN = "mcml cost schedule run"
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What a target holds: the things of each schedule, what is off and of none of them any more, and the keys of what is gone."""
+
+    things: "Mapping[str, list[Thing]]"
+    left_over: "list[Thing]"
+    gone: "list[str]"
+
+
+@dataclass(frozen=True)
 class Found:
     """What a pass saw: the targets, their things by schedule, what is off because of us, the plans, and who did not answer."""
 
@@ -29,7 +39,7 @@ class Found:
     things: "Mapping[str, list[Thing]]"
     stopped: "Mapping[str, Stopped]"
     plans: "Mapping[str, Plan]"
-    asked: "Answers[dict[str, list[Thing]]]"
+    asked: "Answers[Seen]"
 
     def counted(self) -> str:
         """Say how much goes on and off: `3 off, 1 on`."""
@@ -39,53 +49,79 @@ class Found:
 
     def carry_out(self, session: Session) -> "list[Done]":
         """Do what the plans say, and forget what is gone."""
-        from mcml.cost.schedule.plan import gone
         from mcml.cost.schedule.run import Work
 
         done: list[Done] = []
         for name, plan in self.plans.items():
-            things = self.things[name]
-            work = Work(name, self.sites, {thing.key: thing for thing in things}, self.stopped, session.store, session.clock)
+            things = {thing.key: thing for thing in self.things[name]}
+            work = Work(name, self.sites, things, self.stopped, session.store, session.clock, profile=session.config.profile)
             done += work.carry_out(plan)
-            work.forget([key for key in gone(name, things, self.stopped, self.asked.given) if self._was_asked(key)])
+        gone = [key for seen in self.asked.given.values() for key in seen.gone]
+        Work("", self.sites, {}, self.stopped, session.store, session.clock).forget(gone)
         return done
 
-    def _was_asked(self, key: str) -> bool:
-        """Tell whether a target has answered for things of that kind: only then one that is not there is gone."""
-        target, kind, _ = key.split("/", 2)
-        return (self.sites[target].groups if kind == "group" else self.sites[target].instances) is not None
+    def unread(self) -> "dict[str, McmlError]":
+        """Return why nobody can tell whether things idle, by what they are called."""
+        every = (thing for several in self.things.values() for thing in several)
+        return {f"{thing.target}/{thing.id}": thing.idle.error for thing in every if thing.idle and thing.idle.error}
 
 
-def look(session: Session, names: "Sequence[str]") -> Found:
-    """Look at every target that the schedules mean, all at once, and plan. A thing belongs to the first schedule that means it."""
-    from mcml.cost.schedule.plan import plan
+def look(session: Session, names: "Sequence[str]" = ()) -> Found:
+    """Look at every target that the schedules `names` mean (none: all of them), all at once, and plan.
+
+    A thing belongs to the first schedule of mcml.toml that means it. What is off because of one of them, and of none any more, is looked
+    for on its target, too.
+    """
+    from mcml.cost.schedule.plan import adopted, given_back, of_none, plan
     from mcml.cost.schedule.run import calendar_of, remembered, targets_of
 
-    schedules = {name: session.settings.cost.schedules[name] for name in names}
-    calendars = {name: calendar_of(one) for name, one in schedules.items()}
-    targets = dict.fromkeys(target for one in schedules.values() for target in targets_of(one, list(session.settings.targets)))
-    sites: dict[str, Site] = {}
-    now = session.clock()
-    asked = ask_all({target: partial(_things, session, target, sites, names) for target in targets})
-    things = {name: [thing for answer in asked.given.values() for thing in answer[name]] for name in names}
+    schedules, now = session.settings.cost.schedules, session.clock()
+    calendars = {name: calendar_of(schedules[name], name) for name in dict.fromkeys(names or schedules)}
     stopped, keeps = remembered(session.store)
-    plans = {name: plan(name, calendars[name], things[name], stopped, keeps, now) for name in names}
+    profile = session.config.profile
+    off = {key: one for key, one in stopped.items() if one.schedule in calendars and one.profile == profile}
+    off |= {} if names else of_none(stopped, schedules, profile)
+    targets = dict.fromkeys(target for name in calendars for target in targets_of(schedules[name], list(session.settings.targets)))
+    targets |= dict.fromkeys(_known(session, off))
+    sites: dict[str, Site] = {}
+    asked = ask_all({target: partial(_things, session, target, sites, list(calendars), off) for target in targets})
+    things = {name: [thing for seen in asked.given.values() for thing in seen.things[name]] for name in calendars}
+    stopped = adopted(stopped, {thing.key: name for name, several in things.items() for thing in several})
+    plans = {name: plan(name, calendar, things[name], stopped, keeps, now) for name, calendar in calendars.items()}
+    for thing in (thing for seen in asked.given.values() for thing in seen.left_over):
+        before = stopped[thing.key]
+        things.setdefault(before.schedule, []).append(thing)
+        known = plans.get(before.schedule, Plan("cost"))
+        plans[before.schedule] = replace(known, steps=(*known.steps, given_back(thing, before, schedules, now)))
     return Found(sites, things, stopped, plans, asked)
 
 
-def _things(session: Session, target: str, sites: "dict[str, Site]", names: "Sequence[str]") -> "dict[str, list[Thing]]":
-    from mcml.cost.schedule import run
+def _known(session: Session, off: "Mapping[str, Stopped]") -> list[str]:
+    """Return the targets of what is off; says so of one that mcml.toml has no more."""
+    counts = Counter(key.split("/")[0] for key in off)
+    for target in sorted(counts.keys() - session.settings.targets.keys()):
+        session.note(f"{counts[target]} that schedules have turned off are on target {target}, which mcml.toml has no more: they stay off")
+    return [target for target in counts if target in session.settings.targets]
 
+
+def _things(session: Session, target: str, sites: "dict[str, Site]", names: "Sequence[str]", off: "Mapping[str, Stopped]") -> Seen:
+    from mcml.cost.schedule import run
+    from mcml.cost.schedule.plan import owner
+
+    schedules, now = session.settings.cost.schedules, session.clock()
     site = sites[target] = open_site(session, target)
     taken: set[str] = set()
     found: dict[str, list[Thing]] = {}
     for name in names:
-        schedule = session.settings.cost.schedules[name]
-        wanted = site.target in run.targets_of(schedule, list(session.settings.targets))
-        seen = run.look(site, schedule, session.clock()) if wanted else []
-        found[name] = [thing for thing in seen if thing.key not in taken]
+        wanted = site.target in run.targets_of(schedules[name], list(session.settings.targets))
+        seen = [thing for thing in run.look(site, schedules[name], now) if thing.key not in taken] if wanted else []
+        before = {other: schedules[other] for other in list(schedules)[: list(schedules).index(name)] if other not in names}
+        found[name] = [thing for thing in seen if not owner(thing, before)]
         taken |= {thing.key for thing in seen}
-    return found
+    missing = [key for key in off if key.split("/")[0] == target and key not in taken]
+    every = {thing.key: thing for thing in run.all_of(site, now)} if missing else {}
+    gone = [key for key in missing if key not in every and (site.groups if "/group/" in key else site.instances) is not None]
+    return Seen(found, [every[key] for key in missing if key in every], gone)
 
 
 def open_site(session: Session, target: str) -> "Site":
@@ -112,11 +148,11 @@ def _open(session: Session, capability: "Capability[T]", target: str) -> "T | No
 
 def ended(session: Session, found: Found, document: "Document", done: "Sequence[Done]") -> "Document":
     """Return the document of a pass; one that failed in part is shown, and raises PartlyDone (exit 7) or the one error."""
-    errors: dict[str, McmlError] = {f"{one.step.target}/{one.step.name}": one.error for one in done if one.error}
+    errors = {**found.unread(), **{f"{one.step.target}/{one.step.name}": one.error for one in done if one.error}}
     if not errors and not found.asked.failed:
         return document
     session.show(document)
     if not errors:
         found.asked.raise_failures("the schedules on", next_step=AGAIN)
     why = "\n".join(f"{name}: {said(error)}" for name, error in {**found.asked.failed, **errors}.items())
-    raise PartlyDone("not everything was turned on or off", why=why, next_step=AGAIN)
+    raise PartlyDone("not everything was turned on or off, or could be looked at", why=why, next_step=AGAIN)

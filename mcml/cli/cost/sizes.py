@@ -10,8 +10,8 @@ from mcml.core.fanout import ask_all
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mcml.cost.compare_sizes import Judged
-    from mcml.cost.live import Held
+    from mcml.cost.compare.sizes import Judged
+    from mcml.cost.meter.live import Held
     from mcml.cost.rightsize.look import Seen
     from mcml.providers.api.instances import Instance, MachinePrice
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def judged(session: Session, model: str, mine: "Sequence[Held]") -> "Judged":
     """Judge the machines of a model on the targets that list them, all at once; why one did not answer is in what it returns."""
     from mcml.cli.cost.rightsize.models import ask
-    from mcml.cost.compare_sizes import Judged
+    from mcml.cost.compare.sizes import Judged
     from mcml.store.catalogue import price_book
 
     machines = {_target(session, each) for each in mine if each.kind == "machine"}
@@ -76,7 +76,7 @@ def _target(session: Session, held: "Held") -> str:
 def _inspect(session: Session, model: str, target: str) -> "list[Seen]":
     from mcml.cli.cost import common
     from mcml.cli.cost.rightsize import sites
-    from mcml.cost.live import tagged
+    from mcml.cost.meter.live import tagged
     from mcml.cost.rightsize import look
 
     def mine(one: "Instance") -> bool:

@@ -48,13 +48,14 @@ def why(
     volume: more was used. mix: dearer or cheaper things were used. rate: the same price went up or down. commitment: commitment
     discounts took more or less off. A span that is not over yet is compared with the same part of the other.
     """
+    from mcml.cost.movers import comparable
     from mcml.cost.span import pair, read
     from mcml.cost.why import views
     from mcml.cost.why.split import explain
     from mcml.store.ledger.book import Scope
     from mcml.store.ledger.paid import paid
 
-    ledger, names, now = common.ledger(session, as_of), common.names(by, ("service",)), session.clock()
+    ledger, names, now = common.ledger(session, as_of), comparable(common.names(by, ("service",))), session.clock()
     later, earlier = pair(read(after, now), before, now, ledger.as_of)
     was, will = (Scope(span.start, span.end, filters=common.filters(where)) for span in (earlier, later))
     if rows:

@@ -21,7 +21,7 @@ COLUMNS = (
     Column("direct_cost", "Direct", "money"),
     Column("shared_cost", "Shared", "money"),
     Column("rounded_effective_cost", "Effective", "money"),
-    Column("share_percent", "Share", "percent"),
+    Column("share_percent", "Share", "share"),
 )
 TAKEN = (
     Column("name", "Rule"),
@@ -36,7 +36,7 @@ TREND = (
     Column("month", "Month"),
     Column("effective_cost", "Effective", "money"),
     Column("unallocated_cost", "Unallocated", "money"),
-    Column("share_percent", "Share", "percent"),
+    Column("share_percent", "Share", "share"),
 )
 TAKEN_SHOWN = 20
 """Kinds of cost a currency on the screen; JSON has all."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 
 from mcml.core.view import Column, Document, listing
 from mcml.cost.anomaly.stream import THRESHOLD, Detector
@@ -24,7 +25,7 @@ def unusual(points: Iterable[Point], threshold: float = THRESHOLD) -> list[Unusu
     """Return the unusual points, oldest first. Where nothing was measured, nothing is judged."""
     detector, found = Detector(), []
     for point in points:
-        if point.value is None:
+        if point.value is None or not isfinite(point.value):
             continue
         low, high = detector.usual() if detector.seen else (point.value, point.value)
         score = detector.update(point.value)

@@ -4,6 +4,7 @@ What is remembered, what is refused and what the journal says of it change toget
 each by its own written step: who is killed in between has an action that holds, and the next run stops what still idles.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ from mcml.core.plan import Plan
 from mcml.cost.budget.actions import KIND, Memory, State, Turn, orphans, turns
 from mcml.cost.budget.standing import Standing
 from mcml.cost.budget.stop import by, undo
+from mcml.cost.schedule.run import remembered as stopped
 from mcml.store import documents, journal, refusals
 from mcml.store.db import Store
 from mcml.store.ledger.exact import plain
@@ -41,24 +43,31 @@ def remembered(store: Store) -> list[Memory]:
         return [Memory.of(kept.key, kept.content) for kept in documents.every(connection, KIND)]
 
 
-def due(store: Store, standings: Sequence[Standing], budgets: Mapping[str, object], acting: Iterable[str]) -> list[Due]:
-    """Return what becomes of the actions of these budgets, and the end of those whose budget is none of all `budgets` any more.
+def off(store: Store) -> Counter[str]:
+    """Return how many machines and groups are off because of each budget, by its name."""
+    return Counter(one.by.partition(":")[2] for one in stopped(store)[0].values() if one.by)
+
+
+def due(
+    store: Store, standings: Sequence[Standing], budgets: Mapping[str, object], acting: Iterable[str], profile: str = ""
+) -> list[Due]:
+    """Return what becomes of the actions of these budgets, and the end of those whose budget is none of all the `budgets` of a profile now.
 
     `acting` are the names of the budgets whose actions are carried out.
     """
     known, named = remembered(store), frozenset(acting)
     found = [Due(turn, standing) for standing in standings for turn in turns(standing, known, act=standing.name in named)]
-    return found + [Due(turn) for turn in orphans(known, budgets)]
+    return found + [Due(turn) for turn in orphans(known, budgets, profile)]
 
 
-def settle(store: Store, found: Iterable[Due], now: datetime) -> list[Due]:
+def settle(store: Store, found: Iterable[Due], now: datetime, profile: str = "") -> list[Due]:
     """Write down what becomes of actions; return those of which it was still true, as somebody else may have been faster."""
     settled = []
     with store.writing() as connection:
         for each in sorted(found, key=lambda one: one.turn.move != "end"):  # of two that refuse, the one that holds has the last word
             kept = documents.get(connection, KIND, each.turn.key)
             if (Memory.of(kept.key, kept.content) if kept else None) == each.turn.before:
-                _write(connection, each, now)
+                _write(connection, each, now, profile)
                 settled.append(each)
     return settled
 
@@ -80,10 +89,10 @@ def lift(store: Store, budget: str, now: datetime, only: str = "") -> list[str]:
     return lifted
 
 
-def _write(connection: Any, each: Due, now: datetime) -> None:
+def _write(connection: Any, each: Due, now: datetime, profile: str) -> None:
     turn, standing = each.turn, each.standing
     if turn.move in WRITTEN and standing:
-        memory = Memory(turn.key, standing.start.isoformat(), plain(standing.amount), WRITTEN[turn.move], now, turn.text)
+        memory = Memory(turn.key, standing.start.isoformat(), plain(standing.amount), WRITTEN[turn.move], now, turn.text, profile)
         documents.put(connection, KIND, turn.key, memory.document(), now)
     if turn.move in ("end", "forget"):
         documents.remove(connection, KIND, turn.key)

@@ -41,6 +41,14 @@ def on(known: Sequence[Memory]) -> list[Block]:
     ]
 
 
+def still_off(counts: Mapping[str, int]) -> list[Block]:
+    """Say how many machines are off because of each budget, also of one whose action has ended, and how they come back."""
+    return [
+        Status(State("off", "warn"), f"{count} of the machines and groups are off because of {name}; back: {undo(name)}")
+        for name, count in sorted(counts.items())
+    ]
+
+
 def item(due: Due, done: Sequence[Done], *, dry_run: bool, acts: bool = True) -> dict[str, object]:
     """Return what a check made of an action; `acts`: it carried it out."""
     return {
@@ -67,8 +75,8 @@ def machines(due: Due, done: Sequence[Done], *, dry_run: bool) -> list[dict[str,
 def _step(step: Step, done: Done | None, *, would: bool) -> dict[str, object]:
     if done and done.error:
         return {"what": State("failed", "bad"), "reason": said(done.error), "next_step": done.error.next_step}
-    if step.action == "keep":
-        return {"what": State("leave", "idle"), "reason": step.reason, "next_step": ""}
+    if step.action == "keep" or (done and done.left):
+        return {"what": State("leave", "idle"), "reason": done.left if done and done.left else step.reason, "next_step": ""}
     verb, past = ("start", "started") if int(str(step.values["to"])) > int(str(step.values["from"])) else ("stop", "stopped")
     state = State(f"would {verb}", "warn") if would or done is None else State(past, "ok")
     return {"what": state, "reason": step.reason, "next_step": ""}

@@ -25,7 +25,8 @@ Move = Literal["begin", "hold", "announce", "announced", "lifted", "end", "forge
 
 @dataclass(frozen=True)
 class Memory:
-    """What is kept of an action: in which period and at which amount it was announced, begun or lifted, when, and what was said then."""
+    """What is kept of an action: in which period and at which amount it was announced, begun or lifted, when, what was said then, and which
+    profile of mcml.toml has its budget."""
 
     key: str
     period: str
@@ -33,15 +34,18 @@ class Memory:
     state: State
     since: datetime
     text: str
+    profile: str = ""
 
     def document(self) -> dict[str, object]:
         """Return it as it is kept."""
-        return {"period": self.period, "amount": self.amount, "state": self.state, "since": rfc3339(self.since), "text": self.text}
+        at = {"period": self.period, "amount": self.amount, "since": rfc3339(self.since)}
+        return {**at, "state": self.state, "text": self.text, "profile": self.profile}
 
     @staticmethod
     def of(key: str, content: Mapping[str, Any]) -> "Memory":
         """Read it back."""
-        return Memory(key, content["period"], content["amount"], content["state"], parse_rfc3339(content["since"]), content["text"])
+        since, profile = parse_rfc3339(content["since"]), content.get("profile", "")
+        return Memory(key, content["period"], content["amount"], content["state"], since, content["text"], profile)
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,10 @@ def turns(standing: Standing, known: Sequence[Memory], *, act: bool) -> list[Tur
     return found + [_ended(memory, "mcml.toml has it no more") for memory in before.values()]
 
 
-def orphans(known: Sequence[Memory], budgets: Mapping[str, object]) -> list[Turn]:
-    """Return the end of the actions whose budget is no more."""
-    return [_ended(memory, "the budget is no more") for memory in known if memory.key.partition("/")[0] not in budgets]
+def orphans(known: Sequence[Memory], budgets: Mapping[str, object], profile: str = "") -> list[Turn]:
+    """Return the end of the actions whose budget is no more: `budgets` are all that `profile` has."""
+    mine = [memory for memory in known if memory.profile == profile]
+    return [_ended(memory, "the budget is no more") for memory in mine if memory.key.partition("/")[0] not in budgets]
 
 
 def _turn(standing: Standing, action: BudgetAction, before: Memory | None, key: str, *, act: bool) -> Turn | None:

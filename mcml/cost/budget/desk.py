@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from mcml.core.clock import Clock, midnight, utc_now
-from mcml.core.errors import NotFound, said
+from mcml.core.errors import NotFound, Usage, said
 from mcml.core.fact import Fact
 from mcml.core.schema_cost import Budget
 from mcml.cost.budget.standing import ASKED, Change, Standing, by_currency, changes, period, stand
@@ -15,7 +15,7 @@ from mcml.cost.rates.table import Rates
 from mcml.store import documents, journal
 from mcml.store.db import Store
 from mcml.store.ledger.book import Group, Ledger, Scope
-from mcml.store.ledger.dimensions import parse
+from mcml.store.ledger.dimensions import Filter, parse
 from mcml.store.ledger.exact import plain
 
 KIND = "cost.budget"
@@ -23,7 +23,10 @@ KIND = "cost.budget"
 HISTORY = timedelta(days=366)
 
 Append = Callable[[Any, Fact], object]
-"""How a fact gets into the journal, within the transaction that it is given: alone, or with what it does to incidents."""
+"""How a fact gets into the journal, within the transaction that it is given: alone, or with what it does to incidents.
+
+An alert opens one only where its budget asks for that (`incident` in its facts); that all is well ends whichever is open.
+"""
 
 
 @dataclass(frozen=True)
@@ -49,25 +52,29 @@ def check(
     append: Append = journal.append,
     rates: Rates | None = None,
     *,
+    profile: str = "",
     dry_run: bool = False,
 ) -> list[Told]:
     """Tell the journal of every alert that came on or went off since the last check.
 
     Facts and memory of a budget are one transaction: whoever is killed in between, or checks at the same time, tells nothing twice and
-    loses nothing. `append` is used for budgets with `incident = true`.
+    loses nothing. `budgets` are all that `profile` has: the alerts of any other that it had go off, for it is no more.
     """
-    appends = {name: append if budget.incident else journal.append for name, budget in budgets.items()}
-    asked = Asked(ledger, clock, rates)
-    return [_checked(asked, store, name, budget, appends[name], dry_run=dry_run) for name, budget in budgets.items()]
+    asked = Asked(ledger, clock, rates, profile)
+    found = [_checked(asked, store, name, budget, append, dry_run=dry_run) for name, budget in budgets.items()]
+    if not dry_run:
+        _forget(store, [*budgets], profile, clock(), append)
+    return found
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What every check asks: the ledger, the time, and the rates (None: there are none)."""
+    """What every check asks: the ledger, the time, the rates (None: there are none), and for which profile."""
 
     ledger: Ledger
     clock: Clock
     rates: Rates | None
+    profile: str
 
 
 def _checked(asked: Asked, store: Store, name: str, budget: Budget, append: Append, *, dry_run: bool) -> Told:
@@ -77,15 +84,17 @@ def _checked(asked: Asked, store: Store, name: str, budget: Budget, append: Appe
             seen = documents.get(connection, KIND, name)
         standing = _stand(asked.ledger, name, budget, asked.clock(), _on(seen), asked.rates)
         found = tuple(changes(standing, _on(seen), str(seen.content["period"]) if seen else standing.start.isoformat()))
-        if dry_run or not found or _keep(store, standing, found, seen, asked.clock(), append):
+        if dry_run or not found or _keep(store, standing, found, seen, asked, append):
             return Told(standing, found)
 
 
-def _keep(store: Store, standing: Standing, found: Sequence[Change], seen: documents.Kept | None, at: datetime, append: Append) -> bool:
+def _keep(
+    store: Store, standing: Standing, found: Sequence[Change], seen: documents.Kept | None, asked: Asked, append: Append
+) -> bool:
     """Keep which alerts are on, and tell of the changes; False when it is no longer as it was seen."""
-    start = standing.start.isoformat()
+    start, at = standing.start.isoformat(), asked.clock()
     held = _on(seen) if standing.unconverted and seen and seen.content["period"] == start else {}
-    content = {"on": {**held, **{alert.name: alert.text for alert in standing.alerts}}, "period": start}
+    content = {"on": {**held, **{alert.name: alert.text for alert in standing.alerts}}, "period": start, "profile": asked.profile}
     with store.writing() as connection:
         kept = documents.get(connection, KIND, standing.name)
         if (kept.revision if kept else 0) != (seen.revision if seen else 0):
@@ -96,6 +105,25 @@ def _keep(store: Store, standing: Standing, found: Sequence[Change], seen: docum
     return True
 
 
+def _forget(store: Store, names: Sequence[str], profile: str, at: datetime, append: Append) -> None:
+    """Tell that the alerts of budgets that are no more went off: nobody else would, and their incidents would stay open."""
+    with store.reading() as connection:
+        if not _no_more(connection, names, profile):
+            return
+    with store.writing() as connection:
+        for kept in _no_more(connection, names, profile):
+            left = sorted(_on(kept))
+            while left:
+                about = {"budget": kept.key, "alert": left.pop(0), "text": "the budget is no more", "period": kept.content["period"]}
+                append(connection, Fact("cost.budget_recovered", "cost", facts={**about, "on": list(left)}, at=at))
+            documents.remove(connection, KIND, kept.key)
+
+
+def _no_more(connection: Any, names: Sequence[str], profile: str) -> list[documents.Kept]:
+    every = documents.every(connection, KIND)
+    return [kept for kept in every if kept.key not in names and kept.content.get("profile", "") == profile]
+
+
 def _on(kept: documents.Kept | None) -> Mapping[str, str]:
     return kept.content["on"] if kept else {}
 
@@ -103,7 +131,7 @@ def _on(kept: documents.Kept | None) -> Mapping[str, str]:
 def _stand(ledger: Ledger, name: str, budget: Budget, now: datetime, on: Mapping[str, str], rates: Rates | None) -> Standing:
     today = now.astimezone(UTC).date()
     start, end = period(budget, today)
-    filters = tuple(parse(text) for text in budget.where)
+    filters = _filters(name, budget)
     groups: Sequence[Group] = ledger.totals(ASKED, Scope(midnight(start) - HISTORY, midnight(end), filters=filters))
     if not (budget.convert and any(group.currency != budget.currency for group in groups)):
         return stand(name, budget, (start, end), today, groups, on)
@@ -112,6 +140,13 @@ def _stand(ledger: Ledger, name: str, budget: Budget, now: datetime, on: Mapping
     before = by_currency(group for group in groups if str(group.key[ASKED.index("day")]) >= start.isoformat())
     counted = {currency: amount for currency, amount in before.items() if currency not in found.other}
     return replace(found, unconverted=refused, converted_from=counted if counted.keys() - {budget.currency} else {})
+
+
+def _filters(name: str, budget: Budget) -> tuple[Filter, ...]:
+    try:
+        return tuple(parse(text) for text in budget.where)
+    except Usage as wrong:
+        raise Usage(f"the budget {name}: {wrong.message}", why=wrong.why, next_step=wrong.next_step) from wrong
 
 
 def _converted(groups: Sequence[Group], currency: str, rates: Rates | None, start: date) -> tuple[Sequence[Group], str]:

@@ -17,7 +17,7 @@ from typing import Literal
 
 from mcml.core.schema_cost import Budget
 from mcml.cost.forecast import project
-from mcml.cost.forecast.months import late_until
+from mcml.cost.forecast.months import STALE, late_until
 from mcml.cost.forecast.series import ASKED as FORECAST_ASKED
 from mcml.cost.forecast.series import DAY, Series, month_of, read
 from mcml.store.ledger.book import Group
@@ -49,8 +49,9 @@ class Standing:
 
     `estimated` is the part of `spent` that is not billed yet; `sources` is `spent` by source (billed, measured, estimate), `converted_from`
     by currency where it is of several; `other` what the same costs are in other currencies, which is not counted (`unconverted` says why,
-    where the budget asks for it to be); `forecast` the cost at the period's end (None: too little history); `fast` and `slow` the multiples
-    of the even pace (None: no day of them is complete). `alerts` are those that are on.
+    where the budget asks for it to be); `forecast` the cost at the period's end (None: too little history, or none of late); `fast` and
+    `slow` the multiples of the even pace (None: no day of late is complete, or the period is no longer than they are). `alerts` are those
+    that are on.
     """
 
     name: str
@@ -95,9 +96,10 @@ def stand(name: str, budget: Budget, span: tuple[date, date], today: date, group
     late = late_until((group._replace(key=(group.key[-1], group.key[1])) for group in mine), today)
     ripe = project.ripe_until([series], today)
     until = min(ripe, late)  # burn does without `late`: a bill that is not there yet can only make a pace too low
-    fast, slow = (_pace(series, budget, (end - start).days, ripe, days) for days in (FAST, SLOW))
+    known = today - ripe <= STALE  # else the last day is long ago: of what has ended, or of a ledger that nobody fills
+    fast, slow = (_pace(series, budget, (end - start).days, ripe, days) if known else None for days in (FAST, SLOW))
     spent = sums.pop(budget.currency, Decimal(0))
-    estimated, ahead = sources.get("estimate", Decimal(0)), _forecast(series, budget, start, end, until, spent)
+    estimated, ahead = sources.get("estimate", Decimal(0)), _forecast(series, budget, start, end, until, spent) if known else None
     found = Standing(name, budget, start, end, spent, estimated, sums, ahead, fast, slow, sources=sources)
     return replace(found, alerts=tuple(_alerts(found, frozenset(on))))
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from mcml.core.plan import Plan, Step
 from mcml.core.schema_cost import Schedule
-from mcml.cost.schedule.plan import Keep, Stopped, Thing, change, kept, kept_on, left_on, restored
+from mcml.cost.schedule.plan import Keep, Stopped, Thing, change, going_down, kept, kept_on, left_on, on_its_way, owner, restored, still_off
 
 OWNER = "schedule"
 """The value of a step that says whose the machine is: its schedule, or the budget itself."""
@@ -43,27 +43,20 @@ def stops(
     return Plan("cost", tuple(_stop(budget, found[key], stopped.get(key), keeps, owners[key], began, now) for key in sorted(found)))
 
 
-def owner(thing: Thing, schedules: Mapping[str, Schedule]) -> str:
-    """Return the first schedule that means a machine; empty when none does."""
-    return next((name for name, schedule in schedules.items() if _means(schedule, thing)), "")
-
-
-def _means(schedule: Schedule, thing: Thing) -> bool:
-    here = thing.target in (schedule.targets or (thing.target,)) and f"{thing.kind}s" in schedule.kinds
-    return here and all(thing.tags.get(key) == value for key, value in schedule.match.items())
-
-
 def _stop(
     budget: str, thing: Thing, before: Stopped | None, keeps: Sequence[Keep], mine: str, began: datetime, now: datetime
 ) -> Step:
     if thing.size <= thing.floor:
-        return kept(thing, f"it is at its minimum of {thing.size}" if thing.size else "it is off")
+        why = f"it is at its minimum of {thing.size}" if thing.size else "it is off"
+        return still_off(thing, before, why) if before and before.by == by(budget) else kept(thing, why)
     if held := kept_on(thing, mine, keeps, now):
         return kept(thing, held)
     if thing.idle is None or not thing.idle.idle:
         return kept(thing, thing.idle.why if thing.idle else "nobody can tell whether it idles: its target has no metrics")
     if thing.spot:
         return kept(thing, "a spot machine that is stopped may not come back: it is left alone")
+    if before and going_down(thing, before, now):
+        return kept(thing, on_its_way(before))
     if before and before.done and before.by == by(budget) and before.at >= began:
         step = left_on(thing, before, "somebody turned it on since we turned it off: left alone until the next period", now)
         return replace(step, values={**step.values, OWNER: before.schedule})

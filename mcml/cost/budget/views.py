@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 
 from mcml.core.clock import midnight
 from mcml.core.view import Block, Column, Document, Pairs, Section, State, Status, Table, listing
@@ -32,13 +33,20 @@ COLUMNS = (
 MADE_OF = (Column("source", "Source"), Column("effective_cost", "Effective", "money"), Column("share_percent", "Share", "percent"))
 ACTIONS = (Column("do", "Does"), Column("at_percent", "At %", "number"), Column("state", "State"))
 _COLOURS: Mapping[Level, Colour] = {"ok": "ok", "warn": "warn", "over": "bad"}
+NOTHING_OFF: Mapping[str, int] = MappingProxyType({})
 EMPTY = "no budgets; add [cost.budgets.NAME] to mcml.toml (mcml config example shows one)"
 
 
-def budgets(standings: Sequence[Standing], known: Sequence[Memory] = (), errors: Mapping[str, Decimal] = NO_ERRORS) -> Document:
-    """Show a line a budget. `errors`: by how many percent the estimates in what it spent are usually off, by the name of the budget."""
-    items = [_item(each, known, errors) for each in standings]
-    blocks = (*action_views.on(known), *_left_out(standings), *_estimated(standings, errors))
+def budgets(
+    standings: Sequence[Standing],
+    known: Sequence[Memory] = (),
+    errors: Mapping[str, Decimal] = NO_ERRORS,
+    off: Mapping[str, int] = NOTHING_OFF,
+) -> Document:
+    """Show a line a budget. `errors`: by how many percent the estimates in what it spent are usually off, by the name of the budget; `off`:
+    how many machines and groups are off because of it."""
+    items = [{**_item(each, known, errors), "machines_off": off.get(each.name, 0)} for each in standings]
+    blocks = (*action_views.on(known), *action_views.still_off(off), *_left_out(standings), *_estimated(standings, errors))
     return Document("BudgetList", items, (Table(COLUMNS, items, empty=EMPTY), *blocks))
 
 
@@ -75,13 +83,18 @@ def undone(due: Sequence[Due], done: Sequence[Done], *, dry_run: bool) -> Docume
     return listing("BudgetUndo", action_views.MACHINES, rows, empty="no machine is off because of this budget")
 
 
-def budget(standing: Standing, known: Sequence[Memory] = (), errors: Mapping[str, Decimal] = NO_ERRORS) -> Document:
+def budget(
+    standing: Standing,
+    known: Sequence[Memory] = (),
+    errors: Mapping[str, Decimal] = NO_ERRORS,
+    off: Mapping[str, int] = NOTHING_OFF,
+) -> Document:
     """Show all about one budget, and the command that shows the rows of what it spent."""
-    item = _item(standing, known, errors)
+    item = {**_item(standing, known, errors), "machines_off": off.get(standing.name, 0)}
     pairs = [
         ("period", f"{standing.start} until {standing.end} (not included)"),
         ("costs", ", ".join(standing.budget.where) or "all"),
-        *([("forecast", "too little history")] if standing.forecast is None else []),
+        *([("forecast", "too little history, or none of late")] if standing.forecast is None else []),
         ("burn, last day", "not known" if standing.fast is None else f"{standing.fast} times the even pace"),
         ("burn, last 7 days", "not known" if standing.slow is None else f"{standing.slow} times the even pace"),
         ("rows", item["rows"]),
@@ -94,7 +107,8 @@ def budget(standing: Standing, known: Sequence[Memory] = (), errors: Mapping[str
     blocks: list[Block] = [Table(COLUMNS, [item]), Pairs(pairs), spent, Section("Alerts", (alerts,))]
     if standing.budget.actions:
         blocks.append(Section("Actions", (Table(ACTIONS, action_views.waiting(standing, known)),)))
-    return Document("Budget", [item], (*blocks, *_left_out([standing])))
+    mine = {name: count for name, count in off.items() if name == standing.name}
+    return Document("Budget", [item], (*blocks, *action_views.still_off(mine), *_left_out([standing])))
 
 
 def _item(standing: Standing, known: Sequence[Memory] = (), errors: Mapping[str, Decimal] = NO_ERRORS) -> dict[str, object]:

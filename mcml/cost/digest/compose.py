@@ -24,6 +24,7 @@ from mcml.cost.digest.parts import ONE_DAY, Days, Made, Step, Untold
 from mcml.cost.forecast.months import late_until, this_month
 from mcml.cost.forecast.project import Forecast
 from mcml.cost.forecast.views import refusal
+from mcml.cost.movers import comparable
 from mcml.cost.span import Span
 from mcml.cost.why.split import Why, explain
 from mcml.store.ledger.book import Group
@@ -80,7 +81,7 @@ def asked(period: Period, day: str, by: Sequence[str], filters: Sequence[Filter]
     if span.start >= now:
         raise Usage(f"{span.days} has not begun", next_step="mcml cost digest")
     past = span.end + (ONE_DAY if period == "day" else WEEK) <= now
-    return Asked(period, span, span.end if past else now, now, past, tuple(by), tuple(filters))
+    return Asked(period, span, span.end if past else now, now, past, comparable(by), tuple(filters))
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,14 @@ class Material:
     """What the ledger and the store answered: groups by DAILY, by the forecast's and the rules' dimensions, and what was paid in the span
     and in the one that its movers are compared with (`reference`), that one first.
 
+    `known`: groups by DAILY up to now, which tell what is complete: of a digest of the past they are more than `daily` (empty: the same).
     `until`: the first day that a provider's bill usually lacks; `anomalies` are the open ones, newest first; `errors` is by how many
     percent estimates of a currency are usually off.
     """
 
     daily: Sequence[Group]
     reference: Span
+    known: Sequence[Group] = ()
     until: Mapping[str | None, date] = field(default_factory=dict)
     series: Sequence[Group] = ()
     paid: tuple[Sequence[Paid], Sequence[Paid]] = ((), ())
@@ -163,7 +166,8 @@ def build(question: Asked, material: Material) -> list[Entry]:
 def _entry(question: Asked, material: Material, currency: str) -> Entry:
     entry = Entry(currency, reference=material.reference, usual_error=material.errors.get(currency))
     daily = [group for group in material.daily if group.currency == currency]
-    days = parts.days_known(daily, material.until)
+    known = [group for group in material.known or material.daily if group.currency == currency]
+    days = parts.days_known(known, material.until, question.at.date() if question.past else date.max)
     entry.cost = entry.told("cost", lambda: parts.cost(daily, question.span))
     entry.daily = parts.drawn(daily, question.span.end.date() - ONE_DAY)
     entry.made = parts.made_of(daily, question.span)

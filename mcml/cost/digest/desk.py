@@ -9,20 +9,20 @@ from mcml.cost.allocate import rules
 from mcml.cost.anomaly import desk as anomalies
 from mcml.cost.anomaly.daily import Limits
 from mcml.cost.anomaly.desk import Explanation, Question
-from mcml.cost.anomaly.scan import Anomaly
+from mcml.cost.anomaly.scan import Anomaly, day_of
 from mcml.cost.budget import desk as budgets
 from mcml.cost.digest.compose import Asked, Entry, Material, build, reference
 from mcml.cost.digest.parts import DAILY
 from mcml.cost.forecast.series import ASKED as SERIES
+from mcml.cost.meter.truth import usual_error
 from mcml.cost.rates.table import Rates
-from mcml.cost.truth import usual_error
 from mcml.store.db import Store
 from mcml.store.ledger.book import Ledger, Scope
 from mcml.store.ledger.dimensions import Filter, parse
 from mcml.store.ledger.paid import paid
 
 HISTORY = timedelta(days=400)
-"""How much of the past is read: over a year, as the forecast tries itself on it."""
+"""How many days are read for what is compared and drawn; the forecast reads all, as `mcml cost forecast` does."""
 LOOKED_AT = timedelta(days=30)
 """Anomalies that began longer ago are known."""
 OPEN = ("open", "growing", "new level")
@@ -30,16 +30,17 @@ OPEN = ("open", "growing", "new level")
 
 def digest(ledger: Ledger, store: Store, cost: Cost, question: Asked, rates: Rates | None = None) -> list[Entry]:
     """Return the digest, an entry a currency; none of an empty ledger without budgets. Raises Usage for a condition that is none."""
-    history = Scope(question.at - HISTORY, question.at, filters=question.filters)
-    daily = ledger.totals(DAILY, history)
+    known = ledger.totals(DAILY, Scope(question.at - HISTORY, question.now, filters=question.filters))
+    daily = [group for group in known if not question.past or day_of(group) < question.at.date()]
     against = reference(question, daily)
     span, before = (Scope(each.start, each.end, filters=question.filters) for each in (question.span, against))
     ordered = rules.read(cost.allocation)
     material = Material(
         daily=daily,
         reference=against,
+        known=known,
         until=anomalies.ripe_until(ledger, question.now),
-        series=ledger.totals(SERIES, history),
+        series=ledger.totals(SERIES, Scope(until=question.at if question.past else None, filters=question.filters)),
         paid=(paid(ledger, question.by, before), paid(ledger, question.by, span)),
         rules=ordered,
         borne=ledger.totals(rules.dimensions(ordered), span),

@@ -59,12 +59,13 @@ class Made:
     ingested: datetime
 
 
-def days_known(groups: Iterable[Group], until: Mapping[str | None, date]) -> Days:
-    """Return the days of each provider; `until` is the first day that its bill usually lacks now."""
+def days_known(groups: Iterable[Group], until: Mapping[str | None, date], end: date = date.max) -> Days:
+    """Return the days of each provider before `end`; `until` is the first day that its bill usually lacks now."""
     found: dict[str | None, list[Group]] = {}
     for group in groups:
         found.setdefault(group.key[0], []).append(group)
-    return {provider: _days(several, until.get(provider, date.max)) for provider, several in found.items()}
+    days = {provider: _days(several, until.get(provider, date.max)) for provider, several in found.items()}
+    return {provider: mine for provider, all_days in days.items() if (mine := {day: all_days[day] for day in all_days if day < end})}
 
 
 def _days(groups: Sequence[Group], until: date) -> Mapping[date, bool]:

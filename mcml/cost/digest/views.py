@@ -40,7 +40,7 @@ COSTS = (
 MADE = (
     Column("source", "Of it"),
     Column("cost", "Cost", "money"),
-    Column("share_percent", "Share", "percent"),
+    Column("share_percent", "Share", "share"),
     Column("until", "Charges until", "time"),
     Column("ingested", "Ingested", "time"),
 )

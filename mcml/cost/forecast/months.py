@@ -4,13 +4,15 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 
 from mcml.core.errors import McmlError
-from mcml.cost.forecast.project import days_known, forecast, past_months, ripe_until
+from mcml.cost.forecast.project import days_known, forecast, newest_charge, past_months, ripe_until
 from mcml.cost.forecast.series import DAY, read
 from mcml.cost.forecast.views import Scoped, refusal
 from mcml.store.ledger.book import Group
 
 STALE = timedelta(days=14)
-"""A forecast from older costs would be one of a ledger that nobody fills."""
+"""A forecast from older usage would be one of a ledger that nobody fills."""
+MONTHLY = timedelta(days=45)
+"""The same of costs that are nothing but fees, which come once a month."""
 
 
 LATE = timedelta(days=5)
@@ -41,8 +43,10 @@ def this_month(groups: Iterable[Group], today: date, late: date = date.max) -> l
     """
     found = read(groups)
     until = min(ripe_until(list(found.values()), today), late)
-    if today - until > STALE:
-        why = f"the newest usage in the ledger is of {until - DAY}"
+    newest = newest_charge(list(found.values()), today)
+    if today - until > STALE or (newest > date.min and today - newest > MONTHLY):
+        what = "usage" if any(series.usage for series in found.values()) else "fee"
+        why = f"the newest {what} in the ledger is of {newest}"
         raise McmlError("there are no recent costs to forecast from", why=why, next_step="mcml cost ingest --help")
     month = today.replace(day=1)
     scopes = []

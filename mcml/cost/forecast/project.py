@@ -1,8 +1,9 @@
 """The forecast of a month's end. Pure: a series and a day in, a number with its range out.
 
-What is booked stands. The usage of the days that are left is projected by one of three simple methods, whichever was nearest on this
-series' own past; fees that came in both of the last two months are expected again. The newest days of a bill grow for a while (RIPE), so
-they count at least as much as projected; so do those that one of several providers has not charged yet.
+What is booked on complete days stands. The usage of the days that are left is projected by one of three simple methods, whichever was
+nearest on this series' own past; fees that came in both of the last two months are expected again, and those that are booked for a later
+day already are to come. The newest days of a bill grow for a while (RIPE), so they count at least as much as projected; so do those that
+one of several providers has not charged yet.
 
 The range comes from the past as well: the method is put at earlier days (every week, as far as the history goes), projects as many days
 as are left now, and is compared with what they cost; the tenth and the ninetieth percentile of those ratios, or the extremes of less than
@@ -70,9 +71,10 @@ class Tried:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What a month will cost. `booked` stands already; `usage` and `fees` are expected; `low` and `high` are None with too few trials.
+    """What a month will cost. `booked` is what is charged before `until`, the day up to which costs are taken as complete.
 
-    `until`: the day up to which costs are taken as complete. `error`: the usual error of the projected usage, in percent.
+    `usage` and `fees` are to come, fees that are booked for a later day among them; `low` and `high` are None with too few trials; `error`
+    is the usual error of the projected usage, in percent.
     """
 
     month: date
@@ -113,10 +115,17 @@ def ripe_until(series: Sequence[Series], today: date) -> date:
     return min(today - RIPE * DAY, newest + DAY)
 
 
+def newest_charge(series: Sequence[Series], today: date) -> date:
+    """Return the newest day before `today` with usage, or with a fee where there is no usage; the first of all days without either."""
+    used = {day for each in series for day in each.usage}
+    fees = {day for each in series for days in each.fees.values() for day in days}
+    return max((day for day in used or fees if day < today), default=date.min)
+
+
 def days_known(series: Series, until: date) -> int:
-    """Return how many days of history there are before a day."""
-    first = min((day for day in series.usage if day < until), default=until)
-    return (until - first).days
+    """Return how many days of history there are before a day: of usage, and of fees where there is no usage at all."""
+    days = series.usage or {day for charged in series.fees.values() for day in charged}
+    return (until - min((day for day in days if day < until), default=until)).days
 
 
 def forecast(series: Series, month: date, until: date) -> Forecast | None:
@@ -127,7 +136,7 @@ def forecast(series: Series, month: date, until: date) -> Forecast | None:
     history = _history(series, until)
     tried = best(history, max(0, (end - until).days))
     booked, usage = _usage(series, start, until, end, METHODS[tried.method](history))
-    charged, fees = _fees(series, start, end)
+    charged, fees = _fees(series, start, until, end)
     low, high = _range(tried.ratios, usage)
     stands = tidy(total((booked, charged)))
     lowest, highest = (None if each is None else tidy(total((stands, each, fees))) for each in (low, high))
@@ -197,17 +206,21 @@ def _usage(series: Series, start: date, until: date, end: date, week: Week) -> t
     return series.spent(start, until), rounded(expected / UNIT)
 
 
-def _fees(series: Series, start: date, end: date) -> tuple[Decimal, Decimal]:
-    """Return the fees that are booked for the month, and those that both of the last two months had beyond them, by category."""
+def _fees(series: Series, start: date, until: date, end: date) -> tuple[Decimal, Decimal]:
+    """Return the fees that are booked before `until`, and those to come: booked for later, and what both of the last two months had
+    beyond all of them, by category. Of a series that begins within the first of these months, the other one is enough.
+    """
     before = month_of(start - DAY)[0]
     earlier = month_of(before - DAY)[0]
-    first = min((day for days in series.fees.values() for day in days), default=start)
-    booked, expected = [], []
+    begun_within = bool(series.usage) and min(series.usage) > earlier
+    booked, coming = [], []
     for category in series.fees:
-        usual = [series.charged(category, before, start), *([series.charged(category, earlier, before)] if first < before else [])]
-        booked.append(series.charged(category, start, end))
-        expected.append(still_to_come(booked[-1], usual))
-    return total(booked), tidy(total(expected))
+        last, one_before = series.charged(category, before, start), series.charged(category, earlier, before)
+        usual = [last] if begun_within and not one_before else [last, one_before]
+        of_month = series.charged(category, start, end)
+        booked.append(series.charged(category, start, until))
+        coming += [series.charged(category, max(start, until), end), still_to_come(of_month, usual)]
+    return total(booked), tidy(total(coming))
 
 
 def still_to_come(booked: Decimal, usual: Sequence[Decimal]) -> Decimal:

@@ -1,12 +1,16 @@
 """What a forecast looks like."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from mcml.core.clock import midnight
 from mcml.core.view import Block, Column, Document, Section, State, Status, Table
+from mcml.cost import commands
 from mcml.cost.forecast.project import ENOUGH, Forecast, PastMonth
+from mcml.cost.span import Span
 from mcml.cost.views import apart, conditions
+from mcml.store.ledger.dimensions import Filter
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,14 @@ PAST = (
 )
 
 
-def forecast(by: Sequence[str], found: Sequence[Scoped]) -> Document:
-    """Show a line a scope, how such forecasts did on past months, and which scopes have too little history."""
-    items = apart([_item(by, each, each.forecast) for each in found if each.forecast], (each.currency for each in found))
+def forecast(by: Sequence[str], found: Sequence[Scoped], filters: Iterable[Filter] = ()) -> Document:
+    """Show a line a scope, how such forecasts did on past months, and which scopes have too little history.
+
+    `filters` are those that all of them were asked with; `rows` of an item is the command that shows what is booked.
+    """
+    mine = [(each, each.forecast) for each in found if each.forecast]
+    chosen = apart([_item(by, each, made) for each, made in mine], (each.currency for each in found))
+    items = [{**item, "rows": _rows(made, filters, item["where"])} for item, (_, made) in zip(chosen, mine, strict=True)]
     columns = (*(Column(name, name.capitalize()) for name in by), Column("currency", "Currency"), *COLUMNS)
     blocks: list[Block] = [Table(columns, items)]
     for until in sorted({each.forecast.until for each in found if each.forecast}):
@@ -59,6 +68,14 @@ def refusal(days: int) -> str:
 
 def _name(each: Scoped) -> str:
     return "/".join([*(part or "-" for part in each.key), each.currency])
+
+
+def _rows(made: Forecast, filters: Iterable[Filter], where: object) -> str | None:
+    """Return the command that shows the rows of what is booked; None on the first days of a month, of which nothing is complete."""
+    if made.until <= made.month:
+        return None
+    also = where if isinstance(where, list) else []
+    return commands.rows(Span(midnight(made.month), midnight(made.until)), [*map(str, filters), *also])
 
 
 def _item(by: Sequence[str], each: Scoped, made: Forecast) -> Mapping[str, object]:

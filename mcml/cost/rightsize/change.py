@@ -46,7 +46,7 @@ class Change:
     why it is taken back (empty: it is not), `kept` why it was to be when a person kept it as it is, `problem` why it is stuck or failed.
     `told` is the type that the journal says it has, `resized` since when. `down`: when we stopped it; `began`: since when it is watched,
     `restarts` how often that began anew; `answered` of `asked` signals said something meanwhile. `undoes`: the id of the change it takes
-    back. `account`: whose the machine is, as the bill writes it, where that is told.
+    back. `account`: whose the machine is, as the bill writes it, where that is told. `stopping`: it is told to stop about now.
     """
 
     id: str
@@ -79,6 +79,7 @@ class Change:
     restarts: int = 0
     kept: str = ""
     account: str = ""
+    stopping: bool = False
 
     @property
     def wanted(self) -> str:
@@ -97,7 +98,7 @@ class Change:
 
     def back(self, reason: str) -> "Change":
         """Return it on its way back."""
-        return replace(self, stage="stop", reason=reason)
+        return replace(self, stage="stop", stopping=False, reason=reason)
 
 
 def identified(key: str, started: datetime) -> str:

@@ -51,6 +51,8 @@ def _fit(measure: MachineMetric, present: MachinePrice, need: Need | None, type:
     if measure == "machine.gpu_memory" and None in (mine, has) and same_gpu(present, type):
         mine, has, unit = float(present.gpus), float(type.gpus), "GPU"  # each of one model has the same memory
     if need is None:
+        if mine is None and measure == "machine.gpu_memory":  # of another model, whatever it has may be less
+            return Fit(measure, 0.0, 0.0, None, unit, measured=False)
         return None if mine is None else Fit(measure, mine, mine, has, unit, mine, measured=False)
     if measure == "machine.network":
         if mine is None:

@@ -11,7 +11,7 @@ from mcml.core.errors import InvalidRequest, NotFound
 from mcml.core.fanout import ask_all
 from mcml.core.schema_cost import Rightsizing
 from mcml.core.when import duration
-from mcml.cost.live import tagged
+from mcml.cost.meter.live import tagged
 from mcml.cost.rightsize.judge import left_alone, recommend
 from mcml.cost.rightsize.measure import measure, resized
 from mcml.cost.rightsize.offs import Offs, of

@@ -10,8 +10,8 @@ from mcml.core.errors import InvalidRequest, NotFound, said
 from mcml.core.package import version_end
 from mcml.core.schema_cost import Rightsizing
 from mcml.core.when import duration
-from mcml.cost.live import Doors, PriceOf
-from mcml.cost.prices import HOUR_OF_A_MACHINE
+from mcml.cost.meter.live import Doors, PriceOf
+from mcml.cost.meter.prices import HOUR_OF_A_MACHINE
 from mcml.cost.rightsize.model import GIB, Advice, ReplicaUse, Running, advise, unknown
 from mcml.cost.rightsize.model_machine import advise_machine
 from mcml.cost.rightsize.values import Step

@@ -2,6 +2,7 @@
 
 It is level-triggered: the plan follows from what is wanted now, what is there and what we stopped. Nothing is started that we did not
 stop, and a group gets back the size that it had. What somebody starts by hand while it is off stays on until the hours come and go again.
+A thing belongs to the first schedule that means it, also what another one has stopped; what none means any more is given back.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Literal
 
 from mcml.core.clock import parse_rfc3339, rfc3339
 from mcml.core.plan import Plan, Step
+from mcml.core.schema_cost import Schedule
 from mcml.cost.schedule.hours import Calendar
 from mcml.cost.schedule.idle import Idleness
 from mcml.store.ledger.exact import product, quotient
@@ -54,8 +56,10 @@ class Thing:
 class Stopped:
     """What we stopped: its size before and after, when, by which schedule, and what an hour of it cost.
 
-    `done` is False while the stop is under way; `idle`: it was stopped within its hours, and stays off until the next ones begin. `by` is
-    who else stopped it: a budget, as `budget:NAME`. `back`: when we saw that somebody had turned it on again, and said so.
+    `done` is False while the stop is under way, and the journal has not heard of it; `idle`: it was stopped within its hours, and stays off
+    until the next ones begin. `by` is who else stopped it: a budget, as `budget:NAME`, and `undo` what takes that back. `back`: when we saw
+    that somebody had turned it on again, and said so. `profile` is the one of mcml.toml that named the schedule. `revision` is that of the
+    document it was read from (0: of none).
     """
 
     key: str
@@ -69,6 +73,10 @@ class Stopped:
     idle: bool = False
     by: str = ""
     back: datetime | None = None
+    why: str = ""
+    undo: str = ""
+    profile: str = ""
+    revision: int = field(default=0, compare=False)
 
     def document(self) -> dict[str, object]:
         """Return it as it is kept."""
@@ -76,17 +84,19 @@ class Stopped:
         return {
             "schedule": self.schedule, "size": self.size, "left": self.left, "at": rfc3339(self.at), "hourly": hourly,
             "currency": self.currency, "done": self.done, "idle": self.idle, "by": self.by,
-            "back": rfc3339(self.back) if self.back else None,
+            "back": rfc3339(self.back) if self.back else None, "why": self.why, "undo": self.undo,
+            "profile": self.profile,
         }  # fmt: skip
 
     @staticmethod
-    def of(key: str, content: Mapping[str, object]) -> "Stopped":
+    def of(key: str, content: Mapping[str, object], revision: int = 0) -> "Stopped":
         """Read it back."""
         hourly = content["hourly"]
         return Stopped(
             key, str(content["schedule"]), int(str(content["size"])), int(str(content["left"])), parse_rfc3339(str(content["at"])),
             None if hourly is None else Decimal(str(hourly)), str(content["currency"]), bool(content["done"]), bool(content["idle"]),
             str(content.get("by", "")), parse_rfc3339(str(content["back"])) if content.get("back") else None,
+            str(content.get("why", "")), str(content.get("undo", "")), str(content.get("profile", "")), revision,
         )  # fmt: skip
 
 
@@ -123,10 +133,35 @@ def plan(
     return Plan("cost", tuple(_step(moment, found[key], mine.get(key)) for key in sorted(found)))
 
 
-def gone(name: str, things: Iterable[Thing], stopped: Mapping[str, Stopped], asked: Iterable[str]) -> list[str]:
-    """Return the keys of what we stopped and that is no more, of the targets that answered."""
-    there, targets = {thing.key for thing in things}, set(asked)
-    return [key for key, one in stopped.items() if one.schedule == name and key not in there and key.split("/")[0] in targets]
+def owner(thing: Thing, schedules: Mapping[str, Schedule]) -> str:
+    """Return the first schedule that means a thing; empty when none does."""
+    return next((name for name, schedule in schedules.items() if _means(schedule, thing)), "")
+
+
+def _means(schedule: Schedule, thing: Thing) -> bool:
+    here = thing.target in (schedule.targets or (thing.target,)) and f"{thing.kind}s" in schedule.kinds
+    return here and all(thing.tags.get(key) == value for key, value in schedule.match.items())
+
+
+def adopted(stopped: Mapping[str, Stopped], owners: Mapping[str, str]) -> dict[str, Stopped]:
+    """Return what is off as that of the schedule which means each thing now (`owners`, by key), where that is another by now."""
+    return {key: replace(one, schedule=owners.get(key) or one.schedule) for key, one in stopped.items()}
+
+
+def of_none(stopped: Mapping[str, Stopped], schedules: Iterable[str], profile: str) -> dict[str, Stopped]:
+    """Return what is off because of a schedule that is none of `schedules`, the profile's own: it is no more, or has another name now."""
+    known = set(schedules)
+    return {key: one for key, one in stopped.items() if one.profile == profile and one.schedule not in known and one.schedule != one.by}
+
+
+def given_back(thing: Thing, before: Stopped, schedules: Mapping[str, Schedule], now: datetime) -> Step:
+    """Return the step of a thing that is off because of a schedule, and that this schedule does not mean any more."""
+    if name := owner(thing, schedules):
+        return kept(thing, f"the schedule {name} means it now: run that")
+    if before.by:
+        return kept(thing, f"{before.by.replace(':', ' ')} stopped it: {before.undo or 'undo that'}")
+    no_more = f"the schedule {before.schedule} is no more"
+    return restored(thing, before, f"{before.schedule} does not mean it any more" if before.schedule in schedules else no_more, now)
 
 
 def _step(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
@@ -138,23 +173,37 @@ def _step(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
 
 def _within(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
     """Within its hours it is on, unless it idles."""
-    if thing.size > thing.floor and thing.idle is not None and thing.idle.idle and not thing.spot:
-        return change(thing, thing.floor, thing.idle.why, idle=True)
+    idle = thing.idle if thing.size > thing.floor and not thing.spot else None
+    if idle is not None and idle.idle and not going_down(thing, before, moment.now):
+        if before and before.done and before.at > moment.now - idle.window:
+            return left_on(thing, before, "somebody turned it on since we turned it off: its signals are from before that", moment.now)
+        return change(thing, thing.floor, idle.why, idle=True)
     if before and before.idle and before.at >= moment.since and thing.size <= before.left:
-        return kept(thing, f"it was idle at {before.at:%H:%M} UTC: off until its next hours begin")
-    return restored(thing, before, moment.why, moment.now)
+        return still_off(thing, before, f"it was idle at {before.at:%H:%M} UTC: off until its next hours begin")
+    unknown = f"; whether it idles, nobody can tell: {idle.why}" if idle is not None and idle.error else ""
+    return restored(thing, before, f"{moment.why}{unknown}", moment.now)
 
 
 def _without(moment: _Moment, thing: Thing, before: Stopped | None) -> Step:
     """Outside its hours it is off, unless somebody wants it on."""
     if thing.size <= thing.floor:
-        return kept(thing, f"{moment.why}; it is off" if not thing.size else f"{moment.why}; it is at its minimum of {thing.size}")
+        why = f"{moment.why}; it is off" if not thing.size else f"{moment.why}; it is at its minimum of {thing.size}"
+        return still_off(thing, before, why)
     if thing.spot:
         return kept(thing, f"{moment.why}; a spot machine that is stopped may not come back: it is left alone")
+    if before and going_down(thing, before, moment.now):
+        return kept(thing, f"{moment.why}; {on_its_way(before)}")
     if before and before.done and before.at >= moment.since:
         said = f"{moment.why}; somebody turned it on since we turned it off: left alone until the next hours"
         return left_on(thing, before, said, moment.now)
     return change(thing, thing.floor, moment.why)
+
+
+def still_off(thing: Thing, before: Stopped | None, why: str) -> Step:
+    """Return the step that leaves off what is off; a stop that was cut off before the journal heard of it is told now (`finish`)."""
+    step = kept(thing, why)
+    cut_off = before is not None and not before.done and thing.size <= before.left
+    return replace(step, values={**step.values, "finish": True}) if cut_off else step
 
 
 def left_on(thing: Thing, before: Stopped, why: str, now: datetime) -> Step:
@@ -165,22 +214,31 @@ def left_on(thing: Thing, before: Stopped, why: str, now: datetime) -> Step:
     return replace(step, values={**step.values, "back": True})
 
 
+def going_down(thing: Thing, before: Stopped | None, now: datetime) -> bool:
+    """Tell whether a machine that runs may be on its way down: we stopped it shortly before (EC2 says so of one that is stopping)."""
+    return bool(before and before.done and not before.back and thing.size > before.left and _may_be_stopping(thing, before, now))
+
+
 def _may_be_stopping(thing: Thing, before: Stopped, now: datetime) -> bool:
     started = thing.since is not None and thing.since > before.at
-    return thing.kind == "instance" and not started and now - before.at < STOPPING
+    return thing.kind == "instance" and not started and abs(now - before.at) < STOPPING
+
+
+def on_its_way(before: Stopped) -> str:
+    """Say that a machine which runs was stopped shortly before."""
+    return f"it was turned off at {before.at:%H:%M} UTC and may be on its way down: the next run looks again"
 
 
 def restored(thing: Thing, before: Stopped | None, why: str, now: datetime) -> Step:
     """Return the step that gives a thing back what we took from it: `update` to its size, or `keep` where nothing is to be done.
 
-    A machine that runs so shortly after we stopped it may still be on its way down (EC2 says so of one that is stopping): it is not
-    forgotten yet, but looked at again by the next run (`later`).
+    A machine that runs so shortly after we stopped it may still be on its way down: it is not forgotten yet, but looked at again by the
+    next run (`later`).
     """
     if before is None:
         return kept(thing, f"{why}; we did not turn it off" if thing.size <= thing.floor else why)
     if thing.size > before.left and _may_be_stopping(thing, before, now):
-        said = f"{why}; it was turned off at {before.at:%H:%M} UTC and may be on its way down: the next run looks again"
-        return replace(kept(thing, said), values={"key": thing.key, "later": True})
+        return replace(kept(thing, f"{why}; {on_its_way(before)}"), values={"key": thing.key, "later": True})
     if thing.size > before.left or thing.size >= before.size:
         return replace(kept(thing, f"{why}; it is on again"), values={"key": thing.key, "forget": True})
     return change(thing, before.size, why)

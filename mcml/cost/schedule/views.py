@@ -1,13 +1,14 @@
 """What schedules look like: values of this folder in, documents out."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from mcml.core.plan import Plan, Step
 from mcml.core.schema_cost import Schedule
-from mcml.core.view import Block, Column, Document, State, Status, Table, listing
+from mcml.core.view import Block, Column, Document, State, Status, Table
 from mcml.cost.schedule.hours import Calendar
-from mcml.cost.schedule.plan import Keep, Stopped
+from mcml.cost.schedule.plan import Keep, Stopped, of_none
 from mcml.cost.schedule.run import Done
 
 LISTED = (
@@ -20,16 +21,30 @@ STEPS = (
 )  # fmt: skip
 
 
+_AGAIN = "mcml cost schedule run gives back what no other schedule means"
+
+
 def schedules(
     known: Mapping[str, Schedule],
     calendars: Mapping[str, Calendar],
     stopped: Mapping[str, Stopped],
     keeps: Sequence[Keep],
     now: datetime,
+    profile: str = "",
 ) -> Document:
-    """List the schedules: what each says now, until when, and how many things are off because of it."""
+    """List the schedules: what each says now, until when, and how many things are off because of them, or of one that is no more."""
     rows = [_listed(name, known[name], calendar, stopped, keeps, now) for name, calendar in calendars.items()]
-    return listing("CostSchedules", LISTED, rows, empty="no schedules; write one: [cost.schedules.office] in mcml.toml")
+    table = Table(LISTED, rows, empty="no schedules; write one: [cost.schedules.office] in mcml.toml")
+    return Document("CostSchedules", rows, (table, *_of_none(stopped, known, profile)))
+
+
+def _of_none(stopped: Mapping[str, Stopped], known: Mapping[str, Schedule], profile: str) -> list[Block]:
+    """Say what is off because of schedules that are no more."""
+    counts = Counter(one.schedule for one in of_none(stopped, known, profile).values())
+    return [
+        Status(State("still off", "warn"), f"{count} that {name} turned off, which mcml.toml has no more: {_AGAIN}")
+        for name, count in sorted(counts.items())
+    ]
 
 
 def _listed(
@@ -60,22 +75,23 @@ def passed(plans: Mapping[str, Plan], done: Sequence[Done] = (), *, dry_run: boo
         for step in plan.steps
     ]
     changes = sum(len(plan.changes) for plan in plans.values())
-    failed = sum(one.error is not None for one in done)
-    said = f"{changes} to change" if dry_run else f"{changes - failed} changed" + (f", {failed} failed" if failed else "")
+    failed, left = (sum(bool(of_one) for of_one in several) for several in ([one.error for one in done], [one.left for one in done]))
+    said = f"{changes} to change" if dry_run else f"{changes - failed - left} changed" + (f", {failed} failed" if failed else "")
     blocks: list[Block] = [Table(STEPS, rows, empty="no machine or group carries the tags of a schedule")]
     if rows:
-        blocks.append(Status(State("schedules", "bad" if failed else "ok"), f"{said}, {len(rows) - changes} left as they are"))
+        blocks.append(Status(State("schedules", "bad" if failed else "ok"), f"{said}, {len(rows) - changes + left} left as they are"))
     return Document("CostSchedulePass", rows, tuple(blocks))
 
 
 def _step(schedule: str, step: Step, done: Done | None, *, dry_run: bool) -> dict[str, object]:
-    change = step.action == "update"
+    left = done.left if done else ""
+    change = step.action == "update" and not left
     error = done.error if done else None
     sizes = (step.values.get("from"), step.values.get("to"))
     return {
         "name": f"{step.target}/{step.name}",
         "schedule": schedule,
-        "what": _verb(step, failed=error is not None, dry_run=dry_run),
+        "what": _verb(step, failed=error is not None, dry_run=dry_run) if change else State("leave", "idle"),
         "target": step.target,
         "kind": step.kind,
         "id": step.name,
@@ -83,13 +99,11 @@ def _step(schedule: str, step: Step, done: Done | None, *, dry_run: bool) -> dic
         "machine_hours": done.hours if done else None,
         "saved": done.saved if done else None,
         "currency": done.currency if done else "",
-        "reason": f"{error.message}: {error.why}" if error else step.reason,
+        "reason": f"{error.message}: {error.why}" if error else left or step.reason,
         "next_step": error.next_step if error else "",
     }
 
 
 def _verb(step: Step, *, failed: bool, dry_run: bool) -> State:
-    if step.action == "keep":
-        return State("leave", "idle")
     word = "on" if int(str(step.values["to"])) > int(str(step.values["from"])) else "off"
     return State("failed", "bad") if failed else State(f"would turn {word}" if dry_run else f"turned {word}", "warn" if dry_run else "ok")

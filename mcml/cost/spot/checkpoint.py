@@ -25,7 +25,7 @@ def interval(cost: float, between: float) -> float:
     """
     if not (math.isfinite(cost) and math.isfinite(between) and cost > 0 and between > 0):
         why = f"a checkpoint takes {cost} s, interruptions come every {between} s"
-        raise InvalidRequest("no checkpoint interval can be worked out", why=why)
+        raise InvalidRequest("no checkpoint interval can be worked out", why=why, next_step="mcml cost spot checkpoint --help")
     if cost >= 2 * between:
         return between
     half = cost / (2 * between)
@@ -47,7 +47,8 @@ def lost(every: float, cost: float, between: float, restart: float = 0.0) -> flo
 def advise(costs: Sequence[float], between: float, restart: float = 0.0) -> Interval:
     """Return when to checkpoint, from the measured seconds of some checkpoints (their mean). Raises InvalidRequest without any."""
     if not costs:
-        raise InvalidRequest("no checkpoint interval can be worked out", why="no checkpoint was measured yet")
+        step = "mcml cost spot checkpoint --takes 40s"
+        raise InvalidRequest("no checkpoint interval can be worked out", why="no checkpoint was measured yet", next_step=step)
     cost = math.fsum(costs) / len(costs)
     every = interval(cost, between)
     return Interval(every, lost(every, cost, between, restart))

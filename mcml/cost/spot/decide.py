@@ -52,7 +52,7 @@ def seen_at(record: Record, now: datetime, *, up: bool) -> Seen:
     pending = 0.0
     if place is not None:
         ready = place.since + timedelta(seconds=order.restart)
-        pending = max(0.0, (ready - now).total_seconds())
+        pending = min(max(0.0, (ready - now).total_seconds()), float(order.restart))  # the clock may be set back
         since = max(ready, record.saved_at) if record.saved_at else ready
         unsaved = min(max(0.0, (now - since).total_seconds()), float(order.checkpoint))
         remaining = max(1.0, remaining - unsaved)
@@ -81,12 +81,15 @@ def advanced(record: Record, saved: float, now: datetime) -> Record:
         return record
     pace, place = record.pace, record.place
     if place is not None and record.saved_at is not None and record.saved_at > place.since:
-        measured = (now - record.saved_at).total_seconds() / ((saved - record.saved) * record.order.work)
+        measured = max(0.0, (now - record.saved_at).total_seconds()) / ((saved - record.saved) * record.order.work)
         pace += PACE_WEIGHT * (measured - pace)
     return replace(record, saved=min(saved, 1.0), saved_at=now, pace=pace, failures=0)
 
 
 def on_demand_cost(record: Record) -> Decimal:
-    """Return what the work that is saved would have cost on demand, with one start and no interruption."""
-    seconds = Decimal(repr(round(record.saved * record.order.work + record.order.restart, 3)))
+    """Return what the work that it has saved would have cost on demand, with one start and no interruption; nothing when it saved none."""
+    done = record.saved - record.found
+    if done <= 0:
+        return Decimal(0)
+    seconds = Decimal(repr(round(done * record.order.work + record.order.restart, 3)))
     return quotient(product(record.on_demand, seconds), 3600, places=PLACES)

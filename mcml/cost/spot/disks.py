@@ -8,7 +8,7 @@ from mcml.core.clock import Clock
 from mcml.core.errors import Conflict, ProviderCannot
 from mcml.core.fact import Fact
 from mcml.cost.spot.order import Record
-from mcml.cost.spot.site import TAG, THERE, Site
+from mcml.cost.spot.site import RUN_TAG, TAG, THERE, Site
 from mcml.providers.api.instances import Instance
 from mcml.store.db import Store
 
@@ -31,16 +31,28 @@ class Left:
         return self.instance.launched
 
 
-def left(name: str, sites: Mapping[str, Site]) -> list[Left]:
-    """Return the machines of a job that are stopped, not deleted: two targets of one place list each of them once. Raises what a cloud
-    raises."""
+def every(record: Record, sites: Mapping[str, Site]) -> list[Left]:
+    """Return the machines that a job and those of its name before it have asked for: two targets of one place list each of them once.
+
+    A job of that name of another project in the account has other runs, and no part in it. Raises what a cloud raises.
+    """
+    runs = ("", record.run, *record.earlier)
     found: dict[tuple[str, str, str, str], Left] = {}
     for target, site in sites.items():
-        for one in site.instances.list({TAG: name}):
-            gone = one.state == "interrupted" and not one.disks  # EC2 lists what it took back for an hour, as it does the terminated
-            if one.state not in (*THERE, "terminated") and not gone:
+        for one in site.instances.list({TAG: record.name}):
+            if one.tags.get(RUN_TAG, "") in runs:
                 found.setdefault((site.provider, site.region, one.account, one.id), Left(target, one))
     return list(found.values())
+
+
+def left(record: Record, sites: Mapping[str, Site]) -> list[Left]:
+    """Return those that are stopped, not deleted."""
+    return [one for one in every(record, sites) if _is_left(one.instance)]
+
+
+def _is_left(one: Instance) -> bool:
+    """Tell whether a machine is there and does not run; EC2 lists what it took back for an hour, as it does the terminated."""
+    return one.state not in (*THERE, "terminated") and not (one.state == "interrupted" and not one.disks)
 
 
 def deletable(record: Record, sites: Mapping[str, Site]) -> list[Left]:
@@ -48,7 +60,7 @@ def deletable(record: Record, sites: Mapping[str, Site]) -> list[Left]:
     if record.state == "running" or record.leaving:
         why = "it runs" if record.state == "running" else "a machine of it is still to be stopped"
         raise Conflict(f"the spot job {record.name!r} is not over", why=why, next_step=f"mcml cost spot stop {record.name}")
-    return left(record.name, sites)
+    return left(record, sites)
 
 
 def delete(record: Record, found: Iterable[Left], sites: Mapping[str, Site], store: Store, clock: Clock) -> None:
@@ -68,10 +80,15 @@ def delete(record: Record, found: Iterable[Left], sites: Mapping[str, Site], sto
         raise ProviderCannot(f"{', '.join(kept)} cannot be deleted", why=why, next_step=step)
 
 
-def said(name: str, found: Sequence[Left]) -> str:
-    """Say what is left of a job; empty for nothing."""
-    if not found:
-        return ""
+def said(name: str, all_of_it: Sequence[Left]) -> list[str]:
+    """Say what is left of a job that has ended: of all its machines those that run, and those that are stopped."""
+    run = ", ".join(one.name for one in all_of_it if one.instance.state in THERE)
+    still = f"{run} of {name} still run{'' if ', ' in run else 's'}: mcml cost spot stop {name}"
+    stopped = [one for one in all_of_it if _is_left(one.instance)]
+    return [*([still] if run else []), *([_stopped(name, stopped)] if stopped else [])]
+
+
+def _stopped(name: str, found: Sequence[Left]) -> str:
     disks = sum(len(one.instance.disks) for one in found)
     many = "s are" if len(found) > 1 else " is"
     which = "1 disk costs" if disks == 1 else f"{disks} disks cost" if disks else "the disks cost"

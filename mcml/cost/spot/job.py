@@ -40,9 +40,11 @@ class Job:
 
     def __post_init__(self) -> None:
         if min(self.work, self.tick) <= 0 or self.restart < 0:
-            raise InvalidRequest("this is no job", why="its work and its tick must be longer than nothing, a restart not shorter")
+            why = "its work and its tick must be longer than nothing, a restart not shorter"
+            raise InvalidRequest("this is no job", why=why, next_step="mcml cost spot run --help")
         if not 0 < self.spot <= self.on_demand:
-            raise InvalidRequest("these are no spot prices", why=f"an hour of spot costs {self.spot}, on demand {self.on_demand}")
+            why = f"an hour of spot costs {self.spot}, on demand {self.on_demand}"
+            raise InvalidRequest("these are no spot prices", why=why, next_step="name a spot price above 0, and not above that on demand")
         if self.needed_ticks > self.ticks:
             why = f"{self.work} s of work and a start of {self.restart} s do not fit into {self.ticks} ticks of {self.tick} s"
             raise InvalidRequest("the deadline cannot be kept", why=why, next_step="give it a later deadline, or a shorter tick")

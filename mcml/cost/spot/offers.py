@@ -36,7 +36,7 @@ class Offers:
 
         Raises McmlError when they are read for the first time and the cloud refuses.
         """
-        if self._priced is not None and now - self._priced < timedelta(seconds=PRICES_SECONDS):
+        if self._priced is not None and abs(now - self._priced) < timedelta(seconds=PRICES_SECONDS):  # also when the clock was set back
             return
         for candidate in order.candidates:
             try:
@@ -70,18 +70,22 @@ class Offers:
         currencies = sorted({price.currency, *(one.currency for one in self._prices.values())})
         if len(currencies) > 1 or price.on_demand is None:
             why = f"its places are priced in {', '.join(currencies)}" if len(currencies) > 1 else f"{machine} has no price on demand"
-            raise InvalidRequest("these places cannot be compared", why=why)
+            raise InvalidRequest("these places cannot be compared", why=why, next_step="mcml cost prices")
         order.job(self.cheapest(price.on_demand), price.on_demand)
         return price.currency, price.on_demand
 
     def _fallback_type(self, where: Fallback) -> str:
         if where.machine:
             return where.machine
+        if where.group:
+            return self.sites[where.target].group_type(where.group)
         machine = next((one for one in self.sites[where.target].instances.list() if one.id == where.instance), None)
         if machine is None:
             raise NotFound(f"no machine {where.instance!r} on the target {where.target}", next_step="name a stopped on-demand machine")
         if machine.spot:
-            raise InvalidRequest(f"the machine {where.instance!r} is a spot machine", why="a fallback must not be taken away")
+            step = "name a machine type, a stopped on-demand machine or an empty group"
+            why = "a fallback must not be taken away"
+            raise InvalidRequest(f"the machine {where.instance!r} is a spot machine", why=why, next_step=step)
         return machine.machine
 
     def _note(self, candidate: Candidate, price: MachinePrice, spot: Decimal) -> None:

@@ -9,6 +9,8 @@ from mcml.core.errors import InvalidRequest
 from mcml.cost.spot.job import Choice, Job
 
 KIND = "cost.spot"
+RUNS = 20
+"""How many earlier runs of a name are remembered: what they left is cleaned with the last one."""
 HISTORY = 2000
 """Ticks of the market that are remembered: the belief of the policy forgets older ones."""
 State = Literal["running", "done", "failed", "stopped"]
@@ -29,11 +31,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Fallback:
-    """On demand on a target: a stopped machine that runs the job when it is started, or a type of machine that is launched for it."""
+    """On demand on a target: a stopped machine that runs the job when it is started, a type of machine that is launched for it, or an empty
+    group whose template runs the job."""
 
     target: str
     instance: str = ""
     machine: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ class Order:
 class Place:
     """Where it runs: a Choice, the target, the type and id of the machine, what an hour costs, since when.
 
-    `token` is what asks for the machine: that of a request, or the id of a stopped one, which has no `machine` here. An empty `instance`
+    `token` is what asks for the machine: that of a request, or the id of a stopped one or the name of a `group`, which have no `machine`
+    here. An empty `instance`
     was asked for, and the answer is not known yet. `noticed` is when its provider will take it away, once that is known.
     """
 
@@ -76,11 +81,12 @@ class Place:
     price: Decimal
     since: datetime
     noticed: datetime | None = None
+    group: bool = False
 
     @property
     def name(self) -> str:
-        """TARGET/MACHINE of one that was asked for, TARGET/ID of a stopped one."""
-        return f"{self.target}/{self.machine or self.token}"
+        """TARGET/MACHINE of one that was asked for, TARGET/ID of a stopped one or of a group."""
+        return f"{self.target}/{self.machine or self.token}".rstrip("/")
 
     @property
     def word(self) -> str:
@@ -91,7 +97,9 @@ class Place:
 @dataclass(frozen=True)
 class Record:
     """How a job stands. `saved` is the share of the work that its checkpoints hold (0 to 1), `pace` how much slower it is than was ordered,
-    `history` whether spot was to be had, tick by tick, `leaving` the machines that are still to be stopped."""
+    `history` whether spot was to be had, tick by tick, `leaving` the machines that are still to be stopped. `found` is the share that was
+    saved before it began, `run` what tells it from other jobs of its name (empty: begun before there was such a thing), `earlier` the runs
+    of its name before it."""
 
     name: str
     order: Order
@@ -115,6 +123,9 @@ class Record:
     history: tuple[bool, ...] = field(default=())
     ended: datetime | None = None
     late: bool = False
+    found: float = 0.0
+    run: str = ""
+    earlier: tuple[str, ...] = ()
 
     @property
     def due(self) -> datetime:

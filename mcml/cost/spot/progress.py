@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from mcml.core.errors import InvalidRequest, NotFound
+from mcml.core.errors import InvalidRequest, NotFound, Unavailable
 
 MOST = 64
 """Bytes that such a file may have."""
@@ -27,13 +27,15 @@ def parse(text: bytes, where: str) -> float:
 
 
 def of_file(path: Path) -> Reader:
-    """Return a reader of a file; one that is not there yet says 0."""
+    """Return a reader of a file; one that is not there yet says 0. It raises Unavailable for one that cannot be read."""
 
     def read() -> float:
         try:
             return parse(path.read_bytes(), str(path))
         except FileNotFoundError:
             return 0.0
+        except OSError as failed:
+            raise Unavailable(f"cannot read {path}", why=failed.strerror or str(failed)) from failed
 
     return read
 

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from mcml.core.errors import InvalidRequest, NotFound
+from mcml.core.errors import InvalidRequest, NotFound, ProviderCannot, QuotaExceeded
 from mcml.cost.spot.job import Choice
-from mcml.cost.spot.order import Fallback, Place
+from mcml.cost.spot.order import Fallback, Place, Record
+from mcml.providers.api.groups import Groups
 from mcml.providers.api.instances import Instance, Instances, MachineRequest, Noticed
 from mcml.providers.api.inventory import Inventory
 
 TAG = "mcml-spot-job"
 """The tag of every machine that was asked for: the job's name."""
+RUN_TAG = "mcml-spot-run"
+"""Its other tag: the run of the job, which no job of that name shares, be it an earlier one or of another project in the same account."""
 THERE = ("running", "pending")
 
 
@@ -23,32 +26,45 @@ class Site:
     provider: str
     region: str
     inventory: Inventory | None = None
+    groups: Groups | None = None
 
-    def ask(self, name: str, place: Place, command: tuple[str, ...]) -> Instance:
-        """Ask for the machine of a place: the same token gives the same one. Raises as Instances.request or Instances.start."""
+    def ask(self, tags: Mapping[str, str], place: Place, command: tuple[str, ...]) -> Instance:
+        """Ask for the machine of a place: the same token gives the same one. Raises as Instances.request, .start or Groups.resize."""
+        if place.group:
+            return self._grown(place)
         if not place.machine:
             return self.instances.start(place.token)
         spot = place.choice == Choice.SPOT
-        return self.instances.request(MachineRequest(place.machine, place.token, command, tags={TAG: name}, spot=spot))
+        return self.instances.request(MachineRequest(place.machine, place.token, command, tags=tags, spot=spot))
 
-    def find(self, name: str, place: Place) -> Instance | None:
-        """Return the machine of a place as it is now, or None."""
-        tags = {TAG: name} if place.machine else None
-        return next((one for one in self.instances.list(tags) if one.id == place.instance), None)
+    def find(self, tags: Mapping[str, str], place: Place) -> Instance | None:
+        """Return the machine of a place as it is now, or None; a group none of whose members run has none."""
+        if place.group:
+            return self._member(place) if self._groups().size(place.token).running else None
+        return next((one for one in self.instances.list(tags if place.machine else None) if one.id == place.instance), None)
 
-    def leave(self, name: str, place: Place, here: str) -> None:
-        """End what runs of a place. One whose name was never heard is found by its tag (of a place to WAIT, on either market); the
-        machine `here` is not it.
+    def leave(self, tags: Mapping[str, str], place: Place, here: str) -> bool:
+        """End what runs of a place. One whose name was never heard is found by its tags (of a place to WAIT, on either market); the
+        machine `here` is not it. False when no machine of the place is listed: one that was asked for a moment ago may be there soon.
 
         Raises NotFound for one that is gone, InvalidRequest when it can neither be stopped nor deleted.
         """
+        if place.group:
+            self._groups().resize(place.token, 0)
+            return True
         if place.choice == Choice.ON_DEMAND and not place.machine:
-            self.end(place.instance or place.token, {TAG: name})
-            return
-        for one in self.instances.list({TAG: name}):
+            self.end(place.instance or place.token, tags)
+            return True
+        seen = False
+        for one in self.instances.list(tags):
             meant = place.choice == Choice.WAIT or one.spot is (place.choice == Choice.SPOT)
-            if one.id != here and meant and place.instance in ("", one.id) and (one.state in THERE or self._is_charged(place, one)):
-                self.end(one.id, {TAG: name})
+            if one.id == here or not meant or place.instance not in ("", one.id):
+                continue
+            runs = one.state in THERE or self._is_charged(place, one)
+            if runs:
+                self.end(one.id, tags)
+            seen = seen or runs or one.id == place.instance
+        return seen
 
     def end(self, instance: str, tags: Mapping[str, str]) -> None:
         """Stop a machine, or delete the one with these tags where it cannot be stopped. Raises InvalidRequest when neither can be done."""
@@ -68,6 +84,28 @@ class Site:
             self.inventory.delete(one)
         return bool(mine)
 
+    def _grown(self, place: Place) -> Instance:
+        """Give a group its one member; where there is no room for it the group is empty again, for it would get one later."""
+        try:
+            self._groups().resize(place.token, 1)
+        except QuotaExceeded:
+            self._groups().resize(place.token, 0)
+            raise
+        return self._member(place)
+
+    def _member(self, place: Place) -> Instance:
+        """Return the member of a group under the group's name: it may be replaced by another at any time."""
+        return Instance(place.token, "", "", "running", place.since)
+
+    def group_type(self, group: str) -> str:
+        """Return the type of a group's machines. Raises NotFound, ProviderCannot."""
+        return self._groups().size(group).machine
+
+    def _groups(self) -> Groups:
+        if self.groups is None:
+            raise ProviderCannot("the target has no groups of machines")
+        return self.groups
+
     def _is_charged(self, place: Place, one: Instance) -> bool:
         """Tell whether a machine may be charged for though it has stopped: on Azure one that shut itself down is, until it is told to.
 
@@ -85,13 +123,29 @@ class Site:
         return self.instances.notices([place.instance]).get(place.instance) if isinstance(self.instances, Noticed) else None
 
 
+def tags_of(record: Record) -> dict[str, str]:
+    """Return the tags of all machines that a job asks for; a job of before its runs had tags is told by its name."""
+    return {TAG: record.name} | ({RUN_TAG: record.run} if record.run else {})
+
+
 def fallback(site: Site, target: str, what: str) -> Fallback:
-    """Tell the id of a machine from a machine type: a machine of that id goes first. Raises NotFound for what is neither."""
+    """Tell the id of a machine from a group and from a machine type, in this order.
+
+    Raises NotFound for what is none of them, InvalidRequest for a group that has members, or cannot have none or one.
+    """
     if any(one.id == what for one in site.instances.list()):
         return Fallback(target, instance=what)
+    group = next((one for one in site.groups.list() if one.name == what), None) if site.groups else None
+    if group is not None and (group.minimum, group.desired) == (0, 0) and group.maximum:
+        return Fallback(target, group=what)
+    if group is not None:
+        why = f"its size is {group.desired}, its limits are {group.minimum} to {group.maximum}"
+        step = "name an empty group whose template runs the job, and whose least size is 0"
+        raise InvalidRequest(f"the group {what!r} of {target} is no fallback", why=why, next_step=step)
     try:
         site.instances.prices([what])
     except InvalidRequest as unknown:
-        step = f"--fallback {target}/MACHINE_TYPE, or the id of a stopped on-demand machine"
-        raise NotFound(f"{what!r} is neither a machine nor a machine type of {target}", why=unknown.why, next_step=step) from unknown
+        step = f"--fallback {target}/MACHINE_TYPE, the id of a stopped on-demand machine, or an empty group"
+        message = f"{what!r} is neither a machine nor a machine type of {target}, and no group"
+        raise NotFound(message, why=unknown.why, next_step=step) from unknown
     return Fallback(target, machine=what)

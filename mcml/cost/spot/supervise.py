@@ -11,23 +11,24 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from mcml.core.clock import Clock
-from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotAuthenticated, NotFound, Unavailable, said
-from mcml.core.fact import Fact
+from mcml.core.errors import Conflict, InvalidRequest, McmlError, NotFound, ProviderCannot, QuotaExceeded, Unavailable, said
 from mcml.core.report import Reporter
 from mcml.cost.spot import decide, market
 from mcml.cost.spot.job import Choice
+from mcml.cost.spot.keeper import Keeper
+from mcml.cost.spot.leave import TRIES, Leaver, freed
 from mcml.cost.spot.offers import Offers
-from mcml.cost.spot.order import KIND, Order, Place, Planning, Record, State, read
+from mcml.cost.spot.order import RUNS, Order, Place, Planning, Record, State
 from mcml.cost.spot.progress import Reader
-from mcml.cost.spot.site import THERE, Site
-from mcml.store import documents
+from mcml.cost.spot.site import THERE, Site, tags_of
 from mcml.store.db import Store
-from mcml.store.ledger.exact import tidy
 
 FAILURES = 3
 """A command that ends so often in a row without having saved anything is not started again."""
-TRIES = 20
-"""How often the record of a job is read again because somebody else has written it meanwhile."""
+LEAVE_SECONDS, LEAVE_TRIES = 15.0, 240
+"""How often, and how many times, the machines of an ended job are told to stop whose cloud does not do it: for an hour."""
+NONE_MADE = (InvalidRequest, NotFound, ProviderCannot, QuotaExceeded)
+"""Refusals that leave no machine behind; after any other there may be one."""
 NOTICE_SECONDS = 20.0
 """How often a cloud that gives notice is asked between two ticks: a notice is of two minutes at most."""
 
@@ -43,21 +44,37 @@ class Supervisor:
     reporter: Reporter
     sleep: Callable[[float], bool | None] = time.sleep
     """Waits so many seconds; True says to leave off, with the job as it is."""
-    revision: int = 0
 
     def __post_init__(self) -> None:
+        self._keeper = Keeper(self.store, self.clock, self.reporter)
+        self._leaver = Leaver(self._keeper, self.sites)
+        self._behind = False
         self._offers = Offers(self.store, self.sites, self.clock, self.reporter)
 
     def begin(self, name: str, order: Order) -> Record:
-        """Write a new job down. Raises Conflict for a name whose job still runs, InvalidRequest for an order that cannot be kept."""
+        """Write a new job down. Raises Conflict for a name whose job still runs, or has a machine that is still to be stopped;
+        InvalidRequest for an order that cannot be kept, or is carried out already; what reading its progress raises."""
         now = self.clock()
         currency, on_demand = self._offers.terms(order)
-        kept = self._kept(name)
+        kept = self._keeper.kept(name)
         if kept is not None and kept.state == "running":
             raise Conflict(f"the spot job {name!r} runs already", next_step=f"mcml cost spot status {name}")
-        record = self._save(Record(name, order, now, now, currency=currency, on_demand=on_demand))
-        self._tell(record, "started", work_seconds=order.work, deadline=record.due, candidates=[one.name for one in order.candidates])
+        if kept is not None and kept.leaving:
+            why = "a machine of the job of that name before may still run"
+            raise Conflict(f"the spot job {name!r} is not over", why=why, next_step=f"mcml cost spot stop {name}")
+        begun = replace(_new(name, order, now, kept), found=(found := self._found(order)), saved=found)
+        record = self._keeper.save(replace(begun, currency=currency, on_demand=on_demand))
+        places = [one.name for one in order.candidates]
+        self._keeper.tell(record, "started", work_seconds=order.work, deadline=record.due, candidates=places)
         return record
+
+    def _found(self, order: Order) -> float:
+        """Return what is saved before the job begins."""
+        found = self.progress()
+        if found >= 1:
+            why, step = f"{order.progress} says so", "remove it with its checkpoint, or name another --progress"
+            raise InvalidRequest("this job is done already", why=why, next_step=step)
+        return found
 
     def planned(self, order: Order) -> Planning:
         """Return where a job would be asked for, in turn, and what it is expected to cost in a market that nothing is known of. Raises as
@@ -73,35 +90,57 @@ class Supervisor:
 
     def resume(self, name: str) -> Record:
         """Take a job up where it was left. Raises NotFound."""
-        record = self._kept(name)
-        if record is None:
-            raise NotFound(f"no spot job {name!r}", next_step="mcml cost spot status")
-        return record
+        return self._keeper.resume(name)
 
     def run(self, record: Record) -> Record:
-        """Look after a job until it ends, or until `sleep` says to leave off.
+        """Look after a job until it ends and its machines have ended, or until `sleep` says to leave off.
 
-        Raises McmlError when its command fails again and again, Conflict when somebody else looks after it.
+        A store that does not answer is asked again until the job is late. Raises Conflict when somebody else looks after the job.
         """
         while record.state == "running":
             began = self.clock()
-            record = self.look(record)
-            if record.state == "running" and self._rest(record, max(0.0, record.order.tick - (self.clock() - began).total_seconds())):
+            record = self._looked(record)
+            tick = float(record.order.tick)  # the clock may be set meanwhile, also back
+            if record.state == "running" and self._rest(record, min(max(tick - (self.clock() - began).total_seconds(), 0.0), tick)):
                 record = self.resume(record.name)  # who stops a job says so too
                 if record.state == "running":
                     return record
-        return self._settled(record)  # an end that was cut off is made whole
+        return self._over(record)
+
+    def _looked(self, record: Record) -> Record:
+        """Look once. When the store does not answer, what was done unwritten is taken up with the record, as after a kill."""
+        try:
+            if self._behind:
+                record, self._behind = self.resume(record.name), False
+            return self.look(record) if record.state == "running" else record
+        except Unavailable as failed:
+            if self.clock() > record.due:
+                raise
+            self.reporter.note(f"{record.name}: {said(failed)}; trying again")
+            self._behind = True
+            return record
+
+    def _over(self, record: Record) -> Record:
+        """Stop what an ended job is to leave, as often as it takes: its machines cost on. An end that was cut off is made whole."""
+        record = self._leaver.settled(record)
+        for _ in range(LEAVE_TRIES):
+            if not record.leaving or self.sleep(LEAVE_SECONDS):
+                break
+            record = self._leaver.settled(record)
+        return record
 
     def _rest(self, record: Record, seconds: float) -> bool:
         """Wait for the next tick, or for the notice that our machine is to be taken away. True says to leave off."""
-        place, end = record.place, self.clock() + timedelta(seconds=seconds)
+        place = record.place
         if place is None or place.choice != Choice.SPOT or place.noticed or not self.sites[place.target].gives_notice:
             return bool(self.sleep(seconds))
-        while (left := (end - self.clock()).total_seconds()) > 0:
-            if self.sleep(min(left, NOTICE_SECONDS)):
+        while seconds > 0:
+            began, part = self.clock(), min(seconds, NOTICE_SECONDS)
+            if self.sleep(part):
                 return True
-            if left > NOTICE_SECONDS and self._notice(place):
+            if seconds > NOTICE_SECONDS and self._notice(place):
                 break
+            seconds -= max(part, (self.clock() - began).total_seconds())
         return False
 
     def look(self, record: Record) -> Record:
@@ -119,10 +158,14 @@ class Supervisor:
 
     def _unheard(self, order: Order) -> list[Place]:
         """Return all that may have been asked for while somebody else ended the job."""
-        places = [Place(Choice.WAIT, target, "", "", "", Decimal(0), self.clock()) for target in self.sites]
         back = order.fallback
-        stopped = [Place(Choice.ON_DEMAND, back.target, "", "", back.instance, Decimal(0), self.clock())] if back.instance else []
-        return [*places, *stopped]
+        own, at = back.instance or back.group, self.clock()
+        stopped = [Place(Choice.ON_DEMAND, back.target, "", "", own, Decimal(0), at, group=bool(back.group))] if own else []
+        return [*self._everywhere(), *stopped]
+
+    def _everywhere(self) -> list[Place]:
+        """Return all that carries the tags of the job."""
+        return [Place(Choice.WAIT, target, "", "", "", Decimal(0), self.clock()) for target in self.sites]
 
     def _look(self, record: Record, now: datetime) -> Record:
         self._offers.refresh(record.order, now)
@@ -132,16 +175,19 @@ class Supervisor:
             return self.end(record, "done")
         if record.failures >= FAILURES:
             return self.end(record, "failed")
-        return self._save(self._move(self._due(record, now)))
+        return self._keeper.save(self._move(self._due(record, now)))
 
     def end(self, record: Record, state: State) -> Record:
         """Stop all machines of a job, and write down how it ended."""
-        over = self._settled(self._save(replace(_freed(record), state=state, ended=self.clock())))
-        self._tell(over, "ended", state=state, late=over.late, interruptions=over.interruptions, switches=over.switches)
+        over = self._leaver.settled(self._keeper.save(replace(freed(record), state=state, ended=self.clock())))
+        self._keeper.tell(over, "ended", state=state, late=over.late, interruptions=over.interruptions, switches=over.switches)
         return over
 
     def stop(self, name: str) -> Record:
-        """End a job from outside. Who looks after it writes at every tick, so the record may be read several times. Raises NotFound."""
+        """End a job from outside; of one that has ended, stop all that still carries its tags.
+
+        Who looks after it writes at every tick, so the record may be read several times. Raises NotFound.
+        """
         for attempt in range(TRIES):
             record = self.resume(name)
             if record.state != "running":
@@ -151,17 +197,8 @@ class Supervisor:
             except Conflict:
                 if attempt == TRIES - 1:
                     raise
-        return self._settled(record)
-
-    def _settled(self, record: Record) -> Record:
-        """Stop what an ended job is to leave. Who looks after it and who stops it may both be at that: then the record is read again."""
-        for _ in range(TRIES):
-            try:
-                return self._left(record)
-            except Conflict:
-                now = self.resume(record.name)
-                record = replace(now, leaving=tuple(dict.fromkeys((*now.leaving, *record.leaving))))
-        return record
+        told_apart = self._everywhere() if record.run else []
+        return self._leaver.settled(replace(record, leaving=(*record.leaving, *told_apart)))
 
     def _move(self, record: Record) -> Record:
         """Take the place that the policy wants, and remember whether spot was to be had. What is to be left is left after that.
@@ -179,8 +216,8 @@ class Supervisor:
         if wanted == Choice.ON_DEMAND and (here is None or here.choice != Choice.ON_DEMAND):
             record = self._take_fallback(record)
         if wanted == Choice.WAIT and here is not None:
-            record = self._save(_freed(record))
-        return self._left(record, hold=wanted == Choice.ON_DEMAND).tick(up=up)
+            record = self._keeper.save(freed(record))
+        return self._leaver.left(record, hold=wanted == Choice.ON_DEMAND).tick(up=up)
 
     def _wanted(self, record: Record, *, up: bool) -> Choice:
         """Return what the policy says now: to ask for a machine takes time."""
@@ -202,7 +239,7 @@ class Supervisor:
                 return here, True
             record = here
             if not record.history or record.history[-1]:  # the first time; while it lasts, each tick asks again
-                self._remember(candidate.name, lambda memory: memory.refusal())
+                self._keeper.remember(candidate.name, lambda memory: memory.refusal())
         return record, False
 
     def _take_fallback(self, record: Record) -> Record:
@@ -211,14 +248,16 @@ class Supervisor:
         One that was asked for without an answer is asked for again: it may be there.
         """
         where = record.order.fallback
-        token = next((one.token for one in record.leaving if one.choice == Choice.ON_DEMAND and not one.instance), where.instance)
+        token = next((one.token for one in record.leaving if one.choice == Choice.ON_DEMAND and not one.instance), "")
+        token = token or where.instance or where.group
         if not token:
             record, token = _token(record)
-        return self._take(record, Place(Choice.ON_DEMAND, where.target, where.machine, "", token, record.on_demand, self.clock()))
+        place = Place(Choice.ON_DEMAND, where.target, where.machine, "", token, record.on_demand, self.clock())
+        return self._take(record, replace(place, group=bool(where.group)))
 
     def _take(self, record: Record, place: Place) -> Record:
         """Write down what is asked for, ask, and return the record with the machine, or as it was when there is none to be had."""
-        return self._asked(self._save(replace(_freed(record), place=place)), record.place)
+        return self._asked(self._keeper.save(replace(freed(record), place=place)), record.place)
 
     def _asked(self, record: Record, before: Place | None = None) -> Record:
         """Ask for the machine of the place that has none yet: for the first time, or again when the answer was never heard.
@@ -230,48 +269,19 @@ class Supervisor:
         if place is None or place.instance:
             return record
         try:
-            machine = self.sites[place.target].ask(record.name, place, record.order.command)
+            machine = self.sites[place.target].ask(tags_of(record), place, record.order.command)
         except McmlError as refused:
             if not record.history or record.history[-1] or place.choice == Choice.ON_DEMAND:
                 self.reporter.note(f"{place.name}: {said(refused)}")
             kept = tuple(one for one in record.leaving if one != before)
-            listed = any((one.target, one.choice, one.instance) == (place.target, place.choice, "") for one in kept)
-            if isinstance(refused, Unavailable) and not listed:
-                kept += (place,)
-            return self._save(replace(record, place=before, leaving=kept))
+            if not isinstance(refused, NONE_MADE):
+                kept = (*(one for one in kept if not _same(one, place)), place)
+            return self._keeper.save(replace(record, place=before, leaving=kept))
         switches = record.switches + bool(before and before.instance)
-        return self._left(self._moved(replace(record, place=replace(place, instance=machine.id), switches=switches)))
-
-    def _left(self, record: Record, *, hold: bool = False) -> Record:
-        """End the machines that are to be left; one whose cloud does not answer stays on the list.
-
-        So does (`hold`) one on demand that was asked for without an answer, while one is wanted.
-        """
-        if not record.leaving:
-            return record
-        held = [one for one in record.leaving if hold and one.choice == Choice.ON_DEMAND and not one.instance]
-        kept = tuple(one for one in record.leaving if one in held or not self._ended(record, one))
-        return self._save(replace(record, leaving=kept))
-
-    def _ended(self, record: Record, place: Place) -> bool:
-        """End a machine, or find that it is gone or has ended; False when its cloud does not answer, or may do it later."""
-        here = record.place
-        if here and here.choice == Choice.ON_DEMAND and here.token == place.token:
-            return True  # it is wanted again
-        try:
-            self.sites[place.target].leave(record.name, place, here.instance if here else "")
-            self._ran(place)
-        except Unavailable as failed:
-            self.reporter.note(f"{place.name}: {said(failed)}")
-            return False
-        except NotFound:
-            pass
-        except InvalidRequest as refused:  # its cloud will not stop it, however often it is asked
-            self.reporter.note(f"{place.name} {place.instance} still runs: {said(refused)}")
-        except McmlError as failed:
-            self.reporter.note(f"{place.name} {place.instance} still runs: {said(failed)}")
-            return False
-        return True
+        since = max(place.since, min(machine.launched, self.clock()))  # asked for again, it may be much younger than the first question
+        heard = replace(record, place=replace(place, instance=machine.id, since=since), switches=switches)
+        unheard = tuple(one for one in heard.leaving if one.instance or one.token != place.token)
+        return self._leaver.left(self._moved(replace(heard, leaving=unheard)))
 
     def _health(self, record: Record) -> Record:
         """Notice a machine that was taken away, and a command that has ended by itself."""
@@ -279,18 +289,24 @@ class Supervisor:
         if place is None or record.saved >= 1:
             return record
         try:
-            found = self.sites[place.target].find(record.name, place)
-        except (Unavailable, NotAuthenticated) as failed:  # it is taken to run: its progress, and the time, tell more
+            found = self.sites[place.target].find(tags_of(record), place)
+        except McmlError as failed:  # it is taken to run: its progress, and the time, tell more
             self.reporter.note(f"{place.name}: {said(failed)}")
             return record
         if found is not None and found.state in THERE:
             return self._warned(record, place)
+        now = self.clock()
+        if found is None and timedelta(0) <= now - place.since < timedelta(seconds=record.order.restart):
+            return record  # it may not be listed yet; until it would make progress there is nothing to lose
+        gone = replace(place, since=now, noticed=place.noticed or now)  # listed again, it would run for nobody
+        unseen = (gone,) if found is None else ()
         if place.choice == Choice.SPOT and (found is None or found.state == "interrupted"):
             counted = record if place.noticed else self._taken(record, place)
-            lost = self._save(replace(counted, place=None))
-            self._tell(lost, "interrupted", place=place.name, instance=place.instance)
+            lost = self._keeper.save(replace(counted, place=None, leaving=(*counted.leaving, *unseen)))
+            self._keeper.tell(lost, "interrupted", place=place.name, instance=place.instance)
             return lost
-        ended = self._save(replace(_freed(record), failures=record.failures + 1))
+        left = (*record.leaving, *(unseen or (place,)))
+        ended = self._keeper.save(replace(record, place=None, leaving=left, failures=record.failures + 1))
         self.reporter.note(f"the command ended on {place.target}/{place.instance} before it was done")
         return ended
 
@@ -299,13 +315,13 @@ class Supervisor:
         until = self._notice(place) if place.choice == Choice.SPOT and not place.noticed else None
         if until is None:
             return record
-        warned = self._save(replace(self._taken(record, place), place=replace(place, noticed=until)))
-        self._tell(warned, "noticed", place=place.name, instance=place.instance, until=until)
+        warned = self._keeper.save(replace(self._taken(record, place), place=replace(place, noticed=until)))
+        self._keeper.tell(warned, "noticed", place=place.name, instance=place.instance, until=until)
         return warned
 
     def _taken(self, record: Record, place: Place) -> Record:
         now = self.clock()
-        self._remember(place.name, lambda memory: memory.ran((now - place.since).total_seconds()).taken(now))
+        self._keeper.remember(place.name, lambda memory: memory.ran((now - place.since).total_seconds()).taken(now))
         return replace(record, interruptions=record.interruptions + 1)
 
     def _notice(self, place: Place) -> datetime | None:
@@ -320,7 +336,7 @@ class Supervisor:
         if record.late or now <= record.due:
             return record
         late = replace(record, late=True)
-        self._tell(late, "late", deadline=record.due)
+        self._keeper.tell(late, "late", deadline=record.due)
         return late
 
     def _progress(self, record: Record) -> float:
@@ -330,52 +346,28 @@ class Supervisor:
             self.reporter.note(said(wrong))
             return record.saved
 
-    def _ran(self, place: Place) -> None:
-        """Remember how long spot stayed that was given back."""
-        if place.choice == Choice.SPOT and place.instance and not place.noticed:
-            self._remember(place.name, lambda memory: memory.ran((self.clock() - place.since).total_seconds()))
-
     def _moved(self, record: Record) -> Record:
-        saved, place = self._save(record), record.place
+        saved, place = self._keeper.save(record), record.place
         if place is not None:
-            self._tell(saved, "moved", place=place.name, market=place.word, instance=place.instance)
+            self._keeper.tell(saved, "moved", place=place.name, market=place.word, instance=place.instance)
         return saved
-
-    def _remember(self, name: str, to: Callable[[market.Memory], market.Memory]) -> None:
-        market.change(self.store, name, to, self.clock())
-
-    def _kept(self, name: str) -> Record | None:
-        with self.store.reading() as connection:
-            kept = documents.get(connection, KIND, name)
-        self.revision = kept.revision if kept else 0
-        return read(kept.content) if kept else None
-
-    def _save(self, record: Record) -> Record:
-        """Write the record down. Raises Conflict when somebody else has changed it since: a stop, or another mcml that looks after it."""
-        with self.store.writing() as connection:
-            kept = documents.put(connection, KIND, record.name, record.document, self.clock(), after=self.revision)
-        self.revision = kept.revision
-        return record
-
-    def _tell(self, record: Record, event: str, **facts: object) -> None:
-        """Write what happened to the journal, with the cost so far and what was saved against on demand."""
-        dear = decide.on_demand_cost(record)
-        money = {"cost": str(tidy(record.cost)), "on_demand_cost": str(tidy(dear)), "saved": str(tidy(dear - record.cost))}
-        plain = {key: value.isoformat() if isinstance(value, datetime) else value for key, value in facts.items()}
-        told = {"job": record.name, **plain, "done": round(record.saved, 6), **money, "currency": record.currency}
-        self.store.append(Fact(f"cost.spot_{event}", "cost", record.name, told, at=self.clock()))
-        self.reporter.note(f"{record.name}: {event}" + (f" {facts['place']}" if "place" in facts else ""))
-
-
-def _freed(record: Record) -> Record:
-    """Return the record without a place; the machine of the place is to be left."""
-    return replace(record, place=None, leaving=(*record.leaving, *([record.place] if record.place else [])))
 
 
 def _token(record: Record) -> tuple[Record, str]:
     """Return a token that no machine of this job was asked for with, and the record that knows of it."""
     attempt = record.attempt + 1
     return replace(record, attempt=attempt), f"{record.name}-{record.started:%Y%m%dT%H%M%S%f}-{attempt}"
+
+
+def _new(name: str, order: Order, now: datetime, before: Record | None) -> Record:
+    """Return the record of a job that begins; `before` is that of its name before it. A run may be a label of every cloud."""
+    earlier = tuple(run for run in (*before.earlier, before.run) if run)[-RUNS:] if before else ()
+    return Record(name, order, now, now, run=f"{name}-{now:%Y%m%dt%H%M%S%f}", earlier=earlier)
+
+
+def _same(one: Place, asked: Place) -> bool:
+    """Tell whether two places whose machines were never heard of are found by the same search: the later one is looked for longer."""
+    return (one.target, one.choice, one.instance) == (asked.target, asked.choice, "")
 
 
 def failed(record: Record) -> McmlError:

@@ -36,10 +36,11 @@ class Windows:
 def read(path: Path) -> list[Windows]:
     """Read a file, or all files below a folder, by series. Raises NotFound, InvalidRequest for what is no trace."""
     if not path.exists():
-        raise NotFound(f"there is no trace {path}", why="no such file or folder")
+        raise NotFound(f"there is no trace {path}", why="no such file or folder", next_step="mcml cost spot simulate --help")
     files = sorted(found for found in path.rglob("*") if found.name.endswith(KINDS)) if path.is_dir() else [path]
     if not files:
-        raise NotFound(f"there is no trace in {path}", why=f"no file ends with {' or '.join(KINDS)}")
+        why = f"no file ends with {' or '.join(KINDS)}"
+        raise NotFound(f"there is no trace in {path}", why=why, next_step="mcml cost spot simulate --help")
     found: list[Windows] = []
     alone: dict[str, list[tuple[int, list[int]]]] = {}
     for file in files:

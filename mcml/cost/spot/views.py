@@ -118,6 +118,12 @@ def jobs(records: Sequence[Record], places: Mapping[str, Memory], watches: Mappi
     return Document("SpotJobs", items, blocks)
 
 
+def not_over(record: Record) -> str:
+    """Say of a job that has ended which machines of it may still run; empty for none."""
+    left = ", ".join(f"{one.name} {one.instance}".strip() for one in record.leaving)
+    return f"its cloud has not stopped {left}" if left and record.state != "running" else ""
+
+
 def _looked_after(record: Record, watch: Watch | None) -> str:
     if watch is not None:
         return f"pid {watch.process.pid}"
@@ -129,7 +135,7 @@ def _job(record: Record, watch: Watch | None) -> dict[str, object]:
     levels = {"running": "ok", "done": "ok", "stopped": "idle", "failed": "bad"}
     return {
         "name": record.name,
-        "state": State(record.state, "bad" if record.late else levels[record.state]),  # type: ignore[arg-type]
+        "state": State(record.state, "bad" if record.late or not_over(record) else levels[record.state]),  # type: ignore[arg-type]
         "late": record.late,
         "place": f"{place.word} {place.name}" if place else "",
         "instance": place.instance if place else "",
@@ -146,6 +152,7 @@ def _job(record: Record, watch: Watch | None) -> dict[str, object]:
         "interruptions": record.interruptions,
         "switches": record.switches,
         "noticed_at": place.noticed if place else None,
+        "leaving": [f"{one.name} {one.instance}".strip() for one in record.leaving],
         "supervisor": {"pid": watch.process.pid, "since": watch.since, "log": watch.log} if watch else None,
     }
 

@@ -89,6 +89,8 @@ def detach(folder: Path, name: str, argv: Sequence[str], *, cwd: Path, seconds: 
         time.sleep(0.02)
     said = log.read_bytes()[began_at:].decode(errors="replace").strip().splitlines()
     if any(line.startswith("error: ") for line in said):
+        if (here := watcher(folder, name)) is not None:
+            raise _taken(name, here)
         step = f"mcml cost spot run {name}, or see {log}"
         raise McmlError(f"nobody looks after the spot job {name!r}", why="\n".join(said[-6:]), next_step=step)
     return None

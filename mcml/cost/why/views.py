@@ -37,7 +37,7 @@ def why(by: Sequence[str], found: Sequence[Why], before: Span, after: Span, done
     """Show a table of parts a currency, the SKUs that moved most, and what was done in these spans."""
     items = apart([_item(by, each.currency, change) for each in found for change in each.changes])
     blocks: list[Block] = [_currency(by, each, before, after) for each in found]
-    blocks += [_skus(each) for each in found if any(_moved(item.parts) for change in each.changes for item in change.items)]
+    blocks += [_skus(by, each) for each in found if any(_moved(item.parts) for change in each.changes for item in change.items)]
     if done:
         columns = Column("at", "When", "time"), Column("kind", "Kind"), Column("text", "What")
         rows = [{"at": at, "kind": kind, "text": text} for at, kind, text in done]
@@ -113,8 +113,10 @@ def _flat(by: Sequence[str], change: Change, used: Sequence[Part]) -> dict[str, 
     return {**dict(zip(by, change.key, strict=True)), **amounts, **{part: change.parts.get(part) for part in used}}
 
 
-def _skus(found: Why) -> Section:
+def _skus(by: Sequence[str], found: Why) -> Section:
+    """Show the SKUs that moved most, each with the line that it is in."""
     columns = (
+        *(Column(name, name.capitalize()) for name in by if name != "service"),
         Column("service", "Service"),
         Column("description", "SKU"),
         Column("quantity_before", "Quantity", "number"),
@@ -124,6 +126,7 @@ def _skus(found: Why) -> Section:
         Column("price_after", "now", "money"),
         Column("delta", "Change", "money"),
     )
-    moved = sorted((item for change in found.changes for item in change.items if _moved(item.parts)), key=lambda item: -abs(item.delta))
-    rows = [{**_sku(item), "description": item.description or item.sku} for item in moved[:SKUS_SHOWN]]
+    every = ((change.key, item) for change in found.changes for item in change.items if _moved(item.parts))
+    moved = sorted(every, key=lambda each: -abs(each[1].delta))[:SKUS_SHOWN]
+    rows = [{**_sku(item), **dict(zip(by, key, strict=True)), "description": item.description or item.sku} for key, item in moved]
     return Section(f"SKUs that moved most, in {found.currency}", (Table(columns, rows),))

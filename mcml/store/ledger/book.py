@@ -49,7 +49,9 @@ _SLICES = """
     GROUP BY BillingCurrency, shared, length ORDER BY ALL
 """
 _QUARANTINED = """
-    SELECT x_File, x_Row, Reason, BilledCost, BillingCurrency, Row FROM read_parquet([${files}])
+    SELECT x_File, x_Row, Reason, BilledCost, BillingCurrency, Row
+    FROM (SELECT NULL::VARCHAR AS Bill WHERE false UNION ALL BY NAME SELECT * FROM read_parquet([${files}], union_by_name = true))
+    WHERE (x_IngestId, coalesce(Bill, '')) IN (${held})
     ORDER BY CASE x_IngestId ${order} END, x_File, x_Row LIMIT ?
 """
 
@@ -153,8 +155,9 @@ class Ledger:
             return []
         files = ", ".join(path_literal(self.folder / each.quarantine) for each in waiting)
         order = " ".join(f"WHEN {literal(each.id)} THEN {rank}" for rank, each in enumerate(waiting))
+        held = ", ".join(f"({literal(each.id)}, {literal(one.bill)})" for each in waiting for one in each.held)
         with connected("cannot read the quarantine") as connection:
-            rows = connection.execute(sql(_QUARANTINED, files=files, order=order), [limit]).fetchall()
+            rows = connection.execute(sql(_QUARANTINED, files=files, order=order, held=held), [limit]).fetchall()
         return [Refused(file, row, reason, billed, currency or "", content) for file, row, reason, billed, currency, content in rows]
 
     def waiting(self) -> list[Delivery]:

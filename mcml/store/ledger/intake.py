@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,13 +20,14 @@ from urllib.parse import quote
 from mcml.core.clock import Clock, parse_rfc3339, rfc3339, utc_now
 from mcml.core.errors import Conflict, InvalidRequest, McmlError
 from mcml.providers.api.billing import REFUSED
+from mcml.store.ledger import losses, staging
 from mcml.store.ledger import manifest as manifests
-from mcml.store.ledger import staging
 from mcml.store.ledger.bills import Window, Written, carried_over
 from mcml.store.ledger.bills import parts as parts_of
 from mcml.store.ledger.engine import connected, literal, sql
 from mcml.store.ledger.exact import plain
-from mcml.store.ledger.manifest import Delivery, Manifest, Part
+from mcml.store.ledger.losses import WouldLose
+from mcml.store.ledger.manifest import Delivery, Held, Manifest, Part
 from mcml.store.ledger.schema import INPUT
 from mcml.store.ledger.source import SourceFile, inspect
 
@@ -35,8 +36,8 @@ RULES = 2
 LOCK_SECONDS = 600.0
 MEMORY = "600MB"
 WRITERS = 2
-MONTH = "strftime(BillingPeriodStart + INTERVAL 1 DAY, '%Y-%m-01')"
-"""The billing month, see `manifest`."""
+BILLS = 1000
+"""Of how many bills the refused rows of a delivery are told apart; of more (an export of garbage) none is."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +49,37 @@ class Ingested:
     replaced: int = 0
 
 
+def refuse(lost: WouldLose) -> None:
+    """Agree to nothing."""
+    raise lost
+
+
 @dataclass(frozen=True)
 class Intake:
-    """The way into the ledger at `folder`. With `dry_run` everything is read and judged, and nothing is booked."""
+    """The way into the ledger at `folder`. With `dry_run` everything is read and judged, and nothing is booked.
+
+    `agree` is asked before a piece of a bill replaces another piece of it (see `losses`), and returns when it may, else raises.
+    """
 
     folder: Path
     clock: Clock = utc_now
     dry_run: bool = False
     lock_seconds: float = LOCK_SECONDS
+    agree: Callable[[WouldLose], None] = refuse
 
-    def files(self, paths: Sequence[Path], *, source: str = "billed", origin: str = "") -> Ingested:
+    def files(self, paths: Sequence[Path], *, source: str = "billed", origin: str = "", given: Sequence[str] = ()) -> Ingested:
         """Book FOCUS files as one delivery: give all files of a bill together, the bills they speak of are replaced by them.
 
+        `origin` is what people call it, `given` what they named to get it; the names of the files, and the paths, when they are not said.
+
         Raises NotFound, InvalidRequest (what is wrong with which file), Conflict (a file is being written, another ingest holds the
-        lock). Nothing is booked unless all files could be read; rows that break a rule are quarantined with the reason.
+        lock), WouldLose (they are a piece of a bill). Nothing is booked unless all files could be read; rows that break a rule are
+        quarantined with the reason.
         """
         found = {each.sha256: each for each in map(inspect, paths)}
         with self._told():
-            return self._book(list(found.values()), source, origin or ", ".join(sorted(path.name for path in paths)))
+            origin = origin or ", ".join(sorted(path.name for path in paths))
+            return self._book(list(found.values()), source, origin, given=given or [str(path) for path in paths])
 
     def rows(
         self,
@@ -74,6 +88,7 @@ class Intake:
         origin: str,
         source: str = "billed",
         window: Window | None = None,
+        given: Sequence[str] = (),
     ) -> Ingested:
         """Book the FOCUS rows of a provider as one delivery. Raises InvalidRequest for a float or a naive time: a provider's bug.
 
@@ -83,10 +98,14 @@ class Intake:
         with self._told(), self._scratch() as scratch:
             path = scratch / f"{quote(origin, safe='')[:100]}.csv"
             write_rows(path, rows)
-            return self._book([replace(inspect(path), label=f"{origin} as FOCUS")], source, origin, window)
+            return self._book([replace(inspect(path), label=f"{origin} as FOCUS")], source, origin, window, given)
 
-    def _book(self, sources: Sequence[SourceFile], source: str, origin: str, window: Window | None = None) -> Ingested:
-        digest = hashlib.sha256(json.dumps([RULES, source, *sorted(each.sha256 for each in sources)]).encode()).hexdigest()
+    def _book(
+        self, sources: Sequence[SourceFile], source: str, origin: str, window: Window | None = None, given: Sequence[str] = ()
+    ) -> Ingested:
+        begin = rfc3339(window.begin) if window else ""
+        told = [RULES, source, *filter(None, [begin]), *sorted(each.sha256 for each in sources)]
+        digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
         with self._locked():
             known = manifests.load(self.folder)
             same = known.same(digest)
@@ -95,12 +114,14 @@ class Intake:
             self._sweep(known)
             at = max([self.clock(), *(parse_rfc3339(each.at) for each in known.deliveries[-1:])])  # a clock that was set back
             name = f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-            delivery = Delivery(id=name, at=rfc3339(at), origin=origin, digest=digest)
+            delivery = Delivery(id=name, at=rfc3339(at), origin=origin, digest=digest, given=tuple(given), begin=begin)
             with self._scratch() as scratch, connected(f"cannot ingest {origin}", scratch=scratch, memory=MEMORY) as connection:
                 delivery, parts = _staged(connection, sources, delivery, source, scratch)
                 if window:
                     parts, stays = carried_over(connection, self.folder, window, known.current, parts, delivery)
                     _export_all(connection, scratch, stays)
+                elif lost := losses.found(connection, self.folder, scratch, known, delivery, parts):
+                    self.agree(lost)
                 changed = known.add(delivery, parts)
                 if not self.dry_run:
                     _move(scratch, self.folder, changed.referenced - known.referenced)
@@ -218,6 +239,8 @@ _BOOK = """
 """
 _BOOKED = "SELECT provider, currency, source, sum(rows)::BIGINT, sum(billed) FROM booked GROUP BY ALL ORDER BY ALL"
 _REFUSED = "SELECT Reason, coalesce(BillingCurrency, ''), count(*), coalesce(sum(BilledCost), 0) FROM bad GROUP BY ALL ORDER BY ALL"
+_HELD = "SELECT count(*), coalesce(Bill, '') FROM bad GROUP BY ALL ORDER BY ALL"
+_UNTOLD = "UPDATE bad SET Bill = NULL"
 
 
 def _staged(connection: Any, sources: Sequence[SourceFile], delivery: Delivery, source: str, scratch: Path) -> tuple[Delivery, list[Part]]:
@@ -244,20 +267,34 @@ def _counted(connection: Any, delivery: Delivery) -> Delivery:
         booked=tuple(dict(zip(("provider", "currency", "source", "rows", "billed"), _plain(row), strict=True)) for row in booked),
         refused=tuple(dict(zip(("reason", "currency", "rows", "billed"), _plain(row), strict=True)) for row in refused),
         quarantine=f"quarantine/{delivery.id}.parquet" if refused else "",
+        held=_held(connection),
     )
+
+
+def _held(connection: Any) -> tuple[Held, ...]:
+    found = connection.execute(_HELD).fetchall()
+    if len(found) > BILLS:
+        connection.execute(_UNTOLD)
+        found = connection.execute(_HELD).fetchall()
+    return tuple(_of_bill(rows, bill) if bill else Held(rows) for rows, bill in found)
+
+
+def _of_bill(rows: int, bill: str) -> Held:
+    source, account, month, *names = json.loads(bill)
+    return Held(rows, bill, source, account, month, tuple(sorted({*names} - {""})))
 
 
 def _write(connection: Any, scratch: Path, name: str, export: str) -> list[Written]:
     """Write the good rows of the table `judged`, a file for each source, account, month and provider."""
     groups: dict[tuple[str, str, str, str], tuple[set[str], int]] = {}
-    for *key, issuer, count in connection.execute(sql(_GROUPS, month_of=MONTH)).fetchall():
+    for *key, issuer, count in connection.execute(sql(_GROUPS, month_of=staging.MONTH)).fetchall():
         issuers, rows = groups.get((*key,), (set(), 0))
         groups[(*key,)] = issuers | ({issuer} if issuer else set()), rows + count
     written, queries = [], {}
     for number, ((source, account, month, provider), (issuers, rows)) in enumerate(groups.items()):
         path = f"focus/ServiceProviderName={quote(provider, safe='')[:100]}/BillingPeriodStart={month}/{name}-{number}.parquet"
         which = {"source": source, "account": account, "month": month, "provider": provider}
-        queries[path] = sql(_PART, month_of=MONTH, **{name: literal(text) for name, text in which.items()})
+        queries[path] = sql(_PART, month_of=staging.MONTH, **{name: literal(text) for name, text in which.items()})
         written.append(Written((source, account, month), export, provider, frozenset(issuers), path, rows))
     _export_all(connection, scratch, queries)
     return written

@@ -14,6 +14,7 @@ The old part stays, with the time it was replaced at in `until`, so that a later
 The file is replaced in one step, so a reader sees the ledger before an ingest or after it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -24,7 +25,7 @@ from mcml.core.clock import rfc3339
 from mcml.core.errors import Conflict, McmlError
 from mcml.core.files import read_json, write_json
 
-FORMAT = 2
+FORMAT = 3
 NAME = "manifest.json"
 _LISTS = ("files", "names", "carried")
 
@@ -64,10 +65,31 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Held:
+    """How many refused rows of a delivery are of one bill, named as in `Part`, or do not tell of which (no `bill` and no `month`).
+
+    `bill` is how these rows in quarantine name it: a JSON array of source, account, month, provider and issuer.
+    """
+
+    rows: int
+    bill: str = ""
+    source: str = ""
+    account: str = ""
+    month: str = ""
+    names: tuple[str, ...] = ()
+
+    def is_on(self, part: Part) -> bool:
+        """Tell whether a part is of the same bill."""
+        known = not self.names or not part.names or not set(self.names).isdisjoint(part.names)
+        return (self.source, self.account, self.month) == part.key and known
+
+
+@dataclass(frozen=True)
 class Delivery:
     """One ingest: what was read, what was booked per provider and currency (`booked`), what was refused and why (`refused`).
 
-    `origin` is a provider's name or the files'; amounts are decimal text. `digest` tells a repetition.
+    `origin` is a provider's name or the files'; amounts are decimal text. `digest` tells a repetition. `given` is what a person named:
+    paths or an address; `begin` from when on a provider was asked (RFC 3339). `held` says of which bills the refused rows are.
     """
 
     id: str
@@ -79,6 +101,34 @@ class Delivery:
     booked: tuple[Mapping[str, Any], ...] = ()
     refused: tuple[Mapping[str, Any], ...] = ()
     quarantine: str = ""
+    given: tuple[str, ...] = ()
+    begin: str = ""
+    held: tuple[Held, ...] = ()
+
+
+@dataclass
+class _Later:
+    """What the deliveries after one tell: the bills that they bring, and of those of the same files their months and what they refuse."""
+
+    origins: set[str] = field(default_factory=set)
+    bills: dict[tuple[str, str, str], list[Part]] = field(default_factory=lambda: defaultdict(list))
+    months: dict[tuple[str, tuple[str, ...], str], list[Part]] = field(default_factory=lambda: defaultdict(list))
+    refused: set[tuple[str, tuple[str, ...], str]] = field(default_factory=set)
+
+    def add(self, delivery: Delivery, parts: Iterable[Part]) -> None:
+        """Add the delivery before those that are known."""
+        self.origins.add(delivery.origin)
+        self.refused |= {(delivery.origin, delivery.given, one.bill) for one in delivery.held}
+        for part in parts:
+            self.bills[part.key].append(part)
+            self.months[delivery.origin, delivery.given, part.month].append(part)
+
+    def tells(self, delivery: Delivery, held: Held) -> bool:
+        """Tell whether refused rows of a delivery have come again: a part that carries rows of it over is none of them."""
+        on_bill = (part for part in self.bills.get((held.source, held.account, held.month), ()) if held.is_on(part))
+        of_files = self.months.get((delivery.origin, delivery.given, held.month), ())
+        brought = any(delivery.id not in part.carried for part in (*on_bill, *of_files))
+        return brought or (delivery.origin, delivery.given, held.bill) in self.refused
 
 
 @dataclass(frozen=True)
@@ -106,23 +156,32 @@ class Manifest:
 
     @property
     def open_quarantine(self) -> list[Delivery]:
-        """The deliveries whose refused rows still wait: a later one of the same origin, or of all its months, has not replaced them."""
+        """The deliveries with refused rows that still wait, and only these rows of them in `quarantined` and `held`.
+
+        A row waits until a later delivery brings the bill that it is on; or the same files are delivered again, with something of its
+        month, or with refused rows of the same bill. One that does not tell its bill waits until all that its delivery booked is replaced;
+        where that is nothing, until the next of the same origin.
+        """
+        parts: dict[str, list[Part]] = defaultdict(list)
+        for part in self.parts:
+            parts[part.delivery].append(part)
         living = {delivery for part in self.current for delivery in (part.delivery, *part.carried)}
-        booked = {part.delivery for part in self.parts}
-        newest = {each.origin: each.id for each in self.deliveries}
-        return [
-            each
-            for each in self.deliveries
-            if each.quarantined and (each.id in living or (each.id not in booked and newest[each.origin] == each.id))
-        ]
+        later, found = _Later(), []
+        for each in reversed(self.deliveries):
+            if each.quarantined:
+                stands = each.id in living or (not parts[each.id] and each.origin not in later.origins)
+                held = [one for one in each.held or (Held(each.quarantined),) if (not later.tells(each, one) if one.bill else stands)]
+                found += [replace(each, held=tuple(held), quarantined=sum(one.rows for one in held))] if held else []
+            later.add(each, parts[each.id])
+        return found[::-1]
 
     def same(self, digest: str) -> Delivery | None:
         """Return the delivery with this digest when all that it said still stands, else None."""
         for each in reversed(self.deliveries):
             if each.digest == digest:
                 stands = all(not part.until for part in self.parts if part.delivery == each.id)
-                waits = not each.quarantined or each in self.open_quarantine
-                return each if stands and waits else None
+                waiting = {one.id: one.quarantined for one in self.open_quarantine}
+                return each if stands and waiting.get(each.id, 0) == each.quarantined else None
         return None
 
     def add(self, delivery: Delivery, parts: Iterable[Part]) -> "Manifest":
@@ -153,7 +212,16 @@ def load(folder: Path) -> Manifest:
             raise Conflict(f"{path} has format {said['format']}", why="a newer mcml has written it", next_step="pip install --upgrade mcml")
         parts = tuple(Part(**{**part, **{name: tuple(part.get(name, ())) for name in _LISTS}}) for part in said["parts"])
         deliveries = tuple(
-            Delivery(**{**each, "booked": tuple(each["booked"]), "refused": tuple(each["refused"])}) for each in said["deliveries"]
+            Delivery(
+                **{
+                    **each,
+                    "booked": tuple(each["booked"]),
+                    "refused": tuple(each["refused"]),
+                    "given": tuple(each.get("given", ())),
+                    "held": tuple(Held(**{**one, "names": tuple(one["names"])}) for one in each.get("held", ())),
+                }
+            )
+            for each in said["deliveries"]
         )
     except (ValueError, KeyError, TypeError) as broken:
         raise McmlError(

@@ -16,6 +16,8 @@ from mcml.store.ledger.engine import identifier, literal, path_literal, sql
 from mcml.store.ledger.schema import COLUMNS, DIMENSIONS, INPUT, REQUIRED, SQL_TYPE, ColumnMap, map_columns
 from mcml.store.ledger.source import SourceFile, check_unchanged
 
+MONTH = "strftime(judged.BillingPeriodStart + INTERVAL 1 DAY, '%Y-%m-01')"
+"""The billing month of a row in the table `judged`, see `manifest`."""
 LONGEST_LINE = 32 * 1024 * 1024
 PIECE = 250_000
 
@@ -28,7 +30,7 @@ _CSV = """
 """
 _TORN = """
     INSERT INTO bad SELECT ?, ?, line, 'is no CSV row: ' || lower(any_value(error_type::VARCHAR)), NULL, NULL,
-                           to_json(any_value(csv_line))::VARCHAR
+                           to_json(any_value(csv_line))::VARCHAR, NULL
     FROM torn_line GROUP BY line
 """
 _DESCRIBE = "DESCRIBE SELECT * FROM read_parquet(${path}, hive_partitioning = false)"
@@ -45,10 +47,20 @@ _JUDGED = """
 """
 _BAD = """
     INSERT INTO bad
-    SELECT ${id}, ${file}, file_row_number + 1, judged.reasons, ${billed}, ${currency}, ${content}
+    SELECT ${id}, ${file}, file_row_number + 1, judged.reasons, ${billed}, ${currency}, ${content}, ${bill}
     FROM (${piece}) given JOIN judged ON judged.x_Row = file_row_number + 1 WHERE judged.reasons <> ''
 """
-BAD = "x_IngestId VARCHAR, x_File VARCHAR, x_Row BIGINT, Reason VARCHAR, BilledCost DECIMAL(38,24), BillingCurrency VARCHAR, Row VARCHAR"
+BAD = """
+    x_IngestId VARCHAR, x_File VARCHAR, x_Row BIGINT, Reason VARCHAR, BilledCost DECIMAL(38,24), BillingCurrency VARCHAR, Row VARCHAR,
+    Bill VARCHAR
+"""
+_BILL = """
+    CASE WHEN judged.BillingAccountId IS NOT NULL AND judged.BillingPeriodStart IS NOT NULL THEN to_json([
+        judged.x_Source, judged.BillingAccountId, ${month_of}, coalesce(judged.ServiceProviderName, ''),
+        coalesce(judged.InvoiceIssuerName, '')
+    ])::VARCHAR END
+"""
+"""Of which bill a refused row is, where it can be told: see `manifest.Held`."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +207,7 @@ def _keep_bad(connection: Any, each: Sheet, piece: str, marks: Marks) -> None:
             billed=each.value("BilledCost"),
             currency=each.text("BillingCurrency"),
             content=content,
+            bill=sql(_BILL, month_of=MONTH),
             piece=piece,
         )
     )

@@ -16,7 +16,7 @@ from mcml.core.errors import Unavailable
 from mcml.core.plan import Plan
 from mcml.core.schema_cost import Budget, BudgetAction, Schedule
 from mcml.cost.budget import act
-from mcml.cost.budget.actions import Memory, Turn, turns
+from mcml.cost.budget.actions import Memory, Turn, orphans, turns
 from mcml.cost.budget.standing import Standing, changes
 from mcml.cost.budget.stop import returns, stops
 from mcml.cost.schedule import run
@@ -92,6 +92,13 @@ def test_why_it_began_and_why_it_ended() -> None:
     assert (raised.move, raised.text) == ("end", "51.5% of 2000 USD is spent, less than 100%")
     (later,) = turns(standing(10, date(2026, 11, 1)), [memory(STOP_KEY, "on")], act=True)
     assert later.text == "a new period has begun"
+
+
+def test_a_budget_of_another_profile_is_not_taken_for_one_that_is_no_more() -> None:
+    held = Memory("risk/refuse-gpu-deploys@100", "2026-10-01", "20", "on", NOW, "it holds", "prod")
+    assert Memory.of(held.key, held.document()) == held
+    assert orphans([held], {}) == []
+    assert [turn.move for turn in orphans([held], {}, "prod")] == ["end"]
 
 
 def test_an_action_that_is_no_more_ends() -> None:

@@ -87,7 +87,7 @@ class Members(Cloud):
         self.listed = listed
 
     def list(self, tags: object = None) -> list[Instance]:
-        return [Instance(f"i-{one}", "m5.large", "z", "running", NOW, group="pool") for one in range(self.listed)]
+        return [Instance(f"i-{one}", "m5.large", "z", "running", NOW - timedelta(days=1), group="pool") for one in range(self.listed)]
 
 
 class Dials:

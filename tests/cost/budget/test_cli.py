@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from mcml.cli.deploy.guard import asks_for_gpu, require_allowed
 from mcml.cli.main import main
 from mcml.cli.session import Common, Session
+from mcml.core.clock import rfc3339
 from mcml.core.errors import InvalidRequest, QuotaExceeded
 from mcml.core.plan import Plan, Step
 from mcml.cost.budget import act
@@ -20,7 +22,8 @@ from mcml.cost.budget.desk import look
 from mcml.providers.api.endpoint_size import ReplicaSize
 from mcml.providers.api.instances import MachinePrice, MachineRequest
 from mcml.providers.api.metrics import SeriesQuery, Window
-from mcml.providers.local.instances import open_instances
+from mcml.providers.local.instances import open_instances, read_slot, write_slot
+from mcml.providers.local.layout import root_of
 from mcml.providers.local.metrics import open_metrics
 from mcml.store import refusals
 from mcml.store.ledger.book import Ledger
@@ -71,7 +74,8 @@ def spend(project: Path, cost: str) -> None:
         "ChargePeriodStart": now.isoformat(),
         "ChargePeriodEnd": (now + timedelta(days=1)).isoformat(),
     }
-    Intake(project / ".mcml" / "cost").files([write_csv(project / "bill.csv", [text_row(**times, x_Team="risk", EffectiveCost=cost)])])
+    bill = write_csv(project / "bill.csv", [text_row(**times, x_Team="risk", EffectiveCost=cost)])
+    Intake(project / ".mcml" / "cost", agree=lambda _: None).files([bill])  # midnight may lie between two of them
 
 
 @pytest.fixture
@@ -91,13 +95,19 @@ def machine(project: Path) -> Iterator[str]:
     made = instances.request(MachineRequest("local-1x1", "idle", tags={"environment": "dev"}, spot=False))
     window = Window(made.launched, made.launched + timedelta(minutes=1), timedelta(minutes=1))
     metrics = open_metrics(session.context("local", "eu-1"))
-    until = time.monotonic() + 20
-    while not all(metrics.query(SeriesQuery(name, {"instance": made.id}), window)[0].value is not None for name in SIGNALS):
-        assert time.monotonic() < until, "it measures itself about once a second"
-        time.sleep(0.05)
-    yield made.id
-    instances.terminate(made.id)
-    session.close()
+    try:
+        until = time.monotonic() + 20
+        while not all(metrics.query(SeriesQuery(name, {"instance": made.id}), window)[0].value is not None for name in SIGNALS):
+            assert time.monotonic() < until, "it measures itself about once a second"
+            time.sleep(0.05)
+        folder = root_of(session.context("local", "eu-1")) / "instances" / made.id
+        slot = read_slot(folder)
+        assert slot
+        write_slot(folder, replace(slot, launched=rfc3339(made.launched - timedelta(minutes=2))))  # long enough ago to idle for a minute
+        yield made.id
+    finally:
+        instances.terminate(made.id)
+        session.close()
 
 
 def state_of(instance: str) -> str:
@@ -303,10 +313,15 @@ def test_what_names_a_gpu() -> None:
         ("", ["undo", "rsk"], 5, "did you mean 'risk'?"),
         ("", ["lift", "rsk"], 5, "did you mean 'risk'?"),
         ('do = "stop-idle", match = { environment = "dev" }|do = "stop-idle"', ["check"], 2, "`match` and do"),
-        ('do = "stop-idle", |do = "stop-idle", targets = ["eu-2"], ', ["check", "--dry-run"], 5, "eu-1"),
+        ('do = "stop-idle", |do = "stop-idle", targets = ["eu-2"], ', ["list"], 2, "did you mean 'eu-1'?"),
+        ('lasts = "1m"|lasts = "soon"', ["list"], 2, "'soon' is no span of time"),
+        ('lasts = "1m"|lasts = "0s"', ["list"], 2, "nothing idles for no time"),
+        ("amount = 20|amount = inf", ["list"], 2, "amount"),
+        ("amount = 20|amount = 20\nactual = [nan]", ["list"], 2, "actual"),
+        ("amount = 20|amount = 20\nactual = [-5]", ["list"], 2, "actual"),
         ("at = 120|at = -1", ["list"], 2, "at"),
     ],
-    ids=["undo", "lift", "no tags", "no target", "no share"],
+    ids=["undo", "lift", "no tags", "no target", "no span", "no time", "no amount", "no number", "no alert", "no share"],
 )
 def test_what_goes_wrong_is_said(
     project: Path, change: str, arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]

@@ -89,8 +89,8 @@ def test_its_numbers_and_the_rows_behind_each(
     assert [(each["scope"], each["kind"], each["state"], each["because"]) for each in usd["anomalies"]] == [
         ("db", "shift", "new level", "resource db-2, volume")
     ]
-    first = datetime.now(UTC).day == 1  # nothing of the month is spent then
-    assert {each["name"]: each["state"] for each in usd["budgets"]} == {"risk": "ok" if first else "over", "all": "ok"}
+    first = datetime.now(UTC).day == 1  # nothing of the month is spent then; the forecast says what will be
+    assert {each["name"]: each["state"] for each in usd["budgets"]} == {"risk": "warn" if first else "over", "all": "ok"}
     assert set(usd["omitted"]) <= {"month", "month_compared", "forecast"}, "on the first days of a month"
     parts = [usd, *usd["movers"], *usd["sources"], *usd["anomalies"], *usd["budgets"]]
     wanted = ["731.25", "181.25", "550", "731.25", *(each.get("actual") or each["spent"] for each in (*usd["anomalies"], *usd["budgets"]))]

@@ -1,21 +1,29 @@
 """The digest as a value: exact sums, what is compared with what, and what is not told."""
 
+import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mcml.core.errors import Usage
-from mcml.core.schema_cost import Budget
+from mcml.core.schema_cost import Budget, Cost
 from mcml.cost.allocate.rules import DEFAULT
 from mcml.cost.budget.standing import stand
 from mcml.cost.digest.compose import Asked, Entry, Material, asked, build, reference
+from mcml.cost.digest.desk import digest
 from mcml.cost.digest.parts import drawn, made_of
-from mcml.store.ledger.book import Group
+from mcml.cost.forecast.months import late_until, this_month
+from mcml.cost.forecast.series import ASKED
+from mcml.store.db import Store
+from mcml.store.ledger.book import Group, Ledger
 from mcml.store.ledger.exact import total
+from mcml.store.ledger.intake import Intake
 from mcml.store.ledger.paid import Paid
+from tests.cost.focus import row
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)  # a Sunday
 ONE_DAY = timedelta(days=1)
@@ -127,6 +135,43 @@ def test_what_the_ledger_does_not_reach_is_said_and_is_no_zero() -> None:
     assert [step.before.days for step in three.steps] == ["2026-11-20"]
     assert three.omitted["compared_weekday"] == "nothing to compare with: the ledger begins on 2026-11-19"
     assert build(asked("day", "", (), (), NOW), Material((), asked("day", "", (), (), NOW).before)) == []
+
+
+def test_a_past_day_is_complete_when_later_charges_say_so() -> None:
+    """A provider that charges now and then charged later: nothing of the days between is to come."""
+    rare = [charge(back, "1", "Rare") for back in (3, 6, 20, 40)]
+    known = sorted([*days("10"), *rare], key=lambda group: group.first)
+    daily = [group for group in known if str(group.key[2]) < "2026-11-18"]
+    before, after = (entry(daily, "2026-11-17", **more) for more in ({}, {"known": known}))
+    assert before.omitted["compared"].startswith("2026-11-17 is not complete for Rare")
+    assert [(step.before.days, step.delta) for step in after.steps] == [("2026-11-16", Decimal(-1)), ("2026-11-10", Decimal(0))]
+    assert after.month_step is not None
+    assert after.month_step.span.days == "2026-11-01 to 2026-11-17"
+
+
+def test_its_forecast_is_that_of_cost_forecast(tmp_path: Path) -> None:
+    """Also of a fee that is booked for a later day, and of more history than the digest draws."""
+    month = NOW.replace(day=1, hour=0)
+    noise = random.Random(5)
+    costs = [(TODAY - back * ONE_DAY, str(noise.randint(50, 150)), "Usage-Based") for back in range(1, 600)]
+    rows = [
+        {**row(cost), "ChargePeriodStart": start, "ChargePeriodEnd": start + ONE_DAY, "ChargeFrequency": frequency}
+        for start, cost, frequency in [*costs, (month + 27 * ONE_DAY, "20", "Recurring")]
+    ]
+    Intake(tmp_path / "cost", clock=lambda: NOW).rows(rows, origin="bill")
+    ledger, question = Ledger(tmp_path / "cost"), asked("day", "", ("service",), (), NOW)
+    with Store(f"sqlite:///{tmp_path}/mcml.db") as store:
+        (entry,) = digest(ledger, store, Cost(), question)
+    late = late_until(ledger.totals(("provider", "day")), NOW.date())
+    (scoped,) = this_month(ledger.totals(ASKED), NOW.date(), late)
+    assert entry.forecast == scoped.forecast
+    assert entry.forecast is not None
+    assert entry.forecast.fees == Decimal(20)
+
+
+def test_two_spans_are_not_compared_by_time() -> None:
+    with pytest.raises(Usage, match="costs by day cannot be compared"):
+        asked("week", "", ("service", "day"), (), NOW)
 
 
 def test_a_budget_without_costs_and_the_past() -> None:

@@ -55,6 +55,45 @@ def test_weekdays_and_fees_are_forecast_to_the_cent() -> None:
     assert abs(average - found.total) > 300
 
 
+def test_what_is_booked_for_a_later_day_is_to_come() -> None:
+    """Booked is what `cost report` says of the days before `until`: a licence that is billed for the 28th is none of it."""
+    known = series(lambda _: 10)
+    known.fees["Purchase"] = {date(2026, month, 28): Decimal(20) for month in range(1, 12)} | {date(2026, 11, 16): Decimal(3)}
+    known.fees["Tax"] = {date(2026, month, 1): Decimal(7) for month in range(1, 12)}
+    found = made(forecast(known, MONTH, UNTIL))
+    assert (found.booked, found.fees, found.total) == (Decimal(150 + 7), Decimal(23), Decimal(300 + 7 + 23))
+    early = made(forecast(known, MONTH, MONTH - DAY))
+    assert (early.booked, early.fees) == (Decimal(0), Decimal(30)), "on the first days of a month nothing of it is complete"
+
+
+def test_a_fee_that_came_once_is_not_expected_again() -> None:
+    """It is the first fee there ever was, beside usage of ten months; of a ledger that is younger than that one month has to do."""
+    once = {date(2026, 10, 15): Decimal(5000)}
+    old, young = series(lambda _: 10), series(lambda _: 10, begin=date(2026, 9, 20))
+    old.fees["Purchase"], young.fees["Purchase"] = once, dict(once)
+    assert made(forecast(old, MONTH, UNTIL)).fees == Decimal(0)
+    assert made(forecast(young, MONTH, UNTIL)).fees == Decimal(5000)
+    young.fees["Purchase"] |= {date(2026, 9, 30): Decimal(30)}
+    assert made(forecast(young, MONTH, UNTIL)).fees == Decimal(30)
+
+
+def test_costs_that_are_nothing_but_fees_have_a_forecast() -> None:
+    """A support plan, or a licence, is a service of its own in `--by service`."""
+    support = [group(date(2026, month, 1), "50", "Purchase", "Recurring", key="support") for month in range(1, 12)]
+    licence = [group(date(2026, month, 28), "20", "Purchase", "Recurring", key="licence") for month in range(1, 11)]
+    usage = [group(UNTIL - back * DAY, "2") for back in range(1, 71)]
+    new = [group(TODAY - DAY, "9", "Purchase", "One-Time", key="new")]
+    scopes = this_month([*support, *licence, *usage, *new], TODAY)
+    parts = {each.key[0]: (each.forecast.booked, each.forecast.fees, each.forecast.high) for each in scopes if each.forecast}
+    assert parts["support"] == (Decimal(50), Decimal(0), Decimal(50))
+    assert parts["licence"] == (Decimal(0), Decimal(20), Decimal(20))
+    assert [each.key[0] for each in scopes if each.forecast is None] == ["new"]
+    (alone,) = this_month(support, TODAY)
+    assert [month.error for month in alone.past][:3] == [Decimal("0.0")] * 3
+    with pytest.raises(McmlError, match="no recent costs"):
+        this_month(support[:9], TODAY)
+
+
 def test_a_new_level_is_followed() -> None:
     """Three weeks ago the cost doubled: the mean of four weeks lies between, the last week does not."""
     found = made(forecast(series(lambda day: weekly(day) * (1 if day < UNTIL - 21 * DAY else 2)), MONTH, UNTIL))
@@ -183,6 +222,7 @@ def test_what_scripts_see_and_which_scopes_are_refused() -> None:
         "usual_error_percent": Decimal("0.0"),
         "past": [{"month": "2026-10", "forecast_cost": Decimal(62), "actual_cost": Decimal(62), "error_percent": Decimal("0.0")}],
         "where": ["team=risk"],
+        "rows": "mcml cost report --since 2026-11-01 --until 2026-11-16 --where team=risk --rows",
     }
     assert "new/USD: 1 day of complete history, 28 are needed" in str(document.blocks[-1])
     with pytest.raises(McmlError, match="too little history"):

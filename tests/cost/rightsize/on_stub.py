@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from mcml.core.clock import utc_now
 from mcml.core.report import Silent
-from mcml.cost.rightsize.apply import Site, Work
+from mcml.cost.rightsize.apply import Work
 from mcml.cost.rightsize.change import Change, identified
 from mcml.cost.rightsize.planned import Planned
+from mcml.cost.rightsize.steps import Site
 from mcml.providers.api.instances import Instance, Instances
 from mcml.providers.api.snapshots import Snapshots
 from mcml.store.db import Store

@@ -15,7 +15,7 @@ from mcml.providers.api.instances import Instance
 from mcml.store import documents
 from mcml.store.db import Store
 from tests.cost.rightsize.cloud import BEGAN, Cloud
-from tests.cost.rightsize.test_apply import KEY, PLANNED, events, facts, finished, full, store, work
+from tests.cost.rightsize.rig import KEY, PLANNED, events, facts, finished, full, store, work
 
 __all__ = ["store"]
 
@@ -227,3 +227,30 @@ def test_a_change_that_ended_while_somebody_was_asked_is_not_opened_again(store:
     with pytest.raises(Conflict, match="there is nothing to keep"):
         other.keep(other.taken_up(KEY))
     assert events(store).count("done") == 1
+
+
+def test_one_that_is_kept_before_its_stop_was_sent_runs_on(store: Store) -> None:
+    """Its way back is written down, and mcml is killed: nobody has told it to stop."""
+    cloud = Cloud()
+    at_work = work(store, cloud)
+    back = at_work.undo(at_work.run(at_work.begin(Planned(PLANNED)), wait=False))
+    assert (back.stage, back.stopping) == ("stop", False)
+    other = work(store, cloud)
+    kept = other.run(other.keep(other.taken_up(KEY)))
+    assert (kept.stage, cloud.machine.machine, cloud.machine.state) == ("done", "m2", "running")
+    assert [call for call in cloud.calls if call.startswith(("stop", "start"))] == ["stop m4", "start m2"]
+
+
+def test_one_that_is_kept_and_that_a_person_has_started_is_not_stopped_again(store: Store) -> None:
+    cloud = Cloud(measures={"machine.memory": full}, refuses={"resize m4": QuotaExceeded("no room")})
+    at_work = work(store, cloud)
+    with pytest.raises(McmlError, match="is stuck"):
+        at_work.run(at_work.begin(Planned(PLANNED)))
+    cloud.refuses = {"start m2": QuotaExceeded("no room")}
+    at_work = work(store, cloud)
+    with pytest.raises(McmlError, match="is stuck"):
+        at_work.run(at_work.keep(at_work.taken_up(KEY)))
+    cloud.machine, calls = replace(cloud.machine, state="running"), len(cloud.calls)
+    at_work = work(store, cloud)
+    done = at_work.run(at_work.resume(KEY))
+    assert (done.stage, cloud.machine.state, cloud.calls[calls:]) == ("done", "running", [])

@@ -142,6 +142,16 @@ def test_a_type_with_other_local_disks_is_proposed_by_name_only() -> None:
             assert recommend(machine, low, [M4, smaller], named).proposed == smaller
 
 
+def test_gpu_memory_that_nobody_tells_is_not_made_smaller_by_another_model() -> None:
+    """Not even where a pattern names that: neither the provider nor the metrics say how much is wanted."""
+    mine = kind("g5", 4, 16, "1.0", gpu="A10G", gpus=Decimal(1))
+    other = kind("g4", 4, 16, "0.5", gpu="T4", gpus=Decimal(1), gpu_memory_gib=Decimal(16))
+    used: dict[MachineMetric, float] = {**IDLE, "machine.gpu": 0.2}
+    found = recommend(subject(mine), usage(used), (mine, other), Rightsizing(machines=("g*",)))
+    assert (found.action, found.proposed) == ("keep", None)
+    assert "GPU memory" in found.rejected["g4"]
+
+
 def test_an_idle_gpu_is_told() -> None:
     mine = kind("g5", 4, 16, "1.0", gpu="A10G", gpus=Decimal(1), gpu_memory_gib=Decimal(24))
     used: dict[MachineMetric, float] = {**IDLE, "machine.gpu": 0.0, "machine.gpu_memory": 0.0}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcml.cost.live import Doors
+from mcml.cost.meter.live import Doors
 from mcml.cost.rightsize import model_views
 from mcml.cost.rightsize.model import GIB, Advice, ReplicaUse, Running
 from mcml.cost.rightsize.model_look import look

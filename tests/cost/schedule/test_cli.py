@@ -94,7 +94,8 @@ def test_off_kept_on_and_back_again(project: Path) -> None:
     [
         ('hours = ["mon-fry 08:00-18:00"]', "no day"),
         ('zone = "CET"', "time zone"),
-        ('holidays = "XX"', "no public holidays are known"),
+        ('holidays = "XX"', "the schedule office: no public holidays are known"),
+        ('targets = ["eu-2"]', "cost.schedules.office.targets names the target 'eu-2', which is not defined"),
     ],
 )
 def test_a_schedule_that_nobody_understands_is_refused(tmp_path: Path, line: str, why: str) -> None:

@@ -16,7 +16,7 @@ from mcml.core.schema_cost import Schedule
 from mcml.cost.schedule import run
 from mcml.cost.schedule.hours import Calendar, parse
 from mcml.cost.schedule.idle import Idleness, Signal, judge
-from mcml.cost.schedule.plan import Keep, Stopped, Thing, gone, keep_until, plan, saved
+from mcml.cost.schedule.plan import Keep, Stopped, Thing, keep_until, plan, saved
 from mcml.providers.api.groups import Group
 from mcml.providers.api.instances import Instance, MachinePrice
 from mcml.providers.api.metrics import Point, SeriesQuery, Window
@@ -87,13 +87,6 @@ def test_another_schedules_memory_is_not_ours() -> None:
     assert decided(replace(BOX, size=0), NEXT_DAY, off(BOX, NIGHT, schedule="other"))[0] is None
 
 
-def test_what_is_gone_is_known_only_of_targets_that_answered() -> None:
-    stopped = {thing.key: off(thing, NIGHT) for thing in (BOX, replace(BOX, target="us-1"))}
-    assert gone("office", [], stopped, ["eu-1"]) == [BOX.key]
-    assert gone("office", [BOX], stopped, ["eu-1"]) == []
-    assert gone("other", [], stopped, ["eu-1"]) == []
-
-
 @pytest.mark.parametrize(
     ("text", "until"),
     [
@@ -126,11 +119,14 @@ def points(*values: float | None) -> list[Point]:
         ([("cpu", points(1, 2, 5)), ("net", points(0, 0, 0))], False, "cpu reached 5, the limit is 5"),
         ([("cpu", points(1, None, 3)), ("net", points(0, 0, 0))], False, "cpu is not known for long enough"),
         ([("cpu", points(1, 2, 3)), ("net", [])], False, "net is not known for long enough"),
+        ([("cpu", points(float("nan"), 90, 3)), ("net", points(0, 0, 0))], False, "cpu is not known for long enough"),
+        ([("cpu", points(*[1] * 11, float("nan"))), ("net", points(*[0] * 11, None))], True, "idle for 2h: cpu below 5 and net below 5"),
         ([("cpu", points(1, 2, 3))], False, "one signal alone proves nothing"),
     ],
 )
 def test_idle_is_what_all_signals_say(signals: list[tuple[str, list[Point]]], idle: bool, why: str) -> None:
-    assert judge([Signal(name, 5, found) for name, found in signals], timedelta(hours=2)) == Idleness(idle, why)
+    told = judge([Signal(name, 5, found) for name, found in signals], timedelta(hours=2))
+    assert told == Idleness(idle, why, window=timedelta(hours=2 if idle else 0))
 
 
 class Cloud:
@@ -142,7 +138,7 @@ class Cloud:
         self.breaks = ""
 
     def list(self, tags: object = None) -> list[Instance]:
-        return [Instance(key, "m5.large", "z", "running" if on else "stopped", DAY) for key, on in self.on.items()]
+        return [Instance(key, "m5.large", "z", "running" if on else "stopped", DAY - timedelta(days=1)) for key, on in self.on.items()]
 
     def prices(self, machines: object = ()) -> Sequence[MachinePrice]:
         return [MachinePrice("m5.large", "eu", Decimal(2), Decimal(8), Decimal("0.1"), None, "USD", DAY)]
@@ -272,7 +268,7 @@ def test_the_signals_of_a_machine_are_asked_by_its_label(instance: str, second: 
     signals = [{"metric": metric, "below": 5, "label": "name", "value": "name"} for metric in ("cpu", second)]
     schedule = Schedule(hours=("daily 00:00-24:00",), zone="UTC", match={"a": "b"}, idle={"signals": signals})  # type: ignore[arg-type]
     found = {thing.id: thing.idle for thing in run.look(site, schedule, DAY)}
-    assert found == {instance: Idleness(idle, why), "zone/off": None}
+    assert found == {instance: Idleness(idle, why, window=timedelta(hours=2 if idle else 0)), "zone/off": None}
 
 
 def test_what_was_deleted_while_it_was_off_is_forgotten(store: Store) -> None:

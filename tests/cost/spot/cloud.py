@@ -11,6 +11,7 @@ from mcml.providers.api.instances import Instance, MachinePrice, MachineRequest
 
 BEGAN = datetime(2026, 5, 1, tzinfo=UTC)
 FALLBACK = "od-1"
+DELAY = 150
 
 
 class Killed(BaseException):
@@ -21,7 +22,8 @@ class Killed(BaseException):
 class Cloud:
     """`up[minute]` says whether spot is to be had. The job needs `work` seconds, a machine `restart` before it works, and it saves after
     every `checkpoint` seconds; asking for a machine takes `launch` seconds, whether there is one or not. `calls` counts what was asked for:
-    the call whose number is in `kills` is done, and kills who asked; in `silent`, it is not answered; in `lost`, it is done unheard."""
+    the call whose number is in `kills` is done, and kills who asked; in `silent`, it is not answered; in `lost`, it is done unheard; in
+    `delayed`, a machine is made `DELAY` seconds after the caller has given up. A machine is listed `lag` seconds after it was made."""
 
     up: Sequence[bool]
     work: int
@@ -30,7 +32,9 @@ class Cloud:
     kills: frozenset[int] = frozenset()
     silent: frozenset[int] = frozenset()
     lost: frozenset[int] = frozenset()
+    delayed: frozenset[int] = frozenset()
     launch: int = 0
+    lag: int = 0
     now: datetime = BEGAN
     saved: float = 0.0
     calls: int = 0
@@ -40,6 +44,7 @@ class Cloud:
     paid: Decimal = Decimal(0)
     most: int = 0
     asked: builtins.list[str] = field(default_factory=list)
+    queue: builtins.list[tuple[datetime, MachineRequest]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.machines[FALLBACK] = Instance(FALLBACK, "m1", "z", "stopped", BEGAN)
@@ -68,6 +73,10 @@ class Cloud:
 
     def _second(self) -> None:
         self.now += timedelta(seconds=1)
+        for at, request in [each for each in self.queue if each[0] <= self.now]:
+            self.queue.remove((at, request))
+            if not request.spot or self.has(request.machine):
+                self._made(request)
         for one in self.running():
             if one.spot and not self.has(one.machine):
                 self.machines[one.id] = replace(one, state="interrupted")
@@ -93,7 +102,8 @@ class Cloud:
 
     def list(self, tags: Mapping[str, str] | None = None) -> builtins.list[Instance]:
         """The machines with these tags."""
-        return [one for one in self.machines.values() if (tags or {}).items() <= one.tags.items()]
+        seen = [one for one in self.machines.values() if one.id == FALLBACK or self.now - one.launched >= timedelta(seconds=self.lag)]
+        return [one for one in seen if (tags or {}).items() <= one.tags.items()]
 
     def prices(self, machines: Sequence[str] = ()) -> builtins.list[MachinePrice]:
         """3600 and 10800 an hour: 1 and 3 a second."""
@@ -107,16 +117,22 @@ class Cloud:
         self._called(before=True)
         for _ in range(self.launch):
             self._second()
-        if request.token not in self.tokens:
-            if request.spot and not self.has(request.machine):
-                raise QuotaExceeded("no spot is to be had")
-            name = f"{'spot' if request.spot else 'launched'}-{len(self.tokens)}"
-            self.tokens[request.token] = name
-            self.machines[name] = Instance(name, request.machine, "z", "running", self.now, request.spot, dict(request.tags))
+        if self.calls in self.delayed:
+            self.queue.append((self.now + timedelta(seconds=DELAY), request))
+            raise Unavailable("the answer takes too long")
+        if request.token not in self.tokens and request.spot and not self.has(request.machine):
+            raise QuotaExceeded("no spot is to be had")
+        self._made(request)
         self.most = max(self.most, len(self.running()))
         self.asked.append(self.tokens[request.token])
         self._called(before=False)
         return self.machines[self.tokens[request.token]]
+
+    def _made(self, request: MachineRequest) -> None:
+        if request.token not in self.tokens:
+            name = f"{'spot' if request.spot else 'launched'}-{len(self.tokens)}"
+            self.tokens[request.token] = name
+            self.machines[name] = Instance(name, request.machine, "z", "running", self.now, request.spot, dict(request.tags))
 
     def start(self, instance: str) -> Instance:
         """Start the fallback."""

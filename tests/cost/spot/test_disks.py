@@ -14,7 +14,7 @@ from mcml.providers.api.instances import Instance
 from mcml.providers.api.inventory import Blocker, Resource
 from mcml.store.db import Store
 from tests.cost.spot.cloud import BEGAN, FALLBACK, Cloud
-from tests.cost.spot.test_supervise import ORDER, cloud, finished, store, supervisor
+from tests.cost.spot.rig import ORDER, cloud, finished, store, supervisor
 
 __all__ = ["store"]
 
@@ -70,7 +70,7 @@ def test_what_is_left_is_said_and_deleted_and_the_fallback_that_is_somebodys_own
     assert sorted(one.instance.id for one in found) == spot, "two targets list each once"
     many = "s are" if len(spot) > 1 else " is"
     told = f"{len(spot)} stopped machine{many} left of train, and {2 * len(spot)} disks cost on: mcml cost spot clean train deletes them"
-    assert disks.said("train", found) == told
+    assert disks.said("train", found) == [told]
     (first, *_) = views.left(found).items
     assert isinstance(first, dict)
     assert list(first) == ["name", "machine", "state", "disks", "since"]
@@ -78,7 +78,7 @@ def test_what_is_left_is_said_and_deleted_and_the_fallback_that_is_somebodys_own
     disks.delete(record, found, sites, store, place.clock)
     assert list(place.machines) == [FALLBACK]
     assert [entry.facts["id"] for entry in store.entries() if entry.kind == "cost.spot_deleted"] == [one.instance.id for one in found]
-    assert disks.said("train", disks.left("train", sites)) == ""
+    assert disks.said("train", disks.every(record, sites)) == []
 
 
 def test_nothing_of_a_job_that_runs_is_deleted_and_what_cannot_be_is_said(store: Store) -> None:
@@ -103,7 +103,7 @@ def test_what_its_cloud_took_back_with_its_disks_is_not_left(store: Store) -> No
     one = next(one for one in place.machines.values() if one.spot)
     sites = {"eu-1": Site(place, "aws", "r", Bin(place))}
     place.machines[one.id] = replace(one, state="interrupted", disks=())
-    assert (disks.deletable(record, sites), disks.said("train", disks.left("train", sites))) == ([], "")
+    assert (disks.deletable(record, sites), disks.said("train", disks.every(record, sites))) == ([], [])
     place.machines[one.id] = replace(one, state="interrupted", disks=("disk/a",))
     assert [found.instance.id for found in disks.deletable(record, sites)] == [one.id]
 
@@ -124,7 +124,7 @@ def test_one_that_cannot_be_deleted_keeps_no_other_from_it(store: Store) -> None
     with pytest.raises(ProviderCannot, match=f"^eu-1/{spot.id} cannot be deleted"):
         disks.delete(record, found, sites, store, place.clock)
     assert [entry.facts["id"] for entry in store.entries() if entry.kind == "cost.spot_deleted"] == ["spot-9"]
-    assert [one.instance.id for one in disks.left("train", sites)] == [spot.id]
+    assert [one.instance.id for one in disks.left(record, sites)] == [spot.id]
 
 
 class Told(Session):

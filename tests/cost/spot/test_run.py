@@ -77,7 +77,8 @@ class Project:
             if one.state == "running":
                 runner = json.loads((self.folder / ".mcml/local/instances" / one.id / "process.json").read_text())["pid"]
                 for child in psutil.Process(runner).children():
-                    child.kill()
+                    with suppress(psutil.NoSuchProcess):  # gone between the list and the kill
+                        child.kill()
 
 
 @pytest.fixture
@@ -243,6 +244,7 @@ def test_what_is_missing_or_wrong_is_said_with_the_next_command(project: Project
         (*project.order(), "--on", "us-1/local-1x1", "--", "true"): (5, "us-1"),
         (*project.order(fallback="local-1x3"), "--", "true"): (5, "neither a machine nor a machine type of eu-1"),
         ("cost", "spot", "stop", "train"): (5, "no spot job"),
+        ("cost", "spot", "run", "train", "--deadline", "5h", "--tick", "3s"): (2, "--deadline, --tick of a spot job needs its command"),
     }
     for argv, (code, said) in cases.items():
         done = project.mcml(*argv)

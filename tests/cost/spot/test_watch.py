@@ -117,7 +117,8 @@ def test_a_broken_file_is_nobody(tmp_path: Path, text: str) -> None:
 
 FIELDS = [
     "name", "state", "late", "place", "instance", "done_percent", "started_at", "due_at", "ended_at", "cost", "on_demand_cost", "saved",
-    "currency", "spot_seconds", "on_demand_seconds", "interruptions", "switches", "noticed_at", "supervisor",
+    "currency", "spot_seconds", "on_demand_seconds", "interruptions", "switches", "noticed_at", "leaving",
+    "supervisor",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcml.cost.ingest import SAMPLE
+from mcml.cost.intake.ingest import SAMPLE
 from mcml.cost.why.split import explain
 from mcml.store.ledger.book import Ledger, Scope
 from mcml.store.ledger.exact import total

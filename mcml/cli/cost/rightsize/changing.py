@@ -19,7 +19,8 @@ NoWait = Annotated[bool, typer.Option("--no-wait", help="Do not wait until it wa
 
 def work(session: Session, target: str) -> "Work":
     """Return what carries changes on a target out. Raises NotFound for the target, ProviderCannot when it has no machines."""
-    from mcml.cost.rightsize.apply import Site, Work
+    from mcml.cost.rightsize.apply import Work
+    from mcml.cost.rightsize.steps import Site
     from mcml.incident.desk import record_within
     from mcml.providers import discovery
     from mcml.providers.api.capability import INSTANCES, METRICS, SNAPSHOTS

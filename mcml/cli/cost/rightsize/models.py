@@ -10,7 +10,7 @@ from mcml.cli.options import command
 from mcml.cli.session import Session
 
 if TYPE_CHECKING:
-    from mcml.cost.live import PriceOf
+    from mcml.cost.meter.live import PriceOf
     from mcml.cost.rightsize.model import Advice
     from mcml.providers.api.capability import Capability
 
@@ -59,7 +59,7 @@ def _places(session: Session, model: str) -> list[tuple[str, str]]:
 
 def ask(session: Session, model: str, target: str, price_of: "PriceOf") -> "Advice":
     """Ask a target what a model has there and uses, and say what it should be given."""
-    from mcml.cost.live import Doors
+    from mcml.cost.meter.live import Doors
     from mcml.cost.rightsize.model import Running, unknown
     from mcml.cost.rightsize.model_look import look
     from mcml.providers import discovery

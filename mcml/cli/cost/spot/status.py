@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 def status(session: Session, name: Annotated[str, typer.Argument(help="One job; all without.", show_default=False)] = "") -> Document:
     """Show the spot jobs: where each runs, how far it is, what it has cost and saved, who looks after it; and how the places have been."""
     from mcml.cli.cost.spot import supervisor
-    from mcml.cost.spot import market, order
+    from mcml.cost.spot import market, order, views
     from mcml.store import documents
 
     with session.store.reading() as connection:
@@ -27,6 +27,9 @@ def status(session: Session, name: Annotated[str, typer.Argument(help="One job; 
     if name:
         kept = [supervisor.known(session, name)]
         supervisor.note_left(session, kept[0])
+    for record in kept:
+        if views.not_over(record):
+            session.note(f"{record.name} has ended, and {views.not_over(record)}: mcml cost spot stop {record.name}")
     for left in supervisor.alone(session, kept):
         session.note(f"nobody on this machine looks after {left}: mcml cost spot run {left} --detach")
     return supervisor.shown(session, kept, market.every(session.store))

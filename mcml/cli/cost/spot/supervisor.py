@@ -42,10 +42,26 @@ def foreground(session: Session, at_work: "Supervisor", name: str, fresh: "Order
 
     with watching(folder(session), name, session.clock()) as stop:
         at_work = replace(at_work, sleep=stop.wait)
-        record = at_work.run(at_work.begin(name, fresh) if fresh else at_work.resume(name))
-    note_left(session, record, at_work)
+        begun = at_work.begin(name, fresh) if fresh else at_work.resume(name)
+        if begun.state != "running":
+            session.note(f"{name} is over ({begun.state}): with a command it begins anew")
+        record = at_work.run(begun)
+    document = over(session, record, at_work)
     if record.state == "failed":
         raise failed(record)
+    return document
+
+
+def over(session: Session, record: "Record", at_work: "Supervisor | None" = None) -> Document:
+    """Show a job that is not looked after any more. Raises PartlyDone when it has ended, and a machine of it may still run."""
+    from mcml.core.errors import PartlyDone
+    from mcml.cost.spot import views
+
+    if why := views.not_over(record):
+        session.show(shown(session, [record]))
+        step = f"mcml cost spot stop {record.name}"
+        raise PartlyDone(f"the spot job {record.name} has ended, and a machine of it may still run", why=why, next_step=step)
+    note_left(session, record, at_work)
     return shown(session, [record])
 
 
@@ -76,7 +92,7 @@ def shown(session: Session, records: "Sequence[Record]", places: "Mapping[str, M
 
 
 def note_left(session: Session, record: "Record", at_work: "Supervisor | None" = None) -> None:
-    """Say which machines of a job that has ended still keep disks; nothing when a cloud does not answer: it is no part of the job."""
+    """Say which machines of a job that has ended run, or keep disks; nothing when a cloud does not answer: it is no part of the job."""
     from contextlib import suppress
 
     from mcml.cost.spot import disks
@@ -84,7 +100,7 @@ def note_left(session: Session, record: "Record", at_work: "Supervisor | None" =
     if record.state == "running" or (record.ended and session.clock() - record.ended > RECENTLY):
         return
     with suppress(McmlError):
-        if told := disks.said(record.name, disks.left(record.name, (at_work or of(session, record.order)).sites)):
+        for told in disks.said(record.name, disks.every(record, (at_work or of(session, record.order)).sites)):
             session.note(told)
 
 
@@ -128,7 +144,7 @@ def candidate(text: str) -> "Candidate":
 
 
 def fallback(session: Session, text: str) -> "Fallback":
-    """Read TARGET/MACHINE or TARGET/ID, whichever the target knows. Raises Usage, NotFound."""
+    """Read TARGET/MACHINE, TARGET/ID or TARGET/GROUP, whichever the target knows. Raises Usage, NotFound."""
     from mcml.cost.spot import site
 
     target, what = _halves(text, "--fallback", "eu-1/m5.large")
@@ -145,12 +161,14 @@ def _halves(text: str, option: str, example: str) -> tuple[str, str]:
 def _site(session: Session, target: str) -> "Site":
     from mcml.cost.spot.site import Site
     from mcml.providers import discovery
-    from mcml.providers.api.capability import INSTANCES, INVENTORY
+    from mcml.providers.api.capability import GROUPS, INSTANCES, INVENTORY
 
     instances = session.open(INSTANCES, target)
     where = session.settings.targets[target]
-    listed = discovery.spec(where.provider).offer(INVENTORY).support.usable
-    return Site(instances, where.provider, where.region, session.open(INVENTORY, target) if listed else None)
+    offer = discovery.spec(where.provider).offer
+    inventory = session.open(INVENTORY, target) if offer(INVENTORY).support.usable else None
+    groups = session.open(GROUPS, target) if offer(GROUPS).support.usable else None
+    return Site(instances, where.provider, where.region, inventory, groups)
 
 
 def _reader(session: Session, where: str) -> "Reader":

@@ -1,0 +1,1 @@
+"""One model in all its places, at its own size and at others."""
