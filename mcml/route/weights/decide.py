@@ -121,7 +121,7 @@ def turn(state: State, routes: Mapping[str, Route], reading: Reading) -> tuple[S
     places = _places(ruled, groups)
     spend = _spend(state.spend, routes, places, tracked, reading)
     before = state
-    state = State(tracked, {}, {}, reading.now, ruled, {}, spend, _patience(before, reading.now, routes, groups, tracked))
+    state = State(tracked, {}, {}, reading.now, ruled, {}, spend, _patience(before, reading, routes, groups, tracked))
     decisions, decided, rankings, made = dict(before.decisions), dict(before.decided), dict(before.rankings), []
     for name in routes:
         proposed, ranking = _propose(name, state, places[name], reading, before)
@@ -138,22 +138,24 @@ def turn(state: State, routes: Mapping[str, Route], reading: Reading) -> tuple[S
 
 def _patience(
     before: State,
-    now: float,
+    reading: Reading,
     routes: Mapping[str, Route],
     groups: Mapping[str, Sequence[Backend]],
     tracked: Mapping[str, Tracked],
 ) -> dict[str, Limit]:
     """Return how long an attempt of each route may take. What backends that are not up took is no measure."""
+    seen = reading.observation.backends if reading.observation else {}
     counted: dict[str, dict[str, Counted]] = {}
     for key, members in groups.items():
         one = tracked[key]
         window = one.window.span[1] if one.health.place == "up" else Counters()
-        counted.setdefault(members[0].model, {})[key] = Counted(window, one.totals)
+        places = max(len(members), len(seen[key].addresses) if key in seen else 0)
+        counted.setdefault(members[0].model, {})[key] = Counted(window, one.totals, places)
     windows = {
         name: {key: one for model in models_of(name, route) for key, one in counted.get(model, {}).items()}
         for name, route in routes.items()
     }
-    return {name: patience(before.patience.get(name), now, routes[name].timeout, found) for name, found in windows.items()}
+    return {name: patience(before.patience.get(name), reading.now, routes[name].timeout, found) for name, found in windows.items()}
 
 
 def group(routes: Mapping[str, Route], backends: Iterable[Backend]) -> dict[str, list[Backend]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from mcml.route.weights.measure import WINDOW_SECONDS, Counters, quantile
+from mcml.route.weights.measure import WINDOW_SECONDS, Counters, Histogram, quantile
 
 HURRIED = 0.5
 """Seconds of an attempt where every backend is out: they are tried quickly, for all have failed. But the first that is well again must have
@@ -26,7 +26,7 @@ RARE, RARE_FACTOR = 0.9999, 1.5
 """What the slowest of ten thousand attempts took in the last hour or two, times this: a limit does not fall below it."""
 
 ENOUGH = 100
-"""Attempts without which a 99th percentile says nothing."""
+"""Attempts without which a 99th percentile says nothing: of the last window, else of the last hour or two, where requests are few."""
 
 RISE, FALL = 1.2, 0.5
 """How far from the limit in force a new one must be to replace it: each change is a new configuration of the proxy."""
@@ -34,15 +34,19 @@ RISE, FALL = 1.2, 0.5
 CHOKED = 8.0
 """How far a limit rises that was too low for some request."""
 
+TRIED = 3.0
+"""Times the timeout: how long more than half of it is tried, where no answer came that needed it. It leaves no time for another backend."""
+
 HELD_SECONDS = 3600.0
 """How long such a limit does not fall: what needed it may come seldom."""
 
 
 class Counted(NamedTuple):
-    """What was counted of a backend: in the last window, and since the proxy knows it."""
+    """What was counted of a backend: in the last window, and since the proxy knows it; and how many addresses it has."""
 
     window: Counters
     totals: Counters
+    places: int = 1
 
 
 @dataclass(frozen=True)
@@ -100,16 +104,21 @@ def patience(before: Limit | None, now: float, timeout: float, counted: Mapping[
     """Return how long an attempt may take. `before`: what is in force (None: nothing yet); `timeout`: seconds of the whole request;
     `counted`: the route's backends by name.
 
-    Half of the timeout at most, so that another backend can be tried; all of it where there is no other, or half of it was too little.
+    Half of the timeout at most, so that another address can be tried; all of it where there is no other, or where answers need it: that
+    is tried when nobody answers within half of it, and kept while the slowest ones do take longer.
     """
-    most = timeout if len(counted) == 1 else timeout / 2
+    most = timeout if sum(one.places for one in counted.values()) == 1 else timeout / 2
     if before is None:
         return Limit(round(most, 3), now, measured=False, marks={name: Mark(one.totals) for name, one in counted.items()})
     marks = {name: before.marks.get(name, Mark(one.totals)).after(now, one.totals) for name, one in counted.items()}
     before = replace(before, marks=marks)
-    held = min(max(before.seconds, min(LEAST, most)), timeout if now < before.until else most)
+    needed = before.rare > most or now - before.since < TRIED * timeout
+    held = min(max(before.seconds, min(LEAST, most)), timeout if needed and now < before.until else most)
+    if not before.measured and now >= before.until:
+        held = most
     if _choked(before, now):
-        seconds = round(max(held, min(CHOKED * held, timeout)), 3)
+        answers = any(mark.answered_at > max(before.since, mark.late_at) for mark in marks.values())
+        seconds = round(max(held, min(CHOKED * held, most if answers else timeout)), 3)
         return replace(before, seconds=seconds, since=now, until=now + HELD_SECONDS)
     wanted = _measured(before, held, most, now, counted)
     seconds = round(held if wanted is None else wanted, 3)
@@ -132,7 +141,8 @@ def _choked(before: Limit, now: float) -> bool:
 def _measured(before: Limit, held: float, most: float, now: float, counted: Mapping[str, Counted]) -> float | None:
     """Return what the 99th percentiles make of a limit; None while they say nothing that is worth a change."""
     windows = [one.window.latencies for one in counted.values()]
-    enough = [one for one in windows if sum(count for _, count in one.values()) >= ENOUGH]
+    hours = [mark.totals.since(mark.earlier[0]).latencies for mark in before.marks.values()]
+    enough = [one for one in windows if _count(one) >= ENOUGH] or [one for one in hours if _count(one) >= ENOUGH]
     found = [one for one in (quantile(latencies, 0.99) for latencies in enough) if one is not None]
     if not found:
         return None
@@ -144,3 +154,7 @@ def _measured(before: Limit, held: float, most: float, now: float, counted: Mapp
         wanted = min(max(wanted, RARE_FACTOR * before.rare), most)
         return wanted if wanted < FALL * held else None
     return None
+
+
+def _count(latencies: Histogram) -> int:
+    return sum(count for _, count in latencies.values())

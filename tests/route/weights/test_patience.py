@@ -124,17 +124,64 @@ def test_where_all_are_out_a_slow_model_still_has_the_time_to_answer() -> None:
     assert patience(None, 0.0, 30.0, {"m@a": Counted(IDLE, IDLE)}).hurried == 0.5
 
 
+def test_an_outage_of_all_leaves_no_limit_that_hides_the_other_backend() -> None:
+    """Attempts at what is out run over any limit. With all of the timeout for one attempt, a hung backend would be a 504."""
+    hung = [(0.25, {"a": ran(1000, tick), "b": ran(1000, tick)}) for tick in range(1, 161)]
+    well = [(0.25, {"a": ran(1000 + tick, 160), "b": ran(1000 + tick, 160)}) for tick in range(1, 400)]
+    limits = run(Limit(0.25, 0.0), 30.0, *hung, *well)
+    assert max(limits) == 30.0, "a model that is that slow would be served"
+    assert limits[-1] == 15.0
+
+
+def test_two_hung_backends_beside_one_that_answers_leave_time_for_it() -> None:
+    turns = [(0.25, {"a": ran(1000, tick), "b": ran(1000, tick), "c": ran(1000 + 9 * tick)}) for tick in range(1, 240)]
+    assert max(run(Limit(0.25, 0.0), 30.0, *turns)) == 15.0
+
+
+def test_answers_that_need_more_than_half_of_the_timeout_keep_it() -> None:
+    def slow(count: int) -> Counters:
+        return Counters(count, count, 0, latencies={20_000.0: (0.0, count)})
+
+    choked = [(20.0, {"a": ran(0, late), "b": ran(0, late)}) for late in range(1, 5)]
+    served = [(60.0, {"a": slow(count), "b": slow(count)}) for count in range(5, 20)]
+    assert run(Limit(0.25, 0.0), 30.0, *choked, *served)[-1] == 30.0
+
+
+def test_few_requests_are_measured_over_the_hour() -> None:
+    """Five a second of ten milliseconds: never a hundred in a window, and yet no reason to wait 15 s for a backend that hangs."""
+    limit, now = patience(None, 0.0, 30.0, {"a": Counted(IDLE, IDLE), "b": Counted(IDLE, IDLE)}), 0.0
+    for tick in range(1, 31):
+        now = float(tick)
+        totals = counters(10, 5 * tick)
+        limit = patience(limit, now, 30.0, {name: Counted(counters(10, 50), totals) for name in "ab"})
+    assert limit.seconds == LEAST
+
+
+def test_one_name_with_two_addresses_has_another_place_to_try() -> None:
+    one = counted(10, 5)
+    assert patience(None, 0.0, 30.0, {"m@a": one._replace(places=2)}).seconds == 15.0
+
+
+def test_before_it_is_measured_it_follows_its_bounds() -> None:
+    few = {"m@a": counted(10, 5)}
+    nobody = patience(None, 0.0, 30.0, {})
+    assert (nobody.seconds, patience(nobody, 1.0, 30.0, few).seconds) == (15.0, 30.0)
+    assert patience(patience(None, 0.0, 10.0, few), 1.0, 120.0, few).seconds == 120.0
+
+
 windows = st.builds(counted, st.floats(0.1, 60_000), st.integers(0, 500))
 
 
-@given(st.none() | st.floats(0.01, 100), st.floats(0.1, 3600), st.lists(windows, max_size=4))
-def test_always_within_bounds_and_then_it_stays(before: float | None, timeout: float, seen: list[Counted]) -> None:
+@given(st.none() | st.floats(0.01, 100), st.floats(0.1, 3600), st.lists(windows, max_size=4), st.booleans())
+def test_always_within_bounds_and_then_it_stays(before: float | None, timeout: float, seen: list[Counted], held: bool) -> None:
+    """Also in the hour in which a limit does not fall, where no answer needs the whole timeout."""
     named = {f"m@{number}": one for number, one in enumerate(seen)}
-    found = patience(None if before is None else Limit(before, 0.0), 20.0, timeout, named)
-    most = timeout if len(seen) == 1 else timeout / 2
+    late = 4 * timeout if held else 20.0
+    found = patience(None if before is None else Limit(before, 0.0, until=late + 1 if held else 0.0), late, timeout, named)
+    most = timeout if len(seen) == 1 or (held and found.rare > timeout / 2) else timeout / 2
     assert min(LEAST, timeout / 2) - 0.001 <= found.seconds <= most + 0.001
-    again = patience(found, 40.0, timeout, named)
-    assert patience(again, 60.0, timeout, named).seconds == again.seconds
+    again = patience(found, late + 20.0, timeout, named)
+    assert patience(again, late + 40.0, timeout, named).seconds == again.seconds
 
 
 def test_the_loop_tells_the_proxy_only_when_it_moves_far_enough() -> None:
