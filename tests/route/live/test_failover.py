@@ -1,5 +1,6 @@
 """A backend dies, hangs or answers badly while clients wait, through a real Envoy: they see no error."""
 
+import re
 import signal
 import threading
 import time
@@ -124,10 +125,21 @@ def test_a_backend_that_says_only_429_loses_its_weight_and_is_no_outage(tmp_path
         assert rig.blamed() == []
 
 
+def limits(rig: Rig) -> set[float]:
+    """Seconds that an attempt may take, in the files that Envoy reads."""
+    texts = [path.read_text() for path in (rig.folder / "xds").glob("*.json")]
+    return {float(found) for text in texts for found in re.findall(r'"per_try_timeout": ?"([\d.]+)s"', text)}
+
+
 @pytest.mark.slow
-def test_a_hanging_backend_costs_time_but_no_request(tmp_path: Path) -> None:
-    routes = {"fraud": Route(per_try_timeout=0.4)}
+@pytest.mark.parametrize("limit", [0.4, None], ids=["given", "measured"])
+def test_a_hanging_backend_costs_time_but_no_request(tmp_path: Path, limit: float | None) -> None:
+    routes = {"fraud": Route(per_try_timeout=limit)}
     with Rig(tmp_path / "route", [Upstream(target) for target in ("eu-1", "eu-2", "us-1")], routes=routes) as rig:
+        if limit is None:
+            assert max(limits(rig)) == 15.0, "half of the timeout, until it is measured"
+            until(lambda: failures(rig.load(100)) == [] and max(limits(rig)) < 2, 20, "the limit was not measured")
+            rig.obeyed()
         stopped: list[float] = []
         samples = rig.load(2000, halfway=lambda: stopped.append(hurt(rig, "eu-1", "hang")))
         assert failures(samples) == []
