@@ -113,6 +113,22 @@ def test_a_request_that_must_not_be_repeated_is_not() -> None:
     assert of(objects, "VirtualService", "fraud")["spec"]["http"][0]["retries"]["attempts"] == 2
 
 
+def test_istio_gives_an_attempt_the_time_that_the_router_begins_with() -> None:
+    """Nobody measures there: what is guessed too low loses every request of a slow model."""
+    named = replace(PLAIN, name="named", route=Route(model="fraud", per_try_timeout=0.4))
+    objects = istio([PLAIN, named], namespace="ml", gateway="mcml")
+    found = {name: of(objects, "VirtualService", name)["spec"]["http"][0]["retries"]["perTryTimeout"] for name in ("fraud", "named")}
+    assert found == {"fraud": "15s", "named": "400ms"}
+
+
+@pytest.mark.parametrize("form", ["gateway-api", "istio", "envoy"])
+def test_an_attempt_that_may_take_long_is_said_of_routes_that_do_not_say_how_long(form: str) -> None:
+    limited = replace(PLAIN, name="limited", route=Route(model="fraud", per_try_timeout=0.4))
+    said = [one for one in lost([*ALL, limited], form) if "nobody measures" in one]
+    assert [one.partition("; ")[2] for one in said] == ["set per_try_timeout of fraud, kept"] * (form != "gateway-api")
+    assert not any("nobody measures" in one for one in lost([limited, ALIAS], form))
+
+
 def test_what_gets_lost_is_said() -> None:
     said = lost(ALL, "gateway-api")
     assert "nobody signs requests: fraud@aws-use1 will refuse them until the gateway authenticates itself" in said
@@ -245,6 +261,16 @@ def test_a_certificate_that_the_container_would_not_find_is_refused(path: str, s
         manifests(replace(ROUTER, tls=Tls(certificate=path, key="tls/router.key"), certificates=secret))
     assert says in refused.value.message
     assert secret or "--from-file=tls/router.pem --from-file=tls/router.key" in refused.value.next_step
+
+
+@pytest.mark.parametrize("secret", ["", "s"])
+def test_two_files_of_one_name_are_refused_for_a_secret_holds_one_of_them(secret: str) -> None:
+    tls = Tls(certificate="tls/server/cert.pem", key="tls/server/key.pem", client_ca="tls/ca/cert.pem")
+    with pytest.raises(Usage) as refused:
+        manifests(replace(ROUTER, tls=tls, certificates=secret))
+    assert refused.value.message == "two files of router.tls have one name: tls/server/cert.pem, tls/ca/cert.pem"
+    one_file = Tls(certificate="tls/router.pem", key="tls/router.pem")
+    assert manifests(replace(ROUTER, tls=one_file, certificates="s"))
 
 
 @pytest.mark.parametrize(("url", "says"), [("", "a store that they share"), ("postgresql://u:secret@db/x", "a password in it")])

@@ -84,7 +84,7 @@ def _http(one: Exported, backends: Sequence[Backend], region: str = "") -> Json:
 def _istio_retries(one: Exported, backends: int) -> Json:
     if not one.route.idempotent:
         return {"attempts": 0}
-    attempts, per_try = min(3, max(1, backends - 1)), duration(one.route.per_try_timeout or 2.0)
+    attempts, per_try = min(3, max(1, backends - 1)), duration(one.route.per_try_timeout or one.route.timeout / 2)
     return {"attempts": attempts, "perTryTimeout": per_try, "retryOn": RETRY_ON, "retryRemoteLocalities": True}
 
 

@@ -48,7 +48,8 @@ class Replicas:
 def check(wanted: Replicas) -> None:
     """Check that the replicas can share a state, and find their certificate.
 
-    Raises Usage for an SQLite store or one with a password in its URL, and for TLS without a Secret that can take the files' place.
+    Raises Usage for an SQLite store or one with a password in its URL, and for TLS without a Secret that can take the files' place, or with
+    two files of one name.
     """
     if not wanted.store_url.startswith("postgresql"):
         why = "their keys, drains and pins are in the store, and SQLite is a file of one machine"
@@ -57,6 +58,7 @@ def check(wanted: Replicas) -> None:
         why = "it would stand in a ConfigMap that everybody may read"
         next_step = "take it out of store.url, and put PGPASSWORD into a Secret: --secret NAME"
         raise Usage("the store's URL has a password in it", why=why, next_step=next_step)
+    _check_names(wanted)
     if wanted.tls and not wanted.certificates:
         files = " ".join(f"--from-file={path}" for path in _files(wanted))
         step = f"kubectl create secret generic router-tls {files}, then: --tls-secret router-tls"
@@ -64,6 +66,15 @@ def check(wanted: Replicas) -> None:
     if any(PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts for path in _files(wanted)):
         why = "the container's own files cannot be changed"
         raise Usage("router.tls names a file outside of the project", why=why, next_step="name it relative to mcml.toml: tls/router.pem")
+
+
+def _check_names(wanted: Replicas) -> None:
+    paths: dict[str, str] = {}
+    for path in _files(wanted):
+        other = paths.setdefault(PurePosixPath(path).name, path)
+        if other != path:
+            why = "a Secret holds files by their names, without folders"
+            raise Usage(f"two files of router.tls have one name: {other}, {path}", why=why, next_step="rename one, and in mcml.toml")
 
 
 def manifests(wanted: Replicas) -> list[Json]:

@@ -54,6 +54,7 @@ def lost(routes: Sequence[Exported], form: str, router: Router | None = None) ->
     if form == "envoy":
         said = ["weights stay as they are now, or are equal: nobody scores latency, cost and reliability"]
         said += [f"put the credentials of {', '.join(managed)} into /etc/mcml/credentials: nobody renews them"] if managed else []
+        said += _unmeasured(routes, ", or all of it where it is the only one")
         return [*said, "nobody asks for API keys, and the listener speaks no TLS: put your own there"]
     here = [backend.name for backend in distinct(routes) if _is_loopback(backend.host)]
     said += [f"nobody but this machine reaches {', '.join(here)}: deploy to a target that the gateway reaches"] if here else []
@@ -63,8 +64,14 @@ def lost(routes: Sequence[Exported], form: str, router: Router | None = None) ->
         said.append("a request that fails is not sent to another backend: retries are not in the standard channel")
     else:
         # one of the weighted destinations is chosen before the first attempt: istio/istio#24512, envoyproxy/envoy#5891
-        said.append("a request that fails is tried again at the same backend, not at another")
+        said += ["a request that fails is tried again at the same backend, not at another", *_unmeasured(routes, "")]
     return said + [f"{one.name}: {sentence}" for one in routes for sentence in _lost_of(one)]
+
+
+def _unmeasured(routes: Sequence[Exported], alone: str) -> list[str]:
+    names = [one.name for one in routes if one.route.idempotent and one.route.per_try_timeout is None]
+    says = f"a hung backend may hold an attempt for half of the route's timeout{alone}"
+    return [f"{says}: nobody measures; set per_try_timeout of {', '.join(names)}"] if names else []
 
 
 def _lost_of(one: Exported) -> Iterator[str]:

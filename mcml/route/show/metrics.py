@@ -50,7 +50,8 @@ METRICS = (
     Metric("mcml_route_score_part", "gauge", ("route", "backend", "part"), "Its parts: latency, cost, reliability; absent: not known."),
     Metric("mcml_route_last_resort", "gauge", ("route",), "1 while every backend of the route is out and all are tried."),
     Metric("mcml_route_backend_up", "gauge", _BACKEND, "1 while the backend takes its share of the requests, 0 while out or on trial."),
-    Metric("mcml_route_backend_attempts_total", "counter", (*_BACKEND, "outcome"), "Attempts by outcome: success, error."),
+    Metric("mcml_route_backend_attempts_total", "counter", (*_BACKEND, "outcome"), "Attempts by outcome: success "
+           "(from the first byte of its answer on), error; one that broke off later is in both."),
     Metric("mcml_route_backend_errors_total", "counter", (*_BACKEND, "cause"), "Failed attempts, also those that a retry hid, by cause: "
            "refused, timeout, answer."),
     Metric("mcml_route_backend_retries_total", "counter", _BACKEND, "Attempts sent on to another backend because this one failed."),
@@ -168,7 +169,8 @@ def _backend(model: str, one: Mapping[str, Any], snapshot: Snapshot) -> Iterator
 
 
 def _attempts(labels: tuple[str, ...], totals: Counters) -> Iterator[Sample]:
-    yield "mcml_route_backend_attempts_total", (*labels, "success"), totals.succeeded
+    # one that broke off was a success until then, and a counter never goes back
+    yield "mcml_route_backend_attempts_total", (*labels, "success"), totals.succeeded + totals.broken
     yield "mcml_route_backend_attempts_total", (*labels, "error"), totals.failed
     answered = max(0, totals.failed - totals.refused - totals.timed_out)
     for cause, count in (("refused", totals.refused), ("timeout", totals.timed_out), ("answer", answered)):

@@ -2,10 +2,10 @@
 
     joining --first good reading--> up <--proved itself-- trial <--Envoy takes it back-- out
     joining or up --Envoy takes it out--> out          trial --out again--> out (the same outage goes on)
-    up or trial --its answers break off--> out         (Envoy sees a good answer from its first byte on)
+    up or trial --its answers break off--> out         (Envoy sees a good answer from its first byte on: only one that ended was whole)
 
 A backend proves itself on the smallest share of traffic: by `TRIAL_SECONDS` without a failed attempt when its health check had failed
-too; by `TRIAL_SUCCESSES` attempts, or a long quiet time, when only its answers were bad (its health check says nothing about those).
+too; by `TRIAL_SUCCESSES` whole answers, or a long quiet time, when only its answers were bad (its health check says nothing about those).
 """
 
 from dataclasses import dataclass, replace
@@ -22,16 +22,20 @@ BROKEN = 3
 """Answers that broke off, with none that was whole between them, after which a backend is out: clients lose each of them."""
 
 BROKEN_SECONDS, MOST_BROKEN_SECONDS = 5.0, 60.0
-"""How long it is out then; twice as long each time that it breaks off again on trial."""
+"""How long it is out then, unless it is asked all the same and an answer is whole; twice as long each time that it breaks off again
+before an answer was whole."""
+
+TOLD_SECONDS = 2.0
+"""An answer is timed at its end, and Envoy tells that within so many seconds."""
 
 
 @dataclass(frozen=True)
 class Health:
     """A backend's place and how it came there; times are monotonic seconds.
 
-    `out_since` and `reason` are of the outage that is going on; `check_failed`: its health check failed in it; `proved`: attempts that
-    succeeded since it came back; `broken`: answers that broke off in a row; `until`: it is not tried again before, having been out for
-    `pause` seconds.
+    `out_since` and `reason` are of the outage that is going on; `check_failed`: its health check failed in it; `begun` and `ended`: answers
+    since it came back, or last failed; `broken`: answers that broke off in a row, since `broken_at`; `until`: it is not tried again
+    before, having been out for `pause` seconds.
     """
 
     place: Place = "joining"
@@ -39,8 +43,10 @@ class Health:
     out_since: float = 0.0
     reason: str = ""
     check_failed: bool = False
-    proved: int = 0
+    begun: int = 0
+    ended: int = 0
     broken: int = 0
+    broken_at: float = 0.0
     until: float = 0.0
     pause: float = 0.0
 
@@ -54,13 +60,21 @@ def step(health: Health, seen: Seen, added: Counters, now: float) -> Health:
     if health.place == "joining":
         return Health("up", now)
     if health.place == "out":
-        return health if now < health.until else replace(health, place="trial", since=now, proved=0)
-    broken = 0 if added.succeeded > 0 else health.broken + added.broken
-    if broken >= (BROKEN if health.place == "up" else 1):
-        return _broken_off(health, broken, now)
+        whole = added.succeeded > seen.active or _ended_since(health, added, now) > 0
+        return health if now < health.until and not whole else replace(health, place="trial", since=now, begun=0, ended=0)
+    whole = added.succeeded > seen.active or added.timed > 0
     if health.place == "up":
-        return health if broken == health.broken else replace(health, broken=broken)
-    return _trial(health, added, now)
+        return replace(health, broken=0, pause=0.0) if whole else _up(health, seen, added, now)
+    return _broken_off(health, added.broken, now) if added.broken and not whole else _trial(health, seen, added, now)
+
+
+def _up(health: Health, seen: Seen, added: Counters, now: float) -> Health:
+    """Return the health of one that is up, and had no whole answer since the reading before."""
+    if added.broken:
+        health = replace(health, broken=health.broken + added.broken, broken_at=health.broken_at if health.broken else now)
+    # where many answers are under way, others may just have ended well: that is told a little later
+    certain = health.broken > seen.active or now - health.broken_at >= TOLD_SECONDS
+    return _broken_off(health, health.broken, now) if health.broken >= BROKEN and certain else health
 
 
 def _broken_off(health: Health, broken: int, now: float) -> Health:
@@ -80,15 +94,22 @@ def _out(health: Health, seen: Seen, added: Counters, now: float) -> Health:
     return Health("out", now, out_since=now, reason=_reason(seen, added), check_failed=seen.failing)
 
 
-def _trial(health: Health, added: Counters, now: float) -> Health:
+def _trial(health: Health, seen: Seen, added: Counters, now: float) -> Health:
     if added.failed:
-        return replace(health, since=now, proved=0)
-    health = replace(health, proved=health.proved + added.succeeded)
+        return replace(health, since=now, begun=0, ended=0)
+    health = replace(health, begun=health.begun + added.succeeded, ended=health.ended + _ended_since(health, added, now))
     waited = now - health.since
-    long_enough = waited >= (TRIAL_SECONDS if health.check_failed else TRIAL_QUIET_SECONDS)
-    if long_enough or (health.proved >= TRIAL_SUCCESSES and waited >= TRIAL_SECONDS):
-        return Health("up", now, out_since=health.out_since, reason=health.reason)
+    # what is under way may still break off, so of those that were begun as many are not whole
+    proved = max(health.begun - seen.active, health.ended) >= TRIAL_SUCCESSES
+    quiet = health.check_failed or (waited >= TRIAL_QUIET_SECONDS and not seen.active)
+    if waited >= TRIAL_SECONDS and (proved or quiet):
+        return Health("up", now, out_since=health.out_since, reason=health.reason, pause=0.0 if proved else health.pause)
     return health
+
+
+def _ended_since(health: Health, added: Counters, now: float) -> int:
+    """Return how many answers were timed that surely ended since the backend has its place, or last failed."""
+    return added.timed if now - health.since >= TOLD_SECONDS else 0
 
 
 def _reason(seen: Seen, added: Counters) -> str:

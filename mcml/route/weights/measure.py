@@ -19,6 +19,9 @@ FORGOTTEN, LATENCY_FORGOTTEN = 1e-100, 1e-7
 FORGIVEN = 0.2
 """Fewer failures than this say nothing of a backend without a good answer: a single one is forgiven after 23 s."""
 
+SINGLE = 2.0
+"""So many failures may be chance, and move the time of a good answer slowly; those beyond them count as soon as they are seen."""
+
 RETRY_MS = 5.0
 """What a failed attempt costs beside its own time: Envoy measures whole milliseconds, and a refusal may take none of them."""
 
@@ -41,6 +44,11 @@ class Counters:
     timed_out: int = 0
     latencies: Histogram = field(default_factory=dict)
     broken: int = 0
+
+    @property
+    def timed(self) -> int:
+        """Attempts whose answers ended, as far as they were timed."""
+        return sum(count for _, count in self.latencies.values())
 
     def plus(self, other: "Counters") -> "Counters":
         """Return both together."""
@@ -122,7 +130,7 @@ class Recent:
     def after(self, seconds: float, added: Counters) -> "Recent":
         """Return the state `seconds` later, with what was added in between."""
         keep = 0.5 ** (max(0.0, seconds) / HALF_LIFE)
-        count = sum(number for _, number in added.latencies.values())
+        count = added.timed
         total = (mean(added.latencies) or 0.0) * count
         slowly = min(0.5 ** (max(0.0, seconds) / SLOW_HALF_LIFE), REMEMBERED / max(self.latency_count, REMEMBERED))
         hold = max(keep, slowly)
@@ -150,7 +158,7 @@ class Recent:
         """
         if self.succeeded <= FORGOTTEN:
             return math.inf if self.wasted > FORGIVEN else None
-        wasted = self.wasted_slowly / max(self.answered_slowly, FORGOTTEN)
+        wasted = max((self.wasted - SINGLE) / self.succeeded, self.wasted_slowly / max(self.answered_slowly, FORGOTTEN))
         return None if self.latency_ms is None else self.latency_ms * (1.0 + wasted) + RETRY_MS * wasted
 
     @property

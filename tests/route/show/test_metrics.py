@@ -4,6 +4,8 @@ import re
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -102,6 +104,23 @@ def test_without_anything_there_is_still_a_page() -> None:
 def test_buckets_only_grow() -> None:
     buckets = [one.value for one in families(snapshot())["mcml_route_backend_latency_seconds"].samples if one.name.endswith("_bucket")]
     assert buckets == sorted(buckets)
+
+
+@given(st.lists(st.sampled_from(["begins", "breaks", "fails", "is refused", "is late"]), max_size=40))
+def test_a_counter_never_falls_whatever_becomes_of_an_answer(events: list[str]) -> None:
+    """Prometheus takes a smaller number for a restart, and adds all of it to what it had."""
+    begun = broken = failed = refused = late = 0
+    told, before = status(backend("eu-1")), dict[tuple[str, str], float]()
+    for event in events:
+        begun, broken = begun + (event == "begins"), broken + (event == "breaks" and broken < begun)
+        refused, late = refused + (event == "is refused"), late + (event == "is late")
+        failed += event in ("fails", "is refused", "is late")
+        totals = Counters(begun + failed, begun - broken, failed + broken, refused, late, broken=broken)
+        found = families(Snapshot(told, {"fraud@eu-1": totals}, NOW))
+        samples = [one for family in found.values() if family.type == "counter" for one in family.samples]
+        now = {(one.name, str(one.labels)): one.value for one in samples}
+        assert all(value >= before.get(key, 0) for key, value in now.items()), (before, now)
+        before = now
 
 
 def test_the_names_are_those_that_we_promised() -> None:

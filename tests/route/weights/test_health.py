@@ -1,5 +1,8 @@
 """One outage is one `out` and one `up`, whatever the readings do in between."""
 
+import random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,8 +14,8 @@ NOTHING = Counters()
 TICK = 0.2
 
 
-def seen(*, failing: bool = False, ejected: bool = False, pending: bool = False) -> Seen:
-    return Seen((Endpoint("127.0.0.1:1", pending, failing, ejected),), NOTHING)
+def seen(*, failing: bool = False, ejected: bool = False, pending: bool = False, active: int = 0) -> Seen:
+    return Seen((Endpoint("127.0.0.1:1", pending, failing, ejected),), NOTHING, active)
 
 
 def failed(count: int, *, refused: int = 0, timed_out: int = 0) -> Counters:
@@ -141,3 +144,81 @@ def test_it_is_tried_again_after_a_while_and_each_broken_answer_on_trial_doubles
         now += TICK
         health = step(health, seen(), succeeded(1), now)
     assert (health.place, health.pause) == ("up", 0.0)
+
+
+def timed(count: int) -> Counters:
+    """What is counted of answers that began a while ago, and ended."""
+    return Counters(latencies={900.0: (10.0, count)})
+
+
+BREAKS = Counters(0, -1, 1, broken=1)
+"""What is counted when an answer breaks off that was a success until then."""
+
+
+def test_a_first_byte_between_two_breaks_is_no_whole_answer() -> None:
+    """A reading has the first byte, a later one the break."""
+    readings = [(seen(active=1), succeeded(1)), (seen(), BREAKS)] * 3
+    places = [one.place for one in walk(UP, readings)]
+    assert places == ["up"] * 5 + ["out"]
+    whole = [(seen(active=1), succeeded(1)), (seen(), timed(1)), (seen(active=1), succeeded(1)), (seen(), BREAKS)]
+    assert {one.place for one in walk(UP, whole * 9)} == {"up"}
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.0, 5.0, 50.0])
+@pytest.mark.parametrize("seconds", [0.05, 1.0, 5.0, 20.0])
+def test_where_every_answer_breaks_off_few_are_lost_whenever_they_break(rate: float, seconds: float) -> None:
+    """Ten minutes; it gets all requests while it is up, and one in twenty on trial."""
+    chance, health, ends, before, now = random.Random(1), UP, [], NOTHING, 0.0
+    began, next_one, pauses = 0, chance.expovariate(rate), []
+    while now < 600:
+        now += 0.25
+        while next_one <= now:
+            if chance.random() < {"up": 1.0, "trial": 0.05}.get(health.place, 0.0):
+                ends.append(next_one + seconds * chance.uniform(0.5, 1.5))
+            next_one += chance.expovariate(rate)
+        began, gone = len(ends), sum(end <= now for end in ends)
+        totals, place = Counters(began, began - gone, gone, broken=gone), health.place
+        health, before = step(health, seen(active=began - gone), totals.since(before), now), totals
+        if health.place == "out" and place != "out":
+            pauses.append(health.pause)
+    assert pauses == [min(5.0 * 2**number, 60.0) for number in range(len(pauses))], "for longer each time"
+    # until the first ones break, whatever was begun; then one at each trial, and three where nobody asked within 15 s of it
+    assert began <= 60 + rate * (2 * seconds + 2)
+
+
+def test_breaks_among_many_slow_answers_take_nothing_out() -> None:
+    """A hundred a second of a second each: in no reading more are begun than are under way, and each second Envoy tells who ended."""
+    reading = seen(active=100)
+    begins = Counters(25, 23, 2, broken=2)
+    told = Counters(25, 23, 2, broken=2, latencies={900.0: (10.0, 92)})
+    assert {one.place for one in walk(UP, [(reading, one) for one in (begins, begins, begins, told)] * 20)} == {"up"}
+    assert walk(UP, [(reading, begins)] * 12)[-1].place == "out", "none of them ended well"
+
+
+def test_three_first_bytes_prove_nothing() -> None:
+    trial = step(step(UP, seen(ejected=True), failed(3), 10.0), seen(), NOTHING, 15.0)
+    begun = step(trial, seen(active=3), succeeded(3), 17.0)
+    assert begun.place == "trial"
+    assert step(begun, seen(), NOTHING, 17.2).place == "up", "they ended, and none failed"
+    assert step(begun, seen(active=3), timed(3), 17.2).place == "up", "others are under way now"
+    assert step(begun, seen(active=3), NOTHING, 15.0 + TRIAL_QUIET_SECONDS).place == "trial", "they may break off"
+    assert step(begun, seen(), BREAKS, 17.2).place == "out"
+
+
+def test_the_times_of_failed_answers_prove_nothing() -> None:
+    """An answer of 500 is timed as others are, up to a second after it was counted."""
+    trial = step(step(UP, seen(ejected=True), failed(3), 10.0), seen(), NOTHING, 15.0)
+    last = walk(trial, [(seen(), failed(3)), (seen(), timed(3)), *[(seen(active=1), NOTHING)] * 20], 16.0)[-1]
+    assert last.place == "trial"
+
+
+def test_a_whole_answer_ends_the_pause() -> None:
+    """Every backend is out, so all are asked: one bad request must not keep a router away that answers all others well."""
+    out = walk(UP, [(seen(), broke(3))])[-1]
+    assert (out.place, out.until) == ("out", 15.0)
+    assert step(out, seen(active=1), succeeded(1), 11.0).place == "out"
+    assert step(out, seen(), succeeded(1), 11.0).place == "trial"
+    assert step(out, seen(), timed(1), 11.0).place == "out", "it may have ended before the others broke off"
+    trial = step(out, seen(), timed(1), 13.0)
+    assert trial.place == "trial"
+    assert step(trial, seen(), succeeded(3), 15.0).place == "up"

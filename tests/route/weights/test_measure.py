@@ -151,3 +151,16 @@ def test_a_handful_of_latencies_moves_no_mean_and_many_do_at_once() -> None:
     for _ in range(30):
         recent = recent.after(1.0, Counters(50, 50, latencies={10.0: (0.0, 50)}))
     assert (recent.latency_ms or 0.0) < 13
+
+
+def test_a_backend_that_refuses_everything_is_noticed_soon_also_with_few_requests() -> None:
+    """It answered one request in a second for minutes, in 10 ms. One failure may be chance, ten in a row are not."""
+    recent, after = Recent(), []
+    for _ in range(300):
+        recent = recent.after(1.0, Counters(1, 1, latencies={10.0: (0.0, 1)}))
+    for _ in range(10):
+        recent = recent.after(1.0, Counters(1, 0, 1))
+        after.append(recent.answer_ms or 0.0)
+    assert after[0] < 10.5
+    assert after[-1] > 20
+    assert recent.latency_ms == pytest.approx(10.0)
