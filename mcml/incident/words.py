@@ -161,9 +161,10 @@ def _anomaly(entry: Entry) -> str:
 
 
 def _kept_on(entry: Entry) -> str:
-    what, until = _fact(entry, "key") or entry.target or "something", _fact(entry, "until", " until {}")
+    key, until = _fact(entry, "key"), _fact(entry, "until", " until {}")
+    what = key or _fact(entry, "schedule", "all of {}") or entry.target or "something"
     if entry.kind == "cost.released":
-        return f"{what} is left to its schedule again{_fact(entry, 'schedule', ', {}')}"
+        return f"{what} is left to its schedule again{_fact(entry, 'schedule', ', {}') if key else ''}"
     return f"{what} is kept on{until}{_fact(entry, 'who', ' by {}')}{_fact(entry, 'reason', ': {}')}"
 
 

@@ -20,7 +20,7 @@ from mcml.store.ledger.conformance_sql import KINDS, Shape, holds, kinds_of, vio
 from tests.cost import seeded
 
 RULES = load("1.2")
-SAMPLE = Path(run.__file__).parents[1] / "samples/focus_1_0_real_anonymised_1000.csv.gz"
+SAMPLE = Path(run.__file__).parents[1] / "intake/samples/focus_1_0_real_anonymised_1000.csv.gz"
 LEAVES = [rule for rule in RULES.rules.values() if rule.check and not rule.refers]
 Row = dict[str, Any]
 

@@ -17,7 +17,7 @@ from mcml.core.errors import InvalidRequest, Unavailable
 from mcml.providers.api.billing import Period
 from mcml.providers.focus import focus_row, months_of, records, starts_in, tags_of
 
-SAMPLE = Path(str(mcml.cost.__file__)).parent / "samples" / "focus_1_0_real_anonymised_1000.csv.gz"
+SAMPLE = Path(str(mcml.cost.__file__)).parent / "intake" / "samples" / "focus_1_0_real_anonymised_1000.csv.gz"
 START = datetime(2025, 2, 1, tzinfo=UTC)
 
 

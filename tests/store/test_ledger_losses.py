@@ -26,6 +26,11 @@ def week(path: Path, day: int, amount: str) -> Path:
     return write_csv(path, [text_row(BilledCost=amount, **period, **charge)])
 
 
+def hours(*amounts: tuple[int, str]) -> list[dict[str, object]]:
+    """Rows of amounts, each so many hours after START (5 October, 10:00)."""
+    return [row(amount, ChargePeriodStart=START + at * HOUR, ChargePeriodEnd=START + (at + 1) * HOUR) for at, amount in amounts]
+
+
 def test_weeks_of_a_month_do_not_replace_each_other_in_silence(tmp_path: Path) -> None:
     (tmp_path / "mcml.toml").write_text('name = "acme"\n')
     week(tmp_path / "w1.csv", 1, "10")
@@ -56,9 +61,45 @@ def test_a_person_is_asked(tmp_path: Path) -> None:
 
 def test_a_later_version_with_a_day_in_common_replaces_and_nobody_is_asked(tmp_path: Path) -> None:
     intake = Intake(tmp_path)
-    intake.rows([row("1"), row("2", ChargePeriodStart=START + 24 * HOUR, ChargePeriodEnd=START + 25 * HOUR)], origin="acme")
-    intake.rows([row("5", ChargePeriodStart=START + 26 * HOUR, ChargePeriodEnd=START + 27 * HOUR)], origin="acme")
-    assert billed(tmp_path) == Decimal(5)
+    intake.rows(hours((0, "1"), (24, "2"), (48, "3")), origin="acme")
+    intake.rows(hours((26, "5"), (50, "6")), origin="acme")
+    assert billed(tmp_path) == Decimal(11)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "has", "brings"),
+    [
+        (hours(*((24 * day, "1") for day in range(26))), hours((24 * 25, "1"), (24 * 26, "1")), "05 to 2026-10-30", "30 to 2026-10-31"),
+        (hours((0, "1"), (17, "1")), hours((24, "1"), (41, "1")), "05 to 2026-10-06", "06 to 2026-10-07"),
+    ],
+    ids=["a month, then its last day and the next", "days that end in the morning of UTC's"],
+)
+def test_a_piece_with_a_day_in_common_replaces_nothing(
+    tmp_path: Path, first: list[dict[str, object]], second: list[dict[str, object]], has: str, brings: str
+) -> None:
+    intake = Intake(tmp_path)
+    intake.rows(first, origin="first")
+    with pytest.raises(WouldLose) as refused:
+        intake.rows(second, origin="second")
+    assert f"charges of 2026-10-{has}, and these are of 2026-10-{brings}" in refused.value.why
+    assert billed(tmp_path) == Decimal(len(first))
+    assert intake.rows([*first, *second], origin="both").replaced == len(first)
+
+
+def test_the_command_is_typed_from_where_one_is_and_never_the_one_that_was_refused(tmp_path: Path) -> None:
+    (tmp_path / "mcml.toml").write_text('name = "acme"\n')
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    week(tmp_path / "a" / "w1.csv", 1, "10")
+    assert run(["cost", "ingest", "w1.csv", "-q"], cwd=tmp_path / "a").code == 0
+    week(tmp_path / "w2.csv", 8, "20")
+    refused = run(["cost", "ingest", "../w2.csv", "-q"], cwd=tmp_path / "b")
+    assert (refused.code, f"mcml cost ingest {tmp_path}/a/w1.csv {tmp_path}/w2.csv;" in refused.err) == (1, True), refused.err
+    refused = run(["cost", "ingest", "w2.csv", "-q"], cwd=tmp_path)
+    assert (refused.code, "mcml cost ingest a/w1.csv w2.csv;" in refused.err) == (1, True), refused.err
+    week(tmp_path / "a" / "w1.csv", 8, "20")
+    refused = run(["cost", "ingest", "w1.csv", "-q"], cwd=tmp_path / "a")
+    assert (refused.code, "in one command; or replace it with --yes" in refused.err) == (1, True), refused.err
 
 
 def test_what_a_provider_says_of_a_window_replaces_only_that(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def ask(session: Session, provider: str = "", *, pods: bool = False) -> "Answers[list[Held]]":
-    """Ask every target (of one provider) what runs there, its clusters also for their `pods`: those are split off by `cost.pods`.
+    """Ask every target (of one provider) what runs there, its clusters also for their `pods`: those are split off by `cost.meter.pods`.
 
     Raises Usage for a wrong setting; what a cloud cannot do is in the answers.
     """

@@ -17,9 +17,9 @@ from mcml.core.fanout import ask_all
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mcml.cli.cost.booking import Booking
     from mcml.data.address import ObjectAddress
     from mcml.store.ledger.intake import Ingested, Intake
-    from mcml.store.ledger.losses import WouldLose
 
 EXAMPLES = (
     "mcml cost ingest focus-2026-10.csv.gz focus-2026-11.parquet",
@@ -53,68 +53,65 @@ def ingest(
     """Bring bills into the ledger. What was in it about the same account and month is replaced, so twice is the same as once.
 
     Give all files of a month in one command, Azure's actual and amortized exports, too: what would replace another piece of the same bill
-    is refused without --yes. Everything below a prefix is one delivery, unless the manifests of AWS's or Azure's exports are there: then
-    the newest version of each month counts.
+    is refused without --yes, and all else is booked. Everything below a prefix is one delivery, unless the manifests of AWS's or Azure's
+    exports are there: then the newest version of each month counts.
     A row that breaks a rule goes into quarantine with the reason; the rest is booked.
     """
+    from mcml.cli.cost.booking import Booking
     from mcml.cost import views
     from mcml.cost.intake import quarantine
     from mcml.store.ledger.intake import Intake
 
     if not (files or provider or sample):
         raise Usage("nothing to ingest", why="give files, --provider or --sample", next_step="mcml cost ingest --help")
-    intake = Intake(common.folder(session), session.clock, dry_run=session.dry_run, agree=partial(_agree, session))
-    done = _files(session, intake, files or [], sample=sample)
-    asked = ask_all({name: partial(_provider, session, intake, name, since) for name in dict.fromkeys(provider or ())})
+    booking = Booking(session, Intake(common.folder(session), session.clock, dry_run=session.dry_run))
+    _files(booking, files or [], sample=sample)
+    asked = ask_all({name: partial(_provider, session, booking.intake, name, since) for name in dict.fromkeys(provider or ())})
     again = shlex.join(["mcml", "cost", "ingest", *(word for name in asked.failed for word in ("--provider", name)), "--since", since])
-    booked = [*done, *asked.given.values()]
+    booked = [*booking.done, *asked.given.values()]
     if booked:
         session.show(views.ingested(booked, dry_run=session.dry_run))
+    booking.raise_refused(asked.failed.values())
     asked.raise_failures("the bill of", next_step=again)
     if strict:
         quarantine.refuse(booked, dry_run=session.dry_run)
 
 
-def _agree(session: Session, lost: "WouldLose") -> None:
-    if not session.common.yes and (session.dry_run or not session.streams.can_prompt):
-        raise lost
-    session.confirm(f"{lost.message}: {lost.why}. Replace it?")
-
-
-def _files(session: Session, intake: "Intake", files: list[str], *, sample: bool) -> "list[Ingested]":
+def _files(booking: "Booking", files: list[str], *, sample: bool) -> None:
     from mcml.cost.intake.ingest import ingest_sample
     from mcml.data.address import ObjectAddress, parse
 
     addresses = [parse(text) for text in files]
-    done = _here(session, intake, [Path(str(each)) for each in addresses if not isinstance(each, ObjectAddress)])
+    _here(booking, [Path(str(each)) for each in addresses if not isinstance(each, ObjectAddress)])
     for address in addresses:
         if isinstance(address, ObjectAddress):
-            done += _there(session, intake, address)
-    return [*done, ingest_sample(intake, session.store, session.reporter)] if sample else done
+            _there(booking, address)
+    if sample:
+        booking.add(partial(ingest_sample, store=booking.session.store, reporter=booking.session.reporter))
 
 
-def _here(
-    session: Session, intake: "Intake", files: list[Path], origin: str = "", names: "Mapping[Path, str] | None" = None
-) -> "list[Ingested]":
+def _here(booking: "Booking", files: list[Path], origin: str = "", names: "Mapping[Path, str] | None" = None, given: str = "") -> None:
     from mcml.cost.intake.bills import native
     from mcml.cost.intake.ingest import ingest_bill, ingest_files
 
+    session = booking.session
     bills, focus = native(files, lambda: common.bill_formats(session), names)
     whose = origin if len(bills) + bool(focus) == 1 else ""  # two deliveries of one origin could not be told apart
-    done = [ingest_bill(intake, session.store, bill, session.reporter, origin=whose, given=origin) for bill in bills]
-    return done + ([ingest_files(intake, session.store, focus, session.reporter, origin=origin, given=origin)] if focus else [])
+    for bill in bills:
+        booking.add(partial(ingest_bill, bill=bill, store=session.store, reporter=session.reporter, origin=whose, given=given))
+    if focus:
+        booking.add(partial(ingest_files, paths=focus, store=session.store, reporter=session.reporter, origin=origin, given=given))
 
 
-def _there(session: Session, intake: "Intake", address: "ObjectAddress") -> "list[Ingested]":
+def _there(booking: "Booking", address: "ObjectAddress") -> None:
     from mcml.cli.data.common import open_store
     from mcml.cost.intake.remote import Place, fetch
 
+    session = booking.session
     place = Place(open_store(session)(address.scheme), str(address), address.bucket, address.key)
-    done: list[Ingested] = []
-    for each in fetch(place, intake.folder / "fetched", session.reporter):
+    for each in fetch(place, booking.intake.folder / "fetched", session.reporter):
         with each.told():
-            done += _here(session, intake, list(each.paths), each.origin, each.addresses)
-    return done
+            _here(booking, list(each.paths), each.origin, each.addresses, given=str(address))
 
 
 def _provider(session: Session, intake: "Intake", name: str, since: str) -> "Ingested":

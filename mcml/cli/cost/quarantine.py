@@ -20,9 +20,10 @@ def register(app: typer.Typer) -> None:
 def quarantine(
     session: Session, limit: Annotated[int, typer.Option("--limit", min=1, help="At most so many rows, newest ingest first.")] = 100
 ) -> Document:
-    """List the rows that were refused and are in no sum. Ingest a corrected export of the same months and they are gone.
+    """List the rows that were refused and are in no sum. A corrected export of the accounts and months that they name takes them out.
 
-    The rows themselves are in the JSON (`-o json`); a corrected file keeps its name.
+    A row whose account was wrong leaves when the same files, by their old names, come again corrected; one whose month was wrong stays.
+    The rows themselves are in the JSON (`-o json`).
     """
     from mcml.cost import views
     from mcml.providers import discovery

@@ -76,17 +76,17 @@ def look(session: Session, names: "Sequence[str]" = ()) -> Found:
     from mcml.cost.schedule.run import calendar_of, remembered, targets_of
 
     schedules, now = session.settings.cost.schedules, session.clock()
-    calendars = {name: calendar_of(schedules[name], name) for name in dict.fromkeys(names or schedules)}
+    calendars = {name: calendar_of(schedules[name], name) for name in schedules if not names or name in names}
     stopped, keeps = remembered(session.store)
     profile = session.config.profile
-    off = {key: one for key, one in stopped.items() if one.schedule in calendars and one.profile == profile}
+    off = {key: one for key, one in stopped.items() if one.schedule in calendars and one.profile in (profile, None)}
     off |= {} if names else of_none(stopped, schedules, profile)
     targets = dict.fromkeys(target for name in calendars for target in targets_of(schedules[name], list(session.settings.targets)))
     targets |= dict.fromkeys(_known(session, off))
     sites: dict[str, Site] = {}
     asked = ask_all({target: partial(_things, session, target, sites, list(calendars), off) for target in targets})
     things = {name: [thing for seen in asked.given.values() for thing in seen.things[name]] for name in calendars}
-    stopped = adopted(stopped, {thing.key: name for name, several in things.items() for thing in several})
+    stopped = adopted(stopped, {thing.key: name for name, several in things.items() for thing in several}, profile)
     plans = {name: plan(name, calendar, things[name], stopped, keeps, now) for name, calendar in calendars.items()}
     for thing in (thing for seen in asked.given.values() for thing in seen.left_over):
         before = stopped[thing.key]

@@ -6,7 +6,7 @@ each by its own written step: who is killed in between has an action that holds,
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -45,7 +45,7 @@ def remembered(store: Store) -> list[Memory]:
 
 def off(store: Store) -> Counter[str]:
     """Return how many machines and groups are off because of each budget, by its name."""
-    return Counter(one.by.partition(":")[2] for one in stopped(store)[0].values() if one.by)
+    return Counter(one.by.partition(":")[2] for one in stopped(store)[0].values() if one.by and not one.back)
 
 
 def due(
@@ -91,6 +91,8 @@ def lift(store: Store, budget: str, now: datetime, only: str = "") -> list[str]:
 
 def _write(connection: Any, each: Due, now: datetime, profile: str) -> None:
     turn, standing = each.turn, each.standing
+    if turn.before and turn.before.profile is None:  # it was written before that was kept
+        documents.put(connection, KIND, turn.key, replace(turn.before, profile=profile).document(), now)
     if turn.move in WRITTEN and standing:
         memory = Memory(turn.key, standing.start.isoformat(), plain(standing.amount), WRITTEN[turn.move], now, turn.text, profile)
         documents.put(connection, KIND, turn.key, memory.document(), now)

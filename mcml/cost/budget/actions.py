@@ -26,7 +26,7 @@ Move = Literal["begin", "hold", "announce", "announced", "lifted", "end", "forge
 @dataclass(frozen=True)
 class Memory:
     """What is kept of an action: in which period and at which amount it was announced, begun or lifted, when, what was said then, and which
-    profile of mcml.toml has its budget."""
+    profile of mcml.toml has its budget (None: it was written before that was kept)."""
 
     key: str
     period: str
@@ -34,7 +34,7 @@ class Memory:
     state: State
     since: datetime
     text: str
-    profile: str = ""
+    profile: str | None = ""
 
     def document(self) -> dict[str, object]:
         """Return it as it is kept."""
@@ -44,7 +44,7 @@ class Memory:
     @staticmethod
     def of(key: str, content: Mapping[str, Any]) -> "Memory":
         """Read it back."""
-        since, profile = parse_rfc3339(content["since"]), content.get("profile", "")
+        since, profile = parse_rfc3339(content["since"]), content.get("profile")
         return Memory(key, content["period"], content["amount"], content["state"], since, content["text"], profile)
 
 

@@ -84,7 +84,8 @@ def _checked(asked: Asked, store: Store, name: str, budget: Budget, append: Appe
             seen = documents.get(connection, KIND, name)
         standing = _stand(asked.ledger, name, budget, asked.clock(), _on(seen), asked.rates)
         found = tuple(changes(standing, _on(seen), str(seen.content["period"]) if seen else standing.start.isoformat()))
-        if dry_run or not found or _keep(store, standing, found, seen, asked, append):
+        unclaimed = seen is not None and seen.content.get("profile") is None  # it was written before that was kept
+        if dry_run or not (found or unclaimed) or _keep(store, standing, found, seen, asked, append):
             return Told(standing, found)
 
 
@@ -121,7 +122,7 @@ def _forget(store: Store, names: Sequence[str], profile: str, at: datetime, appe
 
 def _no_more(connection: Any, names: Sequence[str], profile: str) -> list[documents.Kept]:
     every = documents.every(connection, KIND)
-    return [kept for kept in every if kept.key not in names and kept.content.get("profile", "") == profile]
+    return [kept for kept in every if kept.key not in names and kept.content.get("profile") == profile]
 
 
 def _on(kept: documents.Kept | None) -> Mapping[str, str]:

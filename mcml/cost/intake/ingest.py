@@ -1,6 +1,7 @@
 """Ingest: files, the shipped sample, or a provider's bill into the ledger; one fact a currency into the journal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from mcml.store.db import Store
 from mcml.store.ledger.bills import Window
 from mcml.store.ledger.exact import plain, total
 from mcml.store.ledger.intake import Ingested, Intake
+from mcml.store.ledger.losses import WouldLose
 from mcml.store.ledger.manifest import Delivery
 
 SAMPLE = Path(__file__).parent / "samples" / "focus_1_0_real_anonymised_1000.csv.gz"
@@ -23,20 +25,22 @@ SAMPLE = Path(__file__).parent / "samples" / "focus_1_0_real_anonymised_1000.csv
 def ingest_files(intake: Intake, store: Store, paths: Sequence[Path], reporter: Reporter, *, origin: str = "", given: str = "") -> Ingested:
     """Book FOCUS files as one delivery: the accounts and months in them are replaced by what they say.
 
-    `origin` is its name, `given` the address that a person named; without them they are those of the files.
+    `origin` is its name, `given` the address that a person named; without them they are the names and the paths of the files.
     Raises NotFound, InvalidRequest (which file, what is wrong), Conflict (a file or the ledger is being written).
     """
     name = origin or ", ".join(path.name for path in paths)
-    reporter.start(name, "reading")
-    return _told(intake, store, intake.files(paths, origin=origin, given=(given,) if given else ()), reporter, name)
+    with _step(reporter, name, "reading"):
+        done = intake.files(paths, origin=origin, given=(given,) if given else ())
+    return _told(intake, store, done, reporter, name)
 
 
 def ingest_bill(intake: Intake, store: Store, bill: Bill, reporter: Reporter, *, origin: str = "", given: str = "") -> Ingested:
     """Book a provider's bill in its own format as one delivery, like `ingest_files`. Raises what `Bill.rows` and `Intake.rows` raise."""
     name = origin or bill.name
-    reporter.start(name, bill.format.name)
-    named = (given,) if given else [str(file.source.path) for file in bill.files]
-    return _told(intake, store, intake.rows(bill.rows(), origin=name, given=named), reporter, name)
+    named = (given,) if given else [str(file.source.path.resolve()) for file in bill.files]
+    with _step(reporter, name, bill.format.name):
+        done = intake.rows(bill.rows(), origin=name, given=named)
+    return _told(intake, store, done, reporter, name)
 
 
 def ingest_sample(intake: Intake, store: Store, reporter: Reporter) -> Ingested:
@@ -62,6 +66,17 @@ def ingest_provider(intake: Intake, store: Store, billing: Billing, provider: st
 def whole_months(since: datetime, now: datetime) -> Period:
     """Return the period from the first day of `since`'s month to now: taxes and fees of a month are dated at its beginning."""
     return Period(since.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0), now)
+
+
+@contextmanager
+def _step(reporter: Reporter, name: str, text: str) -> Iterator[None]:
+    """Begin a step, and end it when the delivery is refused: others may follow."""
+    reporter.start(name, text)
+    try:
+        yield
+    except WouldLose:
+        reporter.finish(name, "not booked, it would replace another part of a bill", ok=False)
+        raise
 
 
 def _told(intake: Intake, store: Store, done: Ingested, reporter: Reporter, name: str) -> Ingested:

@@ -9,7 +9,7 @@ from mcml.core.clock import parse_rfc3339
 from mcml.core.errors import McmlError
 from mcml.store.ledger.cover import ESTIMATE
 from mcml.store.ledger.intake import Ingested
-from mcml.store.ledger.manifest import Delivery
+from mcml.store.ledger.manifest import Delivery, typed
 
 _MANIFEST = re.compile(r"(?i)(?:metadata/billing_period=|\d{8}-\d{8}/).*manifest\.json$")
 SAMPLE_NAME = "FOCUS sample"
@@ -31,7 +31,7 @@ def refuse(results: Sequence[Ingested], *, dry_run: bool) -> None:
 
 
 def again(delivery: Delivery, providers: Collection[str]) -> str:
-    """Return the command that ingests a delivery anew: a provider's, the sample, what lies in a bucket, or files by name."""
+    """Return the command that ingests a delivery anew: a provider's, the sample, what lies in a bucket, or files as one types them here."""
     origin = delivery.origin
     if origin in providers:
         begin = parse_rfc3339(delivery.begin) if delivery.begin else parse_rfc3339(delivery.at) - LATEST
@@ -40,5 +40,5 @@ def again(delivery: Delivery, providers: Collection[str]) -> str:
         return "mcml cost ingest --sample"
     if origin.startswith(f"{ESTIMATE}:"):
         return f"mcml cost estimate --provider {origin.removeprefix(f'{ESTIMATE}:')}"
-    files = delivery.given or ([origin] if "://" in origin else origin.split(", "))
+    files = typed(delivery.given) or ([origin] if "://" in origin else origin.split(", "))
     return shlex.join(["mcml", "cost", "ingest", *(_MANIFEST.sub("", file) if "://" in file else file for file in files)])

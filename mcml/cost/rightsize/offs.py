@@ -47,8 +47,8 @@ def offs(store: Store, since: datetime, now: datetime) -> dict[str, Offs]:
 
 
 def _when(entry: Entry) -> datetime:
-    """Return when something was turned off or on: somebody else's doing is told later than it happened (`since`)."""
-    return parse_rfc3339(str(entry.facts["since"])) if entry.kind == ON and entry.facts.get("since") else entry.at
+    """Return when something was turned off or on: what somebody else did, or who was cut off, is told later than it was (`since`)."""
+    return parse_rfc3339(str(entry.facts["since"])) if entry.facts.get("since") else entry.at
 
 
 def _offs(told: Sequence[tuple[str, str, datetime, object]], since: datetime, now: datetime) -> Offs:

@@ -58,8 +58,8 @@ class Stopped:
 
     `done` is False while the stop is under way, and the journal has not heard of it; `idle`: it was stopped within its hours, and stays off
     until the next ones begin. `by` is who else stopped it: a budget, as `budget:NAME`, and `undo` what takes that back. `back`: when we saw
-    that somebody had turned it on again, and said so. `profile` is the one of mcml.toml that named the schedule. `revision` is that of the
-    document it was read from (0: of none).
+    that somebody had turned it on again, and said so. `profile` is the one of mcml.toml that named the schedule (None: it was written
+    before that was kept). `revision` is that of the document it was read from (0: of none).
     """
 
     key: str
@@ -75,7 +75,7 @@ class Stopped:
     back: datetime | None = None
     why: str = ""
     undo: str = ""
-    profile: str = ""
+    profile: str | None = ""
     revision: int = field(default=0, compare=False)
 
     def document(self) -> dict[str, object]:
@@ -91,12 +91,12 @@ class Stopped:
     @staticmethod
     def of(key: str, content: Mapping[str, object], revision: int = 0) -> "Stopped":
         """Read it back."""
-        hourly = content["hourly"]
+        hourly, profile = content["hourly"], content.get("profile")
         return Stopped(
             key, str(content["schedule"]), int(str(content["size"])), int(str(content["left"])), parse_rfc3339(str(content["at"])),
             None if hourly is None else Decimal(str(hourly)), str(content["currency"]), bool(content["done"]), bool(content["idle"]),
             str(content.get("by", "")), parse_rfc3339(str(content["back"])) if content.get("back") else None,
-            str(content.get("why", "")), str(content.get("undo", "")), str(content.get("profile", "")), revision,
+            str(content.get("why", "")), str(content.get("undo", "")), None if profile is None else str(profile), revision,
         )  # fmt: skip
 
 
@@ -143,9 +143,13 @@ def _means(schedule: Schedule, thing: Thing) -> bool:
     return here and all(thing.tags.get(key) == value for key, value in schedule.match.items())
 
 
-def adopted(stopped: Mapping[str, Stopped], owners: Mapping[str, str]) -> dict[str, Stopped]:
-    """Return what is off as that of the schedule which means each thing now (`owners`, by key), where that is another by now."""
-    return {key: replace(one, schedule=owners.get(key) or one.schedule) for key, one in stopped.items()}
+def adopted(stopped: Mapping[str, Stopped], owners: Mapping[str, str], profile: str) -> dict[str, Stopped]:
+    """Return what is off as that of the schedule which means each thing now (`owners`, by key), where that is another by now.
+
+    What another profile's schedule has stopped stays that one's.
+    """
+    ours = {key for key, one in stopped.items() if one.profile == profile}
+    return {key: replace(one, schedule=owners.get(key) or one.schedule) if key in ours else one for key, one in stopped.items()}
 
 
 def of_none(stopped: Mapping[str, Stopped], schedules: Iterable[str], profile: str) -> dict[str, Stopped]:

@@ -40,7 +40,7 @@ def schedules(
 
 def _of_none(stopped: Mapping[str, Stopped], known: Mapping[str, Schedule], profile: str) -> list[Block]:
     """Say what is off because of schedules that are no more."""
-    counts = Counter(one.schedule for one in of_none(stopped, known, profile).values())
+    counts = Counter(one.schedule for one in of_none(stopped, known, profile).values() if not (one.by or one.back))
     return [
         Status(State("still off", "warn"), f"{count} that {name} turned off, which mcml.toml has no more: {_AGAIN}")
         for name, count in sorted(counts.items())
@@ -75,11 +75,13 @@ def passed(plans: Mapping[str, Plan], done: Sequence[Done] = (), *, dry_run: boo
         for step in plan.steps
     ]
     changes = sum(len(plan.changes) for plan in plans.values())
-    failed, left = (sum(bool(of_one) for of_one in several) for several in ([one.error for one in done], [one.left for one in done]))
-    said = f"{changes} to change" if dry_run else f"{changes - failed - left} changed" + (f", {failed} failed" if failed else "")
+    failed = sum(one.error is not None for one in done)
+    undone = sum(bool(one.left or one.error) for one in done if one.step.action == "update")  # other steps change nothing
+    changed = changes - undone
+    said = f"{changes} to change" if dry_run else f"{changed} changed" + (f", {failed} failed" if failed else "")
     blocks: list[Block] = [Table(STEPS, rows, empty="no machine or group carries the tags of a schedule")]
     if rows:
-        blocks.append(Status(State("schedules", "bad" if failed else "ok"), f"{said}, {len(rows) - changes + left} left as they are"))
+        blocks.append(Status(State("schedules", "bad" if failed else "ok"), f"{said}, {len(rows) - changed - failed} left as they are"))
     return Document("CostSchedulePass", rows, tuple(blocks))
 
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mcml.core.clock import Clock
-from mcml.core.errors import NotFound
+from mcml.core.errors import Conflict, NotFound
 from mcml.core.fact import Fact
 from mcml.core.report import Reporter
 from mcml.cost.spot import decide, market
 from mcml.cost.spot.job import Choice
-from mcml.cost.spot.order import KIND, Place, Record, read
+from mcml.cost.spot.order import KIND, Fallback, Place, Record, read
 from mcml.store import documents
 from mcml.store.db import Store
 from mcml.store.ledger.exact import tidy
@@ -31,6 +31,18 @@ class Keeper:
             kept = documents.get(connection, KIND, name)
         self.revision = kept.revision if kept else 0
         return read(kept.content) if kept else None
+
+    def alone(self, name: str, fallback: Fallback) -> None:
+        """Raise Conflict when another job that is not over has the same machine, or the same group, to fall back on."""
+        if not (what := fallback.instance or fallback.group):
+            return
+        with self.store.reading() as connection:
+            others = [read(one.content) for one in documents.every(connection, KIND) if one.key != name]
+        for one in others:
+            if one.order.fallback == fallback and (one.state == "running" or one.leaving):
+                why = f"the spot job {one.name} falls back on it, too, and would end it for this one"
+                step = f"name another --fallback, or mcml cost spot stop {one.name}"
+                raise Conflict(f"{fallback.target}/{what} is taken", why=why, next_step=step)
 
     def resume(self, name: str) -> Record:
         """Return the record as it stands. Raises NotFound."""

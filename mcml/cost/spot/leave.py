@@ -1,7 +1,7 @@
 """End the machines that a job is to leave, and forget none of them before it is known to have ended.
 
 A cloud may list a machine only some time after it was asked for, most of all when its answer was lost. So one that is not listed is looked
-for again, until it is seen or `UNSEEN` has passed since it was asked for.
+for again, until it is seen or `UNSEEN` has passed since it was asked for; where several were asked for unheard, until that has passed.
 """
 
 from collections.abc import Mapping
@@ -52,8 +52,11 @@ class Leaver:
         if here and here.choice == Choice.ON_DEMAND and here.token == place.token:
             return True  # it is wanted again
         try:
-            seen = self.sites[place.target].leave(tags_of(record), place, here.instance if here else "")
-            if not seen and place.choice != Choice.WAIT and abs(self.keeper.clock() - place.since) < UNSEEN:
+            runs = (record.run, *(record.earlier if place.choice == Choice.WAIT else ()))
+            wanted, tags = here.instance if here else "", [tags_of(replace(record, run=run)) for run in runs]
+            seen = [self.sites[place.target].leave(each, place, wanted) for each in tags]
+            young = place.choice != Choice.WAIT and abs(self.keeper.clock() - place.since) < UNSEEN
+            if young and (not any(seen) or _several(record, place)):
                 return False
             self.keeper.ran(place)
         except Unavailable as failed:
@@ -67,6 +70,13 @@ class Leaver:
             note(f"{place.name} {place.instance} still runs: {said(failed)}")
             return False
         return True
+
+
+def _several(record: Record, place: Place) -> bool:
+    """Tell whether the search for a place of which nothing was heard may find the machine of another: one found is not all then."""
+    alike = (place.target, place.choice, "", False)
+    unheard = [one for one in record.leaving if (one.target, one.choice, one.instance, one.group) == alike]
+    return place.several or (place in unheard and len(unheard) > 1)
 
 
 def freed(record: Record) -> Record:

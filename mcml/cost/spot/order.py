@@ -69,8 +69,8 @@ class Place:
     """Where it runs: a Choice, the target, the type and id of the machine, what an hour costs, since when.
 
     `token` is what asks for the machine: that of a request, or the id of a stopped one or the name of a `group`, which have no `machine`
-    here. An empty `instance`
-    was asked for, and the answer is not known yet. `noticed` is when its provider will take it away, once that is known.
+    here. An empty `instance` was asked for, and the answer is not known yet; it may stand for `several`, asked for under other tokens
+    before it. `noticed` is when its provider will take it away, once that is known.
     """
 
     choice: int
@@ -82,6 +82,7 @@ class Place:
     since: datetime
     noticed: datetime | None = None
     group: bool = False
+    several: bool = False
 
     @property
     def name(self) -> str:

@@ -1,14 +1,15 @@
 """A target that a job may run on: how a machine is asked for there, found again, and ended."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from mcml.core.errors import InvalidRequest, NotFound, ProviderCannot, QuotaExceeded
+from mcml.core.errors import InvalidRequest, NotAuthenticated, NotFound, ProviderCannot, QuotaExceeded
 from mcml.cost.spot.job import Choice
 from mcml.cost.spot.order import Fallback, Place, Record
-from mcml.providers.api.groups import Groups
-from mcml.providers.api.instances import Instance, Instances, MachineRequest, Noticed
+from mcml.providers.api.groups import Group, Groups
+from mcml.providers.api.instances import Instance, Instances, InstanceState, MachineRequest, Noticed
 from mcml.providers.api.inventory import Inventory
 
 TAG = "mcml-spot-job"
@@ -38,18 +39,22 @@ class Site:
         return self.instances.request(MachineRequest(place.machine, place.token, command, tags=tags, spot=spot))
 
     def find(self, tags: Mapping[str, str], place: Place) -> Instance | None:
-        """Return the machine of a place as it is now, or None; a group none of whose members run has none."""
+        """Return the machine of a place as it is now, or None. A group that is to have a member, and has none yet, has a `pending` one."""
         if place.group:
-            return self._member(place) if self._groups().size(place.token).running else None
+            now = self._groups().size(place.token)
+            return self._member(place, "running" if now.running else "pending") if now.running or now.desired else None
         return next((one for one in self.instances.list(tags if place.machine else None) if one.id == place.instance), None)
 
     def leave(self, tags: Mapping[str, str], place: Place, here: str) -> bool:
         """End what runs of a place. One whose name was never heard is found by its tags (of a place to WAIT, on either market); the
         machine `here` is not it. False when no machine of the place is listed: one that was asked for a moment ago may be there soon.
 
-        Raises NotFound for one that is gone, InvalidRequest when it can neither be stopped nor deleted.
+        Raises NotFound for one that is gone, InvalidRequest when it can neither be stopped nor deleted, or is a group with
+        members of others.
         """
         if place.group:
+            if self._groups().size(place.token).desired > 1:
+                raise InvalidRequest(f"the group {place.token!r} has members that are not ours")
             self._groups().resize(place.token, 0)
             return True
         if place.choice == Choice.ON_DEMAND and not place.machine:
@@ -64,6 +69,10 @@ class Site:
             if runs:
                 self.end(one.id, tags)
             seen = seen or runs or one.id == place.instance
+        if not seen and place.instance not in ("", here):  # a listing may lack for a moment what runs: it is stopped by its id
+            with suppress(InvalidRequest, NotFound):
+                self.end(place.instance, tags)
+                return True
         return seen
 
     def end(self, instance: str, tags: Mapping[str, str]) -> None:
@@ -86,6 +95,8 @@ class Site:
 
     def _grown(self, place: Place) -> Instance:
         """Give a group its one member; where there is no room for it the group is empty again, for it would get one later."""
+        if (now := self._groups().size(place.token)).desired > 1:
+            raise QuotaExceeded(f"the group {place.token!r} has {now.desired} members of somebody else")
         try:
             self._groups().resize(place.token, 1)
         except QuotaExceeded:
@@ -93,9 +104,9 @@ class Site:
             raise
         return self._member(place)
 
-    def _member(self, place: Place) -> Instance:
+    def _member(self, place: Place, state: InstanceState = "running") -> Instance:
         """Return the member of a group under the group's name: it may be replaced by another at any time."""
-        return Instance(place.token, "", "", "running", place.since)
+        return Instance(place.token, "", "", state, place.since)
 
     def group_type(self, group: str) -> str:
         """Return the type of a group's machines. Raises NotFound, ProviderCannot."""
@@ -128,6 +139,13 @@ def tags_of(record: Record) -> dict[str, str]:
     return {TAG: record.name} | ({RUN_TAG: record.run} if record.run else {})
 
 
+def _group(site: Site, what: str) -> Group | None:
+    """Return the group of that name; None for none, or when we may not look for one: most fallbacks are none."""
+    with suppress(NotFound, InvalidRequest, NotAuthenticated, ProviderCannot):
+        return site.groups.size(what) if site.groups else None
+    return None
+
+
 def fallback(site: Site, target: str, what: str) -> Fallback:
     """Tell the id of a machine from a group and from a machine type, in this order.
 
@@ -135,7 +153,7 @@ def fallback(site: Site, target: str, what: str) -> Fallback:
     """
     if any(one.id == what for one in site.instances.list()):
         return Fallback(target, instance=what)
-    group = next((one for one in site.groups.list() if one.name == what), None) if site.groups else None
+    group = _group(site, what)
     if group is not None and (group.minimum, group.desired) == (0, 0) and group.maximum:
         return Fallback(target, group=what)
     if group is not None:

@@ -52,8 +52,10 @@ class Supervisor:
         self._offers = Offers(self.store, self.sites, self.clock, self.reporter)
 
     def begin(self, name: str, order: Order) -> Record:
-        """Write a new job down. Raises Conflict for a name whose job still runs, or has a machine that is still to be stopped;
-        InvalidRequest for an order that cannot be kept, or is carried out already; what reading its progress raises."""
+        """Write a new job down. Raises Conflict for a name whose job still runs, or has a machine that is still to be stopped, and for a
+        fallback that another job has; InvalidRequest for an order that cannot be kept, or is carried out already; what reading its progress
+        raises.
+        """
         now = self.clock()
         currency, on_demand = self._offers.terms(order)
         kept = self._keeper.kept(name)
@@ -62,6 +64,7 @@ class Supervisor:
         if kept is not None and kept.leaving:
             why = "a machine of the job of that name before may still run"
             raise Conflict(f"the spot job {name!r} is not over", why=why, next_step=f"mcml cost spot stop {name}")
+        self._keeper.alone(name, order.fallback)
         begun = replace(_new(name, order, now, kept), found=(found := self._found(order)), saved=found)
         record = self._keeper.save(replace(begun, currency=currency, on_demand=on_demand))
         places = [one.name for one in order.candidates]
@@ -275,12 +278,14 @@ class Supervisor:
                 self.reporter.note(f"{place.name}: {said(refused)}")
             kept = tuple(one for one in record.leaving if one != before)
             if not isinstance(refused, NONE_MADE):
-                kept = (*(one for one in kept if not _same(one, place)), place)
+                others = [one for one in kept if _same(one, place)]  # one search finds all of them, each maybe at another time
+                several = any(one.several or one.token != place.token for one in others)
+                kept = (*(one for one in kept if one not in others), replace(place, several=several))
             return self._keeper.save(replace(record, place=before, leaving=kept))
         switches = record.switches + bool(before and before.instance)
         since = max(place.since, min(machine.launched, self.clock()))  # asked for again, it may be much younger than the first question
         heard = replace(record, place=replace(place, instance=machine.id, since=since), switches=switches)
-        unheard = tuple(one for one in heard.leaving if one.instance or one.token != place.token)
+        unheard = tuple(one for one in heard.leaving if one.instance or one.several or one.token != place.token)
         return self._leaver.left(self._moved(replace(heard, leaving=unheard)))
 
     def _health(self, record: Record) -> Record:
@@ -294,7 +299,7 @@ class Supervisor:
             self.reporter.note(f"{place.name}: {said(failed)}")
             return record
         if found is not None and found.state in THERE:
-            return self._warned(record, place)
+            return self._waited(record, place) if place.group and found.state == "pending" else self._warned(record, place)
         now = self.clock()
         if found is None and timedelta(0) <= now - place.since < timedelta(seconds=record.order.restart):
             return record  # it may not be listed yet; until it would make progress there is nothing to lose
@@ -306,9 +311,15 @@ class Supervisor:
             self._keeper.tell(lost, "interrupted", place=place.name, instance=place.instance)
             return lost
         left = (*record.leaving, *(unseen or (place,)))
-        ended = self._keeper.save(replace(record, place=None, leaving=left, failures=record.failures + 1))
-        self.reporter.note(f"the command ended on {place.target}/{place.instance} before it was done")
+        ended = self._keeper.save(replace(record, place=None, leaving=left, failures=record.failures + (not place.group)))
+        ran = f"the command ended on {place.target}/{place.instance} before it was done"
+        self.reporter.note(f"no member of {place.name} runs" if place.group else ran)
         return ended
+
+    def _waited(self, record: Record, place: Place) -> Record:
+        """Wait for the member of a group: a cloud takes the wanted size at once, and makes the machine when it has room for one."""
+        self.reporter.note(f"{place.name} has no member yet")
+        return replace(record, place=replace(place, since=self.clock()))
 
     def _warned(self, record: Record, place: Place) -> Record:
         """Notice that our machine is about to be taken away: that counts as an interruption."""

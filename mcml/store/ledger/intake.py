@@ -59,6 +59,7 @@ class Intake:
     """The way into the ledger at `folder`. With `dry_run` everything is read and judged, and nothing is booked.
 
     `agree` is asked before a piece of a bill replaces another piece of it (see `losses`), and returns when it may, else raises.
+    The ledger is locked meanwhile: who asks a person lets it raise, and tries again with the answer.
     """
 
     folder: Path
@@ -79,7 +80,7 @@ class Intake:
         found = {each.sha256: each for each in map(inspect, paths)}
         with self._told():
             origin = origin or ", ".join(sorted(path.name for path in paths))
-            return self._book(list(found.values()), source, origin, given=given or [str(path) for path in paths])
+            return self._book(list(found.values()), source, origin, given=given or [str(path.resolve()) for path in paths])
 
     def rows(
         self,

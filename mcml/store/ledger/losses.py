@@ -9,14 +9,14 @@ from typing import Any
 
 from mcml.core.errors import Conflict
 from mcml.store.ledger.engine import path_literal, sql
-from mcml.store.ledger.manifest import Delivery, Manifest, Part
+from mcml.store.ledger.manifest import Delivery, Manifest, Part, typed
 
 BILLED = "billed"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _READ = "read_parquet([${files}], union_by_name = true, hive_partitioning = false)"
-_COMMON = """
-    SELECT bool_or(epoch_us(ChargePeriodStart) // 86400000000 IN (SELECT DISTINCT epoch_us(ChargePeriodStart) // 86400000000 FROM ${old}))
-    FROM ${new}
+_KEPT = """
+    SELECT count(*), count(*) FILTER (WHERE day IN (SELECT DISTINCT epoch_us(ChargePeriodStart) // 86400000000 FROM ${new}))
+    FROM (SELECT DISTINCT epoch_us(ChargePeriodStart) // 86400000000 AS day FROM ${old})
 """
 _SPAN = "SELECT epoch_us(min(ChargePeriodStart)), epoch_us(max(ChargePeriodStart)) FROM ${rows}"
 _COMMITTED = """
@@ -34,8 +34,9 @@ class WouldLose(Conflict):
 def found(connection: Any, folder: Path, scratch: Path, known: Manifest, delivery: Delivery, new: Sequence[Part]) -> WouldLose | None:
     """Return what is lost where a part of a delivery, whose files lie below `scratch`, is no later version of the bill that it replaces.
 
-    Two signs tell: they have no day of charges in common (a file a day, or a week), and money of commitments that the old one has is gone
-    though the new one speaks of commitments (Azure's actual export has what was paid for them, the amortized one what was used of them).
+    Two signs tell: half or more of the old one's days of charges are not in the new one (a file a day, or a week, even with one in common:
+    days of a cloud are seldom those of UTC), and money of commitments that the old one has is gone though the new one speaks of
+    commitments (Azure's actual export has what was paid for them, the amortized one what was used of them).
     """
     current: dict[tuple[str, str, str], list[Part]] = defaultdict(list)
     for old in known.current:
@@ -55,8 +56,8 @@ def _reader(root: Path, part: Part) -> str:
 
 
 def _other_days(connection: Any, old: str, new: str) -> str:
-    (common,) = connection.execute(sql(_COMMON, old=old, new=new)).fetchone()
-    return "" if common else f"the ledger has charges of {_span(connection, old)}, and these are of {_span(connection, new)}"
+    days, kept = connection.execute(sql(_KEPT, old=old, new=new)).fetchone()
+    return "" if 2 * kept > days else f"the ledger has charges of {_span(connection, old)}, and these are of {_span(connection, new)}"
 
 
 def _span(connection: Any, rows: str) -> str:
@@ -75,10 +76,20 @@ def _other_export(connection: Any, old: str, new: str) -> str:
 
 
 def _told(part: Part, why: str, before: Delivery, after: Delivery) -> WouldLose:
-    files = shlex.join(dict.fromkeys((*before.given, *after.given))) if before.given and after.given else ""
-    whole = "give all files of the month in one command" + (f": mcml cost ingest {files}" if files else "")
+    files = _together(before.given, after.given)
+    whole = "give all files of the month in one command" + (f": mcml cost ingest {shlex.join(files)}" if files else "")
     return WouldLose(
         f"{after.origin} would replace another part of the bill of {part.month[:7]} of account {part.account}",
         why=f"{why}; what is delivered replaces all that the ledger has of the account's month",
         next_step=f"{whole}; or replace it with --yes",
     )
+
+
+def _together(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """Return the files of both as one types them, or none where they would be refused again.
+
+    Files that were overwritten hold the old piece no more, and each address of a bucket is a delivery of its own.
+    """
+    files = list(dict.fromkeys((*before, *after)))
+    known = before and after and not set(before) <= set(after)
+    return typed(files) if known and not any("://" in file for file in files) else []

@@ -88,8 +88,9 @@ class Held:
 class Delivery:
     """One ingest: what was read, what was booked per provider and currency (`booked`), what was refused and why (`refused`).
 
-    `origin` is a provider's name or the files'; amounts are decimal text. `digest` tells a repetition. `given` is what a person named:
-    paths or an address; `begin` from when on a provider was asked (RFC 3339). `held` says of which bills the refused rows are.
+    `origin` is a provider's name or the files'; amounts are decimal text. `digest` tells a repetition. `given` is what a person named: an
+    address, or paths from the root on, so that they mean the same in every folder; `begin` from when on a provider was asked (RFC 3339).
+    `held` says of which bills the refused rows are.
     """
 
     id: str
@@ -199,6 +200,12 @@ class Manifest:
             tuple(replace(part, until="", ended_by="") if part.until > then else part for part in parts),
             tuple(each for each in self.deliveries if each.at <= then),
         )
+
+
+def typed(given: Iterable[str]) -> list[str]:
+    """Return what was given as one types it here: a path below this folder without it."""
+    here = Path.cwd()
+    return [file if "://" in file or not Path(file).is_relative_to(here) else str(Path(file).relative_to(here)) for file in given]
 
 
 def load(folder: Path) -> Manifest:

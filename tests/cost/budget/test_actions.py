@@ -16,7 +16,7 @@ from mcml.core.errors import Unavailable
 from mcml.core.plan import Plan
 from mcml.core.schema_cost import Budget, BudgetAction, Schedule
 from mcml.cost.budget import act
-from mcml.cost.budget.actions import Memory, Turn, orphans, turns
+from mcml.cost.budget.actions import KIND, Memory, Turn, orphans, turns
 from mcml.cost.budget.standing import Standing, changes
 from mcml.cost.budget.stop import returns, stops
 from mcml.cost.schedule import run
@@ -24,7 +24,7 @@ from mcml.cost.schedule.hours import Calendar, parse
 from mcml.cost.schedule.idle import Idleness
 from mcml.cost.schedule.plan import Keep, Stopped, Thing, plan
 from mcml.providers.api.instances import Instance, MachinePrice
-from mcml.store import refusals
+from mcml.store import documents, refusals
 from mcml.store.db import Store
 
 START, END = date(2026, 10, 1), date(2026, 11, 1)
@@ -99,6 +99,8 @@ def test_a_budget_of_another_profile_is_not_taken_for_one_that_is_no_more() -> N
     assert Memory.of(held.key, held.document()) == held
     assert orphans([held], {}) == []
     assert [turn.move for turn in orphans([held], {}, "prod")] == ["end"]
+    before = {key: value for key, value in held.document().items() if key != "profile"}
+    assert orphans([Memory.of(held.key, before)], {}) == [], "whose it was before that was kept, nobody knows"
 
 
 def test_an_action_that_is_no_more_ends() -> None:
@@ -185,6 +187,17 @@ def test_a_budget_that_is_no_more_refuses_nothing(store: Store) -> None:
     due = act.due(store, [], {}, [])
     assert {each.turn.text for each in due} == {"the budget is no more"}
     act.settle(store, due, NOW)
+    assert (held(store), act.remembered(store)) == ([], [])
+
+
+def test_an_action_of_before_profiles_were_kept_is_that_of_the_profile_that_holds_it(store: Store) -> None:
+    settle(store, standing(1200))
+    with store.writing() as connection:
+        for kept in documents.every(connection, KIND):
+            documents.put(connection, KIND, kept.key, {key: value for key, value in kept.content.items() if key != "profile"}, NOW)
+    assert act.due(store, [], {}, []) == [], "it may be another profile's"
+    settle(store, standing(1200))
+    act.settle(store, act.due(store, [], {}, []), NOW)
     assert (held(store), act.remembered(store)) == ([], [])
 
 

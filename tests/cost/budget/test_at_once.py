@@ -12,10 +12,12 @@ from mcml.cli.main import main
 from mcml.cli.session import Common, Session
 from mcml.core.errors import McmlError, PartlyDone, Unavailable
 from mcml.cost.budget import act, action_views, views
+from mcml.cost.schedule import run
 from mcml.providers.api.capability import GROUPS, INSTANCES, METRICS
 from mcml.providers.api.groups import Group
 from mcml.providers.api.instances import Instance
 from mcml.providers.api.metrics import Point, SeriesQuery, Window
+from mcml.store import documents
 from tests.cost.budget.test_actions import NOW, Cloud, standing
 
 ACTION = (
@@ -181,6 +183,10 @@ def test_what_is_off_because_of_a_budget_is_listed_until_it_is_back(project: Pat
         assert said in capsys.readouterr().out
     session = Mine(Cloud(), Dials())
     assert act.off(session.store) == {"risk": 2}
+    one = next(iter(run.remembered(session.store)[0].values()))
+    with session.store.writing() as connection:
+        documents.put(connection, run.STOPPED, one.key, replace(one, back=NOW).document(), NOW)
+    assert act.off(session.store) == {"risk": 1}, "one that somebody has turned on again is not off"
     session.close()
 
 

@@ -14,10 +14,10 @@ import pytest
 
 from mcml.core.schema_cost import Budget
 from mcml.cost.budget import views
-from mcml.cost.budget.desk import check, look
+from mcml.cost.budget.desk import KIND, check, look
 from mcml.cost.rates.table import read
 from mcml.incident import desk
-from mcml.store import journal
+from mcml.store import documents, journal
 from mcml.store.db import Store
 from mcml.store.ledger.book import Ledger
 from mcml.store.ledger.intake import Intake
@@ -153,6 +153,22 @@ def test_a_budget_that_is_no_more_has_no_alert_and_no_open_incident(ledger: Ledg
         assert desk.list_incidents(store) == []
         check(ledger, store, budgets, clock(), desk.record_within)
         assert len(desk.list_incidents(store)) == 1, "it comes back as a new one"
+
+
+def test_alerts_of_before_profiles_were_kept_are_not_ended_by_another_profile(ledger: Ledger, tmp_path: Path) -> None:
+    budgets = {"risk": Budget(amount=2400, currency="USD")}
+    with Store(url(tmp_path)) as store:
+        check(ledger, store, budgets, clock(), desk.record_within, profile="dev")
+        with store.writing() as connection:
+            (kept,) = documents.every(connection, KIND)
+            before = {key: value for key, value in kept.content.items() if key != "profile"}
+            documents.put(connection, KIND, kept.key, before, clock()())
+        first = told(store)
+        check(ledger, store, {}, clock(), desk.record_within)
+        check(ledger, store, budgets, clock(), desk.record_within, profile="dev")
+        assert told(store) == first, "ended, it would be told anew"
+        check(ledger, store, {}, clock(), desk.record_within, profile="dev")
+        assert len(told(store)) == 2 * len(first), "a check has kept whose it is"
 
 
 def test_an_incident_ends_also_when_its_budget_opens_none_any_more(ledger: Ledger, tmp_path: Path) -> None:

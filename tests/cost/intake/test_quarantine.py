@@ -93,3 +93,29 @@ def test_a_bill_of_the_future_is_not_asked_for(project: Path) -> None:
     done = run(["cost", "ingest", "--provider", "local", "--since", "2999-01-01", "-q"], cwd=project)
     assert (done.code, done.out) == (2, "")
     assert "--since 2999-01-01 is in the future" in done.err
+
+
+def test_files_of_one_name_in_two_folders_are_two(project: Path) -> None:
+    """Typed from within their folders: what one holds does not take the other's rows out, and the way back is told from everywhere."""
+    for name, rows in (("a", [text_row(), text_row(BillingAccountId="b", BilledCost="NaN")]), ("b", [text_row(BillingAccountId="c")])):
+        (project / name).mkdir()
+        write_csv(project / name / "bill.csv", rows)
+        assert run(["cost", "ingest", "bill.csv", "-q"], cwd=project / name).code == 0
+    for folder, file in (("a", "bill.csv"), ("b", f"{project}/a/bill.csv"), (".", "a/bill.csv")):
+        (told,) = json.loads(run(["cost", "quarantine", "-o", "json"], cwd=project / folder).out)["metadata"]["deliveries"]
+        assert (told["rows"], told["again"]) == (1, f"mcml cost ingest {file}")
+    write_csv(project / "a" / "bill.csv", [text_row()])
+    assert run(["cost", "ingest", "../a/bill.csv", "-q"], cwd=project / "b").code == 0
+    assert run(["cost", "quarantine", "-q"], cwd=project).out == ""
+
+
+def test_a_row_whose_account_was_wrong_leaves_with_its_files_and_one_whose_month_was_wrong_stays(project: Path) -> None:
+    """As the help says: another name may be another bill, and the same name may be another month."""
+    future = {"BillingPeriodStart": "2062-10-01T00:00:00Z", "BillingPeriodEnd": "2062-11-01T00:00:00Z"}
+    write_csv(project / "bill.csv", [text_row(), text_row(BillingAccountId="?", BilledCost="NaN"), text_row(**future, BilledCost="NaN")])
+    for file, rows in (("bill.csv", 2), ("v2.csv", 2), ("bill.csv", 1)):
+        assert run(["cost", "ingest", file, "-q"], cwd=project).code == 0
+        (told,) = json.loads(run(["cost", "quarantine", "-o", "json"], cwd=project).out)["metadata"]["deliveries"]
+        assert told["rows"] == rows, file
+        for name in ("bill.csv", "v2.csv"):
+            write_csv(project / name, [text_row(BilledCost="2")] * (3 if name == "v2.csv" else 2))

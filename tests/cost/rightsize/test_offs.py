@@ -61,6 +61,13 @@ def test_what_was_on_again_before_we_look_was_never_off(store: Store) -> None:
         assert [((first - MONDAY) / HOUR, (last - MONDAY) / HOUR) for first, last in found] == spans, look
 
 
+def test_a_stop_that_was_cut_off_counts_from_when_it_was(store: Store) -> None:
+    """Turned off at 22, told by the next run at 32, which turns it on: the night is no gap in what was measured."""
+    turned(store, "off", 32, since=22)
+    turned(store, "on", 32)
+    assert offs(store, MONDAY, MONDAY + 48 * HOUR)["eu-1/i-1"].spans == ((MONDAY + 22 * HOUR, MONDAY + 32 * HOUR),)
+
+
 def test_a_type_is_of_the_id_as_a_bill_has_it(store: Store) -> None:
     turned(store, "off", 5, id="z/Web-1")
     assert [one.machine for one in offs(store, MONDAY, MONDAY + 9 * HOUR)["eu-1/z/Web-1"].typed] == ["z/web-1"]

@@ -1,7 +1,7 @@
 """Runs of schedules that meet something: another run, a killed one, a cloud that does not answer, settings that were changed meanwhile."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,11 +16,12 @@ from mcml.core.plan import Plan
 from mcml.core.view import State
 from mcml.cost.schedule import run, views
 from mcml.cost.schedule.hours import Calendar, parse
-from mcml.cost.schedule.plan import Stopped, plan
+from mcml.cost.schedule.plan import Stopped, plan, restored
 from mcml.providers.api.capability import GROUPS, INSTANCES, METRICS
 from mcml.providers.api.groups import Group
 from mcml.providers.api.instances import Instance, InstanceState, MachinePrice
 from mcml.providers.api.metrics import Point, SeriesQuery, Window
+from mcml.store import documents
 from mcml.store.db import Store
 
 NOON = datetime(2026, 11, 19, 12, tzinfo=UTC)
@@ -170,6 +171,38 @@ def test_one_schedule_alone_takes_nothing_that_another_one_before_it_means(rig: 
     assert rig.cloud.state == "running"
 
 
+@pytest.mark.parametrize("names", [("nights", "office"), ("office", "nights"), ()], ids=["turned", "in order", "all"])
+def test_the_file_says_whose_a_thing_is_and_not_the_order_of_the_names(rig: Rig, names: tuple[str, ...]) -> None:
+    rig.settings(OFFICE, OFFICE.replace("office", "nights").replace("08:00-18:00", "20:00-06:00"))
+    assert rig.run(NOON, *names) == [("office", None, "in its hours")]
+    assert rig.cloud.state == "running"
+
+
+def test_what_another_profiles_schedule_stopped_stays_that_ones(rig: Rig) -> None:
+    """Each would turn back what the other does, and tell a saving each time."""
+    always = OFFICE.replace("office", "long").replace("mon-fri 08:00-18:00", "mon-sun 00:00-24:00")
+    rig.settings(f"[profiles.ops.{OFFICE[1:]}", f"[profiles.ml.{always[1:]}")
+    for minutes, profile in ((0, "ops"), (15, "ml"), (30, "ops")):
+        rig.run(NIGHT + timedelta(minutes=minutes), profile=profile)
+        assert (rig.cloud.state, [one.schedule for one in rig.off().values()]) == ("stopped", ["office"])
+    rig.run(MORNING, profile="ops")
+    assert (rig.cloud.state, rig.cloud.asked) == ("running", ["stop", "start"])
+
+
+def test_what_was_stopped_before_profiles_were_kept_is_no_other_profiles(rig: Rig) -> None:
+    rig.settings(f"[profiles.ops.{OFFICE[1:]}")
+    rig.run(NIGHT, profile="ops")
+    with rig.store.writing() as connection:
+        kept = documents.get(connection, run.STOPPED, KEY)
+        assert kept is not None
+        before = {key: value for key, value in kept.content.items() if key != "profile"}
+        documents.put(connection, run.STOPPED, KEY, before, NIGHT)
+    assert rig.run(NIGHT + timedelta(hours=1)) == []
+    assert (rig.cloud.state, list(rig.off())) == ("stopped", [KEY])
+    rig.run(MORNING, profile="ops")
+    assert (rig.cloud.state, rig.off()) == ("running", {})
+
+
 def test_what_is_off_on_a_target_that_is_no_more_is_said(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
     rig.run(NIGHT)
     rig.settings(OFFICE, targets='[targets.us-1]\nprovider = "aws"\n')
@@ -287,11 +320,33 @@ def test_of_two_runs_at_once_one_stops_and_tells_and_one_starts_and_saves(store:
         assert [(done.left, done.error) for done in (*first, *second)] == [("", None), (run.FASTER, None)]
         shown = views.passed({"office": rivals[1][1]}, second)
         assert [(row["what"], row["reason"]) for row in shown.items] == [(State("leave", "idle"), run.FASTER)]
+        assert "'0 changed, 1 left as they are'" in str(shown.blocks[-1])
     assert cloud.asked == ["stop", "start"]
     assert [(entry.kind, entry.facts.get("saved")) for entry in store.entries()] == [
         ("cost.turned_off", None),
         ("cost.turned_on", "1.100000"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("left", "error", "said"),
+    [(run.FASTER, None, "0 changed, 1 left as they are"), ("", Unavailable("gone"), "0 changed, 1 failed, 0 left as they are")],
+    ids=["overtaken", "failed"],
+)
+def test_a_step_that_only_tells_is_no_change(rig: Rig, left: str, error: McmlError | None, said: str) -> None:
+    work, _ = look(rig.store, rig.cloud, NOON)
+    before = Stopped(KEY, "office", 1, 0, NOON - timedelta(hours=14))
+    step = restored(work.things[KEY], before, "in its hours", NOON)
+    assert step.action == "keep"
+    shown = views.passed({"office": Plan("cost", (step,))}, [run.Done(step, error=error, left=left)])
+    assert f"'{said}'" in str(shown.blocks[-1])
+
+
+@pytest.mark.parametrize("changes", [{"by": "budget:risk"}, {"back": NOON}], ids=["by a budget", "on again"])
+def test_what_no_run_gives_back_is_not_listed_as_given_back_by_the_next(changes: dict[str, Any]) -> None:
+    one = Stopped(KEY, "office", 1, 0, NOON)
+    assert "1 that office turned off" in str(views.schedules({}, {}, {KEY: one}, [], NOON).blocks)
+    assert "turned off" not in str(views.schedules({}, {}, {KEY: replace(one, **changes)}, [], NOON).blocks)
 
 
 def test_who_looked_before_somebody_else_stopped_it_does_not_stop_it_again_after_it_came_back(rig: Rig) -> None:

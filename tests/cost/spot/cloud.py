@@ -23,7 +23,8 @@ class Cloud:
     """`up[minute]` says whether spot is to be had. The job needs `work` seconds, a machine `restart` before it works, and it saves after
     every `checkpoint` seconds; asking for a machine takes `launch` seconds, whether there is one or not. `calls` counts what was asked for:
     the call whose number is in `kills` is done, and kills who asked; in `silent`, it is not answered; in `lost`, it is done unheard; in
-    `delayed`, a machine is made `DELAY` seconds after the caller has given up. A machine is listed `lag` seconds after it was made."""
+    `delayed`, a machine is made `DELAY` seconds after the caller has given up. A machine is listed `lag` seconds after it was made, and not
+    in the listings whose number is in `blind`."""
 
     up: Sequence[bool]
     work: int
@@ -35,6 +36,8 @@ class Cloud:
     delayed: frozenset[int] = frozenset()
     launch: int = 0
     lag: int = 0
+    blind: frozenset[int] = frozenset()
+    listings: int = 0
     now: datetime = BEGAN
     saved: float = 0.0
     calls: int = 0
@@ -102,6 +105,9 @@ class Cloud:
 
     def list(self, tags: Mapping[str, str] | None = None) -> builtins.list[Instance]:
         """The machines with these tags."""
+        self.listings += 1
+        if self.listings in self.blind:
+            return []
         seen = [one for one in self.machines.values() if one.id == FALLBACK or self.now - one.launched >= timedelta(seconds=self.lag)]
         return [one for one in seen if (tags or {}).items() <= one.tags.items()]
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mcml.core.errors import Conflict, Unavailable
@@ -20,8 +20,9 @@ from mcml.cost.spot.site import RUN_TAG, TAG, Site, tags_of
 from mcml.cost.spot.supervise import LEAVE_SECONDS, Supervisor
 from mcml.providers.api.instances import Instance, MachineRequest
 from mcml.store.db import Store
-from tests.cost.spot.cloud import BEGAN, Cloud, Killed
+from tests.cost.spot.cloud import BEGAN, DELAY, Cloud, Killed
 from tests.cost.spot.rig import LAUNCHED, MEMORY, ORDER, cloud, events, finished, store, supervisor
+from tests.cost.spot.test_group import GROUPED, Trainers, supervised
 
 __all__ = ["store"]
 
@@ -44,6 +45,58 @@ def test_a_machine_that_comes_long_after_its_answer_was_waited_for_is_ended(stor
         record = at_work.look(record)
     assert sorted(one.machine for one in place.machines.values() if one.spot) == ["m1", "m2"]
     assert ([one.machine for one in place.running()], record.leaving) == (["m2"], ())
+
+
+def test_of_two_machines_that_come_late_and_apart_none_is_forgotten(store: Store) -> None:
+    """Both answers are lost; the one that is asked for second comes a minute after the first."""
+    order = replace(ORDER, deadline=4 * 3600)
+    place = cloud([True], order, launch=60, delayed=frozenset({1, 2}))
+    at_work = supervisor(store, place)
+    record = at_work.look(at_work.begin("train", order))
+    assert [(one.machine, one.several) for one in record.leaving] == [("m2", True)], "one search finds both"
+    assert at_work.resume("train") == record
+    for _ in range(12):
+        place.sleep(60)
+        record = at_work.look(record)
+    late = sorted(one.machine for one in place.machines.values() if one.spot and (record.place is None or one.id != record.place.instance))
+    assert late == ["m1", "m2"]
+    assert ([one.id for one in place.running()], record.leaving) == ([record.place.instance if record.place else ""], ())
+
+
+def test_a_stop_between_two_lost_answers_looks_for_both_machines(store: Store) -> None:
+    """mcml is killed with its second question, and what is stopped may be listed as running for a while: one machine is not two."""
+
+    class Slow(Cloud):
+        def stop(self, instance: str) -> Instance:
+            stopping = self.machines[instance]
+            told = super().stop(instance)
+            self.machines[instance] = stopping if self.now < BEGAN + timedelta(minutes=4) else told
+            return told
+
+    place = Slow([True], ORDER.work, ORDER.restart, ORDER.checkpoint, lost=frozenset({1}), kills=frozenset({2}))
+    at_work = supervisor(store, place)
+    begun = at_work.begin("train", ORDER)
+    with pytest.raises(Killed):
+        at_work.look(begun)
+    second = place.machines.pop(place.asked[1])
+    place.sleep(30)
+    over = supervisor(store, place).stop("train")
+    assert len(over.leaving) == 2
+    place.machines[second.id] = second
+    over = supervisor(store, place).run(over)
+    assert (over.leaving, place.running()) == ((), [])
+
+
+def test_a_machine_that_one_listing_lacks_at_the_stop_is_stopped_by_its_id(store: Store) -> None:
+    place = cloud([True])
+    at_work = supervisor(store, place)
+    record = at_work.look(at_work.begin("train", ORDER))
+    for _ in range(15):
+        place.sleep(60)
+        record = at_work.look(record)
+    place.blind = frozenset({place.listings + 1})
+    over = supervisor(store, place).stop("train")
+    assert (over.state, over.leaving, place.running()) == ("stopped", (), [])
 
 
 def test_a_stop_that_comes_before_the_machine_says_so_and_the_next_one_ends_it(store: Store) -> None:
@@ -83,7 +136,7 @@ def test_a_machine_that_its_cloud_does_not_list_for_a_while_is_ended_when_it_is_
     place.sleep(90)
     record = at_work.look(record)
     assert record.place is not None
-    assert (record.place.instance != first, [one.instance for one in record.leaving], len(place.running())) == (True, [first], 2)
+    assert (record.place.instance != first, record.leaving, len(place.running())) == (True, (), 1), "it is stopped by its id"
     place.hidden = ""
     record = at_work.look(record)
     assert ([one.id for one in place.running()], record.leaving) == ([record.place.instance if record.place else ""], ())
@@ -130,6 +183,20 @@ def test_a_stop_of_a_job_that_has_ended_ends_what_still_runs_of_it(store: Store)
     assert told[0] == f"eu-1/{leaked.id} of train still runs: mcml cost spot stop train"
     assert supervisor(store, place).stop("train").leaving == ()
     assert [one.id for one in place.running()] == [other.id]
+
+
+def test_what_an_earlier_job_of_the_name_left_running_is_stopped_as_its_words_say(store: Store) -> None:
+    place = cloud([True])
+    at_work = supervisor(store, place)
+    first = at_work.look(at_work.begin("train", ORDER))
+    at_work.stop("train")
+    leaked = place.request(MachineRequest("m1", "leaked", tags=tags_of(first)))
+    place.sleep(1)
+    at_work.begin("train", ORDER)
+    over = at_work.stop("train")
+    told = disks.said("train", disks.every(over, at_work.sites))
+    assert told[0] == f"eu-1/{leaked.id} of train still runs: mcml cost spot stop train"
+    assert (at_work.stop("train").leaving, place.running()) == ((), [])
 
 
 def test_an_ended_job_is_looked_after_until_its_machine_has_ended(store: Store) -> None:
@@ -249,15 +316,27 @@ class Cut:
         raise Killed
 
 
+NONE = frozenset[int]()
+CALM: dict[str, Any] = {"up": [True], "kills": NONE, "lost": NONE, "delayed": NONE, "lag": 0, "launch": 0, "blind": NONE, "full": False}
+GROUP_AT_ONCE = replace(GROUPED, deadline=3900)
+
+
 @pytest.mark.slow
+@example(acts=["first", "minute", "minute", "stop"], order=ORDER, **{**CALM, "launch": 60, "delayed": frozenset({1, 2})})
+@example(acts=["first", "others", "stop", "first", "first"], order=GROUPED, **CALM)
+@example(acts=["first", "minute"] * 8, order=GROUP_AT_ONCE, **{**CALM, "up": [False], "full": True})
+@example(acts=["first", "ten minutes", "stop"], order=ORDER, **{**CALM, "blind": frozenset({1})})
 @given(
-    acts=st.lists(st.sampled_from(["first", "second", "minute", "ten minutes", "stop"]), max_size=16),
+    acts=st.lists(st.sampled_from(["first", "second", "minute", "ten minutes", "stop", "others"]), max_size=16),
     up=st.lists(st.booleans(), min_size=1, max_size=30),
     kills=st.frozensets(st.integers(1, 12), max_size=2),
     lost=st.frozensets(st.integers(1, 12), max_size=2),
     delayed=st.frozensets(st.integers(1, 12), max_size=2),
     lag=st.sampled_from([0, 45, 90]),
-    order=st.sampled_from([ORDER, LAUNCHED, replace(ORDER, deadline=3900), replace(LAUNCHED, deadline=3900)]),
+    launch=st.sampled_from([0, 60]),
+    blind=st.frozensets(st.integers(1, 30), max_size=3),
+    full=st.booleans(),
+    order=st.sampled_from([replace(one, deadline=deadline) for one in (ORDER, LAUNCHED, GROUPED) for deadline in (7200, 3900)]),
 )
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 def test_whoever_does_what_in_which_order_a_stop_leaves_nothing_running(
@@ -267,31 +346,49 @@ def test_whoever_does_what_in_which_order_a_stop_leaves_nothing_running(
     lost: frozenset[int],
     delayed: frozenset[int],
     lag: int,
+    launch: int,
+    blind: frozenset[int],
+    full: bool,
     order: Order,
 ) -> None:
-    """Two look after the job by turns, with records that the other has written since; they are killed, and it is stopped at any time."""
-    place = cloud(up, order, kills=kills, lost=lost - kills, delayed=delayed - kills - lost, lag=lag)
+    """Two look after the job by turns, with records that the other has written since; they are killed, and it is stopped at any time.
+
+    Listings that lack all come without lost answers: what nobody has heard of, and no listing shows, nobody can find. Others take
+    the group.
+    """
+    place = cloud(up, order, launch, kills=kills, lost=lost - kills, delayed=delayed - kills - lost, lag=lag)
+    if blind:
+        place.kills, place.lost, place.delayed, place.blind = frozenset(), frozenset(), frozenset(), blind
+    group = Trainers(place, full=full)
     with tempfile.TemporaryDirectory(dir=MEMORY) as folder, Store(f"sqlite:///{folder}/mcml.db") as store:
-        supervisor(store, place).begin("train", order)
+        supervised(store, place, group).begin("train", order)
         hands: dict[str, tuple[Supervisor, Record]] = {}
+        theirs = False
         for act in acts:
             if act in ("minute", "ten minutes"):
                 place.sleep(60 if act == "minute" else 600)
                 continue
+            if act == "others":
+                group.desired = group.desired or 3
+                theirs = group.desired == 3
+                continue
             try:
                 if act == "stop":
-                    supervisor(store, place).stop("train")
+                    supervised(store, place, group).stop("train")
                     continue
                 if act not in hands:
-                    fresh = supervisor(store, place)
+                    fresh = supervised(store, place, group)
                     hands[act] = fresh, fresh.resume("train")
                 at_work, record = hands.pop(act)
-                hands[act] = at_work, at_work.look(record) if record.state == "running" else record
+                hands[act] = at_work, at_work.look(record) if record.state == "running" else at_work.run(record)
             except (Conflict, Killed):
                 continue
-        place.kills = place.lost = place.delayed = frozenset()
-        supervisor(store, place).stop("train")
-        place.sleep(660)
-        over = supervisor(store, place).stop("train")
-        assert (over.state != "running", over.leaving, place.running()) == (True, (), [])
+        place.kills = place.lost = place.delayed = place.blind = frozenset()
+        last = supervised(store, place, group)
+        if last.resume("train").state == "running":
+            last.stop("train")
+        over = last.run(last.resume("train"))  # by what is written down alone: another `stop` would look for all tags
+        place.sleep(DELAY)
+        assert (over.state in ("done", "stopped"), over.leaving, place.running()) == (True, (), [])
+        assert group.desired == (3 if theirs else 0)
         assert events(store).count("ended") <= 1
