@@ -24,7 +24,7 @@ class Cloud:
     every `checkpoint` seconds; asking for a machine takes `launch` seconds, whether there is one or not. `calls` counts what was asked for:
     the call whose number is in `kills` is done, and kills who asked; in `silent`, it is not answered; in `lost`, it is done unheard; in
     `delayed`, a machine is made `DELAY` seconds after the caller has given up. A machine is listed `lag` seconds after it was made, and not
-    in the listings whose number is in `blind`."""
+    in the listings whose number is in `blind`; the fallback always is."""
 
     up: Sequence[bool]
     work: int
@@ -106,9 +106,8 @@ class Cloud:
     def list(self, tags: Mapping[str, str] | None = None) -> builtins.list[Instance]:
         """The machines with these tags."""
         self.listings += 1
-        if self.listings in self.blind:
-            return []
-        seen = [one for one in self.machines.values() if one.id == FALLBACK or self.now - one.launched >= timedelta(seconds=self.lag)]
+        age = timedelta.max if self.listings in self.blind else timedelta(seconds=self.lag)
+        seen = [one for one in self.machines.values() if one.id == FALLBACK or self.now - one.launched >= age]
         return [one for one in seen if (tags or {}).items() <= one.tags.items()]
 
     def prices(self, machines: Sequence[str] = ()) -> builtins.list[MachinePrice]:

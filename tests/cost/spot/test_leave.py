@@ -325,7 +325,7 @@ GROUP_AT_ONCE = replace(GROUPED, deadline=3900)
 @example(acts=["first", "minute", "minute", "stop"], order=ORDER, **{**CALM, "launch": 60, "delayed": frozenset({1, 2})})
 @example(acts=["first", "others", "stop", "first", "first"], order=GROUPED, **CALM)
 @example(acts=["first", "minute"] * 8, order=GROUP_AT_ONCE, **{**CALM, "up": [False], "full": True})
-@example(acts=["first", "ten minutes", "stop"], order=ORDER, **{**CALM, "blind": frozenset({1})})
+@example(acts=["first", "ten minutes", "stop"], order=ORDER, **{**CALM, "blind": frozenset(range(2, 9))})
 @given(
     acts=st.lists(st.sampled_from(["first", "second", "minute", "ten minutes", "stop", "others"]), max_size=16),
     up=st.lists(st.booleans(), min_size=1, max_size=30),
