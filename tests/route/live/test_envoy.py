@@ -1,6 +1,7 @@
 """What a client sees of a healthy router, through a real Envoy."""
 
 import http.client
+import re
 import socket
 
 import pytest
@@ -82,7 +83,8 @@ def test_a_client_cannot_set_its_own_time_out_or_retries(shared: Rig) -> None:
     head = answer.json["head"]
     assert "x-envoy-max-retries" not in head
     assert "/admin" not in head
-    assert "x-envoy-expected-rq-timeout-ms: 15000" in head, "half of the route's timeout, while nothing is measured"
+    (milliseconds,) = re.findall(r"x-envoy-expected-rq-timeout-ms: (\d+)", head)
+    assert 250 <= int(milliseconds) <= 15_000, "what an attempt may take by our own measure"
 
 
 def test_too_large_headers_are_refused(shared: Rig) -> None:
